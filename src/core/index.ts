@@ -1,0 +1,10 @@
+/** Addresses, errors, canonical msgpack, schemas and records: what every other folder builds on. */
+export * from './address.js';
+export * from './bytes.js';
+export * from './canonical.js';
+export * from './digest-table.js';
+export * from './errors.js';
+export * from './platform.js';
+export * from './records.js';
+export * from './schema.js';
+export * from './varint.js';

@@ -1,0 +1,26 @@
+/** What the pure parts need from the machine. Implementations stand in src/platform. */
+import type { Address } from './address.js';
+
+/** SHA-256 of the bytes. */
+export type Sha256 = (bytes: Uint8Array) => Address;
+
+/** How deflate should spend its time: on matches at a level from 1 to 9, or on Huffman codes alone. */
+export type DeflateEffort = number | 'huffman';
+
+/** Raw deflate, RFC 1951. */
+export interface Deflate {
+  deflate(bytes: Uint8Array, effort: DeflateEffort): Uint8Array;
+  /**
+   * Inflates to exactly `length` bytes.
+   * @throws when the bytes are no deflate stream, or inflate to another length.
+   */
+  inflate(bytes: Uint8Array, length: number): Uint8Array;
+}
+
+/** Milliseconds since 1970, UTC. */
+export interface Clock {
+  now(): number;
+}
+
+/** Fills the bytes with random values and returns them. */
+export type RandomBytes = (length: number) => Uint8Array;

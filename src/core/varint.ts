@@ -1,0 +1,65 @@
+/** Unsigned LEB128 numbers, as in multiformats/unsigned-varint, up to 2^53 − 1. */
+import { VecsnapError } from './errors.js';
+
+/** Appends `value` to `out`, seven bits a byte, least significant first. */
+export function writeVarint(out: number[], value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not an unsigned integer: ${value}`);
+  let rest = value;
+  while (rest >= 0x80) {
+    out.push((rest % 0x80) + 0x80);
+    rest = Math.floor(rest / 0x80);
+  }
+  out.push(rest);
+}
+
+/** Reads numbers and bytes one after the other and never past the end. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.offset;
+  }
+
+  byte(): number {
+    const value = this.#bytes[this.offset];
+    if (value === undefined) throw truncated(this.offset);
+    this.offset++;
+    return value;
+  }
+
+  /** @throws VecsnapError ENCODING_INVALID for a number over 2^53 − 1 or with needless trailing zeros. */
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 0x80) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (byte === 0 && scale > 1) throw invalid('a number has needless trailing zeros', this.offset);
+        if (!Number.isSafeInteger(value)) throw invalid('a number is over 2^53 − 1', this.offset);
+        return value;
+      }
+      if (scale > 2 ** 49) throw invalid('a number is over 2^53 − 1', this.offset);
+    }
+  }
+
+  /** The next `length` bytes, not copied. */
+  take(length: number): Uint8Array {
+    if (length > this.remaining) throw truncated(this.offset);
+    const start = this.offset;
+    this.offset += length;
+    return this.#bytes.subarray(start, this.offset);
+  }
+}
+
+function truncated(offset: number): VecsnapError {
+  return invalid('the bytes end too early', offset);
+}
+
+function invalid(what: string, offset: number): VecsnapError {
+  return new VecsnapError('ENCODING_INVALID', `Cannot decode: ${what}.`, { place: `byte ${offset}` });
+}

@@ -1,0 +1,250 @@
+/** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
+import type { WriteOptions } from './port.js';
+
+/** A regular file that is open for reading, and that knows whether it changed since. */
+export class LocalFile {
+  readonly path: string;
+  readonly size: number;
+  readonly mode: number;
+  readonly #handle: FileHandle;
+  readonly #opened: Identity;
+
+  private constructor(path: string, handle: FileHandle, stats: Stats) {
+    this.path = path;
+    this.size = Number(stats.size);
+    this.mode = Number(stats.mode & 0o7777n);
+    this.#handle = handle;
+    this.#opened = identityOf(stats);
+  }
+
+  /** @throws VecsnapError SOURCE_MISSING, SOURCE_INVALID (no regular file), SOURCE_FAILED. */
+  static async open(path: string): Promise<LocalFile> {
+    const handle = await openForReading(path);
+    const stats = await handle.stat({ bigint: true });
+    if (stats.isFile()) return new LocalFile(path, handle, stats);
+    await handle.close();
+    throw new VecsnapError('SOURCE_INVALID', 'The source is not a regular file.', {
+      place: path,
+      remedy: 'Give the path of a file, or use dir: for a directory tree.',
+    });
+  }
+
+  /**
+   * Fills `into` with the bytes from `position` on.
+   * @returns the bytes read: fewer than `into` holds only at the end of the file.
+   */
+  async read(into: Uint8Array, position: number): Promise<number> {
+    let filled = 0;
+    while (filled < into.length) {
+      const { bytesRead } = await this.#handle
+        .read(into, filled, into.length - filled, position + filled)
+        .catch((cause: unknown) => {
+          throw readFailure(this.path, cause);
+        });
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return filled;
+  }
+
+  /**
+   * The `length` bytes from `position` on.
+   * @throws VecsnapError SOURCE_TRUNCATED when the file ends before.
+   */
+  async readExactly(position: number, length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length);
+    await this.fill(bytes, position);
+    return bytes;
+  }
+
+  /** Fills `into` whole. @throws VecsnapError SOURCE_TRUNCATED when the file ends before. */
+  async fill(into: Uint8Array, position: number): Promise<void> {
+    const filled = await this.read(into, position);
+    if (filled === into.length) return;
+    throw new VecsnapError('SOURCE_TRUNCATED', `The file ends at byte ${position + filled}.`, {
+      place: `${this.path}, byte ${position + filled}`,
+      remedy: `It should have at least ${position + into.length} bytes. Write the file again, or take it as file:${this.path}.`,
+    });
+  }
+
+  /** The bytes from `start` to the end, in pieces that the receiver owns. */
+  async *stream(start = 0, pieceBytes = 1 << 20): AsyncGenerator<Uint8Array> {
+    for (let position = start; position < this.size; position += pieceBytes) {
+      const piece = new Uint8Array(new SharedArrayBuffer(Math.min(pieceBytes, this.size - position)));
+      await this.fill(piece, position);
+      yield piece;
+    }
+  }
+
+  /** @throws VecsnapError SOURCE_CHANGED when the file was written, replaced or removed since it was opened. */
+  async confirmUnchanged(): Promise<void> {
+    const open = identityOf(await this.#handle.stat({ bigint: true }));
+    const named = await lstat(this.path, { bigint: true }).then(followed(this.path), () => undefined);
+    if (open === this.#opened && named === this.#opened) return;
+    throw new VecsnapError('SOURCE_CHANGED', 'The file changed while it was read.', {
+      place: this.path,
+      remedy: 'Take the snapshot while nothing writes to the file.',
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+type Stats = Awaited<ReturnType<typeof bigintStat>>;
+type Identity = string;
+
+function bigintStat(handle: FileHandle) {
+  return handle.stat({ bigint: true });
+}
+
+function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'>): Identity {
+  return [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+}
+
+function followed(path: string) {
+  return async (stats: Stats): Promise<Identity> => {
+    if (!stats.isSymbolicLink()) return identityOf(stats);
+    const handle = await open(path, constants.O_RDONLY);
+    try {
+      return identityOf(await handle.stat({ bigint: true }));
+    } finally {
+      await handle.close();
+    }
+  };
+}
+
+async function openForReading(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') {
+      throw new VecsnapError('SOURCE_MISSING', 'There is no file at this path.', {
+        place: path,
+        remedy: 'Check the path of the source.',
+        cause,
+      });
+    }
+    throw readFailure(path, cause);
+  }
+}
+
+/** A failed read of a source as a {@link VecsnapError}. */
+export function readFailure(path: string, cause: unknown): VecsnapError {
+  return new VecsnapError('SOURCE_FAILED', `The source could not be read: ${messageOf(cause)}.`, {
+    place: path,
+    remedy: 'Check that the file can be read by this user.',
+    cause,
+  });
+}
+
+/** The code of a system error, for example `ENOENT`. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether anything stands at `path`, a dangling link included. */
+export async function pathExists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** @throws VecsnapError TARGET_EXISTS when something stands at `path` and `overwrite` is not set. */
+export async function checkTargetFree(path: string, { overwrite }: WriteOptions): Promise<void> {
+  if (overwrite || !(await pathExists(path))) return;
+  throw targetExists(path);
+}
+
+function targetExists(path: string): VecsnapError {
+  return new VecsnapError('TARGET_EXISTS', 'Something already stands at the target.', {
+    place: path,
+    remedy: 'Restore to another path, or say that it may be replaced (--overwrite).',
+  });
+}
+
+/**
+ * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
+ * there still and the other path is removed.
+ * @throws VecsnapError TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
+ */
+export async function replaceAtomically<T>(
+  path: string,
+  options: WriteOptions,
+  produce: (temporary: string) => Promise<T>,
+): Promise<T> {
+  await checkTargetFree(path, options);
+  const temporary = `${path}.${toHex(randomBytes(6))}.partial`;
+  try {
+    const result = await produce(temporary);
+    await moveIntoPlace(temporary, path, options.overwrite === true);
+    await syncDirectory(dirname(path));
+    return result;
+  } catch (cause) {
+    await rm(temporary, { recursive: true, force: true });
+    throw writeFailure(path, cause);
+  }
+}
+
+async function moveIntoPlace(temporary: string, path: string, overwrite: boolean): Promise<void> {
+  const isDirectory = (await lstat(temporary)).isDirectory();
+  if (overwrite) {
+    const displaced = `${temporary}.old`;
+    const hadOld = isDirectory || (await isDirectoryAt(path)) ? await displace(path, displaced) : false;
+    await rename(temporary, path);
+    if (hadOld) await rm(displaced, { recursive: true, force: true });
+  } else if (isDirectory) {
+    await checkTargetFree(path, {});
+    await rename(temporary, path);
+  } else {
+    await link(temporary, path); // Fails when something came to stand there meanwhile; rename would replace it.
+    await rm(temporary);
+  }
+}
+
+async function isDirectoryAt(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** A directory cannot be replaced by a rename, so the old one steps aside first. */
+async function displace(path: string, displaced: string): Promise<boolean> {
+  if (!(await pathExists(path))) return false;
+  await rename(path, displaced);
+  return true;
+}
+
+/** A failed write of a target as a {@link VecsnapError}; those pass unchanged. */
+export function writeFailure(path: string, cause: unknown): VecsnapError {
+  if (isVecsnapError(cause)) return cause;
+  if (systemCode(cause) === 'EEXIST') return targetExists(path);
+  const full = systemCode(cause) === 'ENOSPC' || systemCode(cause) === 'EDQUOT';
+  return new VecsnapError(full ? 'STORE_FULL' : 'TARGET_FAILED', `The target could not be written: ${messageOf(cause)}.`, {
+    place: path,
+    remedy: full ? 'Free some space or restore to another disk.' : 'Check that the directory exists and can be written.',
+    cause,
+  });
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path === '' ? '.' : path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

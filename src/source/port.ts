@@ -1,0 +1,108 @@
+/**
+ * The ports between vecsnap and everything that holds vectors.
+ *
+ * A {@link Source} is opened to give one {@link Content}; a {@link Target} takes one. A restore hands a target the same
+ * shape that a source gave, so any source restores into any target that can hold what it has.
+ */
+import type { Canonical, RecordBatch, Schema } from '../core/index.js';
+
+/**
+ * Which format the content came from, and what that format needs to be written again as it was beyond records and files,
+ * for example the header of a `.npy` file. It becomes part of the manifest, so it holds nothing that differs between two
+ * readings of the same content (no times, no paths).
+ */
+export type FormatNote = { readonly name: string } & { readonly [detail: string]: Canonical };
+
+/** One entry of a directory tree, or a single file. */
+export type FileEntry = RegularFile | Directory | SymbolicLink;
+
+interface FileBase {
+  /** Relative, with `/` between the parts; never absolute, never with `.`, `..` or empty parts. */
+  readonly path: string;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+}
+
+export interface RegularFile extends FileBase {
+  readonly type: 'file';
+  /** Bytes in the file. */
+  readonly size: number;
+  /** The bytes, in pieces of any size. The receiver owns each piece. */
+  read(): AsyncIterable<Uint8Array>;
+}
+
+export interface Directory extends FileBase {
+  readonly type: 'directory';
+}
+
+export interface SymbolicLink extends FileBase {
+  readonly type: 'link';
+  /** Where the link points, as it is written in the link. */
+  readonly target: string;
+}
+
+/** What one snapshot holds: records, or files, or both. */
+export interface Content {
+  readonly format: FormatNote;
+  /** What the records are made of; undefined when there are none. */
+  readonly schema: Schema | undefined;
+  /** The records in ascending order of their ids (in their own order when they have none). Present when `schema` is. */
+  readonly records: (() => AsyncIterable<RecordBatch>) | undefined;
+  /** Files in ascending order of their paths' UTF-8 bytes. */
+  readonly files: (() => AsyncIterable<FileEntry>) | undefined;
+  /** How much is to come, as far as it is known before; for progress only. */
+  readonly expected: { readonly records?: number | undefined; readonly bytes?: number | undefined };
+}
+
+/** A source that is open: its content as of one moment. */
+export interface OpenSource extends Content {
+  /** What the person who takes the snapshot should know, for example why a file is kept as a byte stream. */
+  readonly notes: readonly string[];
+  /**
+   * Called after everything was read and before the snapshot is written.
+   * @throws VecsnapError SOURCE_CHANGED when what was read is not the content of one moment.
+   */
+  confirmUnchanged(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Something that snapshots are taken of. */
+export interface Source {
+  /** `scheme:location`. */
+  readonly place: string;
+  /** The collection that its snapshots belong to when the caller names none. */
+  readonly collection: string;
+  /** @throws VecsnapError SOURCE_MISSING, SOURCE_TRUNCATED, SOURCE_INVALID, SOURCE_DUPLICATE_ID, PEER_MISSING, … */
+  open(): Promise<OpenSource>;
+}
+
+/** How a target is written. */
+export interface WriteOptions {
+  /** Replace what stands at the place. Without it, that is an error. The old content goes only when the new is complete. */
+  readonly overwrite?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a target wrote. */
+export interface WriteReport {
+  readonly records: number;
+  readonly files: number;
+  /** Bytes of vectors, payloads and files handed to the target. */
+  readonly bytes: number;
+}
+
+/** Something that snapshots are restored into. */
+export interface Target {
+  /** `scheme:location`. */
+  readonly place: string;
+  /**
+   * Checks, before anything is read, that the place is free.
+   * @throws VecsnapError TARGET_EXISTS, PEER_MISSING.
+   */
+  prepare(options: WriteOptions): Promise<void>;
+  /**
+   * Writes all of `content`, or nothing: a failure leaves the place as it was.
+   * @throws VecsnapError TARGET_EXISTS, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
+   */
+  write(content: Content, options: WriteOptions): Promise<WriteReport>;
+}
