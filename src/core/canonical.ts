@@ -20,7 +20,7 @@ export type Canonical =
   | readonly Canonical[]
   | { readonly [key: string]: Canonical };
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObjects: false, int64AsType: 'auto' });
+const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObjects: false });
 
 /**
  * The canonical encoding of `value`.
