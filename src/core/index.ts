@@ -4,6 +4,8 @@ export * from './bytes.js';
 export * from './canonical.js';
 export * from './digest-table.js';
 export * from './errors.js';
+export * from './hash.js';
+export * from './local-minimum.js';
 export * from './platform.js';
 export * from './records.js';
 export * from './schema.js';
