@@ -2,6 +2,7 @@
 export * from './address.js';
 export * from './bytes.js';
 export * from './canonical.js';
+export * from './concurrency.js';
 export * from './digest-table.js';
 export * from './errors.js';
 export * from './hash.js';

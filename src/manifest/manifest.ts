@@ -76,7 +76,7 @@ function decodeSchema(value: Canonical | undefined): Schema {
     payload,
     vectors: (vectors as readonly Canonical[]).map(decodeVectorColumn),
     ...(model === null ? {} : { model: asMap(model, 'the model') }),
-  } as Schema;
+  } as unknown as Schema;
   try {
     checkSchema(schema);
   } catch (cause) {
@@ -88,7 +88,7 @@ function decodeSchema(value: Canonical | undefined): Schema {
 function decodeVectorColumn(column: Canonical): Canonical {
   if (!Array.isArray(column) || column.length !== 4)
     throw damaged('a vector column does not have four parts');
-  const [name, dtype, dimension, metric] = column as readonly [Canonical, Canonical, Canonical, Canonical];
+  const [name, dtype, dimension, metric] = column as [Canonical, Canonical, Canonical, Canonical];
   if (typeof name !== 'string' || typeof dtype !== 'string')
     throw damaged('a vector column has no name or dtype');
   return { name, dtype, dimension, ...(metric === null ? {} : { metric }) };

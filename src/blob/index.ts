@@ -1,0 +1,2 @@
+/** Where a repository lives: the port and its implementations. */
+export * from './port.js';
