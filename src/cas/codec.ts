@@ -3,7 +3,8 @@
  *
  * Codec numbers stand in pack directories and are never given a second meaning.
  */
-import { type Deflate, VecsnapError } from '../core/index.js';
+import { VecsnapError } from '../core/errors.js';
+import type { Deflate } from '../core/platform.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */

@@ -1,5 +1,8 @@
 /** The port to the work that takes time: hashing, encoding and decoding many chunks. A pool of workers may stand behind it. */
-import { type Address, type Deflate, equalBytes, type Sha256 } from '../core/index.js';
+// Straight from their files and not from core's index: a worker that starts with these loads nothing else.
+import type { Address } from '../core/address.js';
+import { equalBytes } from '../core/bytes.js';
+import type { Deflate, Sha256 } from '../core/platform.js';
 import {
   type CompressionOptions,
   decodeChunk,

@@ -7,7 +7,10 @@
  * Layout: the width in bytes, then for each plane one byte for its method: 0 raw; 1 raw deflate, followed by the length as
  * a varint; 2 the same byte throughout, followed by that byte. Then the bytes of the planes with methods 0 and 1, in order.
  */
-import { ByteReader, concatBytes, type Deflate, VecsnapError, writeVarint } from '../core/index.js';
+import { concatBytes } from '../core/bytes.js';
+import { VecsnapError } from '../core/errors.js';
+import type { Deflate } from '../core/platform.js';
+import { ByteReader, writeVarint } from '../core/varint.js';
 
 /** Widths of numbers in bytes that can be split. */
 export type PlaneWidth = 1 | 2 | 4 | 8;
