@@ -1,8 +1,20 @@
 /** Fixed pages, for byte streams whose format itself has pages: databases write whole pages in place. */
+import { equalBytes, utf8 } from '../core/index.js';
 
 /** Sizes in bytes; kept by name in the config of a repository. */
 export interface FixedOptions {
   readonly size: number;
+}
+
+/** The first bytes of formats that write whole pages in place: redb, SQLite. */
+const PAGED_FORMATS = [
+  Uint8Array.of(0x72, 0x65, 0x64, 0x62, 0x1a, 0x0a, 0xa9, 0x0d, 0x0a),
+  utf8('SQLite format 3\0'),
+];
+
+/** Whether a stream that begins like this is better cut in pages than where its content says. */
+export function isPaged(start: Uint8Array): boolean {
+  return PAGED_FORMATS.some((magic) => equalBytes(magic, start.subarray(0, magic.length)));
 }
 
 /** The defaults of new repositories: four pages of most databases. */

@@ -35,13 +35,14 @@ export async function* cutStream(
     }
     rest = bytes.subarray(start);
   }
-  yield* cutRest(rest, cutter);
+  yield* cutBytes(rest, cutter);
 }
 
-function* cutRest(rest: Uint8Array, cutter: StreamCutter): Generator<Uint8Array> {
-  for (let start = 0; start < rest.length;) {
-    const length = cutter.cut(rest, start);
-    yield rest.subarray(start, start + length);
+/** The chunks of bytes that are all there, as views. */
+export function* cutBytes(bytes: Uint8Array, cutter: StreamCutter): Generator<Uint8Array> {
+  for (let start = 0; start < bytes.length;) {
+    const length = cutter.cut(bytes, start);
+    yield bytes.subarray(start, start + length);
     start += length;
   }
 }

@@ -49,6 +49,25 @@ export async function* mapAhead<T, R>(
   }
 }
 
+/** Collects items until they have `limit` bytes or more. The last batch may have fewer. */
+export async function* inBatches<T>(
+  items: AsyncIterable<T>,
+  bytesOf: (item: T) => number,
+  limit: number,
+): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  let bytes = 0;
+  for await (const item of items) {
+    batch.push(item);
+    bytes += bytesOf(item);
+    if (bytes < limit) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
 /** Lets at most `limit` holders in at a time; others wait in order. */
 export class Semaphore {
   #free: number;

@@ -2,5 +2,6 @@
 export * from './entries.js';
 export * from './manifest.js';
 export * from './node.js';
+export * from './reachable.js';
 export * from './tree-builder.js';
 export * from './tree-reader.js';

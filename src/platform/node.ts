@@ -9,14 +9,18 @@ export const nodeSha256: Sha256 = (bytes) => new Uint8Array(digest(bytes)) as Ad
 
 function digest(bytes: Uint8Array): Buffer {
   // crypto.hash came with Node 20.12; it saves the making of a Hash object, which counts for small chunks.
-  return typeof hash === 'function' ? hash('sha256', bytes, 'buffer') : createHash('sha256').update(bytes).digest();
+  return typeof hash === 'function'
+    ? hash('sha256', bytes, 'buffer')
+    : createHash('sha256').update(bytes).digest();
 }
 
 /** Raw deflate by zlib. */
 export const nodeDeflate: Deflate = {
   deflate(bytes, effort) {
     const options =
-      effort === 'huffman' ? { level: 1, memLevel: 9, strategy: constants.Z_HUFFMAN_ONLY } : { level: effort };
+      effort === 'huffman'
+        ? { level: 1, memLevel: 9, strategy: constants.Z_HUFFMAN_ONLY }
+        : { level: effort };
     return deflateRawSync(bytes, options);
   },
   inflate(bytes, length) {

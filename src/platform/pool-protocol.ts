@@ -5,7 +5,11 @@ import type { StoredChunk } from '../cas/coder.js';
 /** Work for a worker. */
 export type Job =
   | { readonly operation: 'address'; readonly chunks: readonly Uint8Array[] }
-  | { readonly operation: 'encode'; readonly chunks: readonly PlainChunk[]; readonly options: CompressionOptions }
+  | {
+      readonly operation: 'encode';
+      readonly chunks: readonly PlainChunk[];
+      readonly options: CompressionOptions;
+    }
   | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean };
 
 /** A chunk that the worker encoded; without bytes when the plaintext itself is the encoded form. */

@@ -12,7 +12,8 @@ const LOWEST_LEVEL = 1;
 
 /** Raw deflate in JavaScript. */
 export const portableDeflate: Deflate = {
-  deflate: (bytes, effort) => deflateSync(bytes, { level: (effort === 'huffman' ? LOWEST_LEVEL : effort) as 1 }),
+  deflate: (bytes, effort) =>
+    deflateSync(bytes, { level: (effort === 'huffman' ? LOWEST_LEVEL : effort) as 1 }),
   inflate(bytes, length) {
     // One byte more than is allowed shows a stream that is too long without growing the output any further.
     const plain = inflateSync(bytes, { out: new Uint8Array(length + 1) });

@@ -44,10 +44,18 @@ const MAGIC = 'vsnconf';
 const FORMAT = 1;
 const DEFAULT_PACK_BYTES = 16 * 1024 * 1024;
 /** The algorithms that the parameters belong to. Another algorithm gets another name. */
-const ALGORITHMS = { rowGroups: 'local-minimum-1', gear: 'fastcdc-gear32-1', fixed: 'fixed-1', nodes: 'local-minimum-1' };
+const ALGORITHMS = {
+  rowGroups: 'local-minimum-1',
+  gear: 'fastcdc-gear32-1',
+  fixed: 'fixed-1',
+  nodes: 'local-minimum-1',
+};
 
 /** The config of a new repository. */
-export function newConfig(random: RandomBytes, overrides: Partial<Omit<RepositoryConfig, 'id'>> = {}): RepositoryConfig {
+export function newConfig(
+  random: RandomBytes,
+  overrides: Partial<Omit<RepositoryConfig, 'id'>> = {},
+): RepositoryConfig {
   const config = {
     id: toHex(random(16)),
     rowGroups: DEFAULT_ROW_GROUPS,
@@ -67,7 +75,10 @@ export function encodeConfig({ id, packBytes, ...cuts }: RepositoryConfig, sha25
   const algorithms = Object.fromEntries(
     Object.entries(cuts).map(([name, options]) => [
       name,
-      { algorithm: ALGORITHMS[name as keyof typeof ALGORITHMS], ...(options as Canonical & object) },
+      {
+        algorithm: ALGORITHMS[name as keyof typeof ALGORITHMS],
+        ...(options as unknown as { readonly [key: string]: Canonical }),
+      },
     ]),
   );
   return seal(MAGIC, { format: FORMAT, id, packBytes, ...algorithms }, sha256);
@@ -91,8 +102,16 @@ function checkedConfig(config: { readonly [key: string]: Canonical }, place: str
   try {
     checkGearOptions(gear);
     checkFixedOptions(fixed);
-    const numbers = [packBytes, nodes.window, nodes.max, rowGroups.targetBytes, rowGroups.minRecords, rowGroups.maxRecords];
-    if (typeof id !== 'string' || !numbers.every((n) => Number.isSafeInteger(n) && n > 0)) throw new RangeError('parameters');
+    const numbers = [
+      packBytes,
+      nodes.window,
+      nodes.max,
+      rowGroups.targetBytes,
+      rowGroups.minRecords,
+      rowGroups.maxRecords,
+    ];
+    if (typeof id !== 'string' || !numbers.every((n) => Number.isSafeInteger(n) && n > 0))
+      throw new RangeError('parameters');
   } catch (cause) {
     throw configDamaged(place, cause);
   }
@@ -116,8 +135,12 @@ function configDamaged(place: string, cause?: unknown): VecsnapError {
 }
 
 function newerFormat(place: string, found: Canonical | undefined): VecsnapError {
-  return new VecsnapError('REPOSITORY_NEWER', `The repository has a format (${String(found)}) that this vecsnap does not know.`, {
-    place,
-    remedy: 'Install a newer version of vecsnap.',
-  });
+  return new VecsnapError(
+    'REPOSITORY_NEWER',
+    `The repository has a format (${String(found)}) that this vecsnap does not know.`,
+    {
+      place,
+      remedy: 'Install a newer version of vecsnap.',
+    },
+  );
 }

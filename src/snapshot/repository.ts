@@ -2,7 +2,14 @@
 import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
 import { ChunkStore } from '../cas/index.js';
 import type { CompressionOptions } from '../cas/index.js';
-import { CONFIG_BLOB, decodeConfig, encodeConfig, newConfig, notARepository, type RepositoryConfig } from './config.js';
+import {
+  CONFIG_BLOB,
+  decodeConfig,
+  encodeConfig,
+  newConfig,
+  notARepository,
+  type RepositoryConfig,
+} from './config.js';
 import type { Environment, LockRequest } from './environment.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
@@ -107,7 +114,10 @@ export class Repository {
   }
 
   /** Runs `work` on the chunks, for reading. Writers elsewhere are not disturbed. */
-  async read<T>(work: (session: Session) => Promise<T>, prefer: 'persistent' | 'memory' = 'memory'): Promise<T> {
+  async read<T>(
+    work: (session: Session) => Promise<T>,
+    prefer: 'persistent' | 'memory' = 'memory',
+  ): Promise<T> {
     const session = await this.openSession(prefer);
     try {
       return await work(session);
@@ -137,7 +147,10 @@ export class Repository {
     const index = await this.environment.openIndex(prefer);
     const options = { ...this.options, packBytes: this.config.packBytes };
     try {
-      return { repository: this, store: await ChunkStore.open({ blobs, index, coder, sha256, random }, options) };
+      return {
+        repository: this,
+        store: await ChunkStore.open({ blobs, index, coder, sha256, random }, options),
+      };
     } catch (error) {
       await index.close();
       throw error;
@@ -149,7 +162,8 @@ export class Repository {
       return decodeSnapshot(await this.environment.blobs.get(blob), blob, this.environment.sha256);
     } catch (error) {
       if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Forgotten since it was listed.
-      if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID')) return { blob, error };
+      if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID'))
+        return { blob, error };
       throw error;
     }
   }

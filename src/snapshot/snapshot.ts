@@ -123,8 +123,12 @@ function snapshotDamaged(blob: string): VecsnapError {
 }
 
 function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
-  return new VecsnapError('REPOSITORY_NEWER', `A snapshot has format ${String(version)}; this vecsnap reads ${VERSION}.`, {
-    place: blob,
-    remedy: 'Install a newer version of vecsnap.',
-  });
+  return new VecsnapError(
+    'REPOSITORY_NEWER',
+    `A snapshot has format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    {
+      place: blob,
+      remedy: 'Install a newer version of vecsnap.',
+    },
+  );
 }
