@@ -1,6 +1,7 @@
 /** Checks packs: that the directory agrees with the index, and that every chunk decodes to what its address says. */
 import { type Address, formatAddress, isVecsnapError, VecsnapError } from '../core/index.js';
 import { chunkDamaged, type ChunkStore } from './chunk-store.js';
+import type { StoredChunk } from './coder.js';
 import { checkPackHeader, type PackEntry, readPackDirectory, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
@@ -58,14 +59,7 @@ async function* checkRun(
   name: string,
   run: readonly PackEntry[],
 ): AsyncGenerator<PackFinding> {
-  const start = (run[0] as PackEntry).offset;
-  const last = run.at(-1) as PackEntry;
-  const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
-  await store.parts.blobs.read(name, start, bytes); // What is missing at the end stays zero and fails its hash.
-  const stored = run.map((entry) => ({
-    ...entry,
-    bytes: bytes.subarray(entry.offset - start, entry.offset - start + entry.storedLength),
-  }));
+  const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   for (const [i, chunk] of plain.entries()) {
     const { address, kind } = run[i] as PackEntry;
@@ -74,16 +68,48 @@ async function* checkRun(
   }
 }
 
-function* inRuns(entries: readonly PackEntry[]): Generator<PackEntry[]> {
+/**
+ * The encoded bytes of chunks that stand near each other in a pack.
+ * @throws VecsnapError CHUNK_DAMAGED for the first that does not fit its address.
+ */
+export async function readChecked(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): Promise<{ entry: PackEntry; bytes: Uint8Array }[]> {
+  const stored = await readStored(store, name, run);
+  const plain = await store.parts.coder.decode(stored, true);
+  return run.map((entry, i) => {
+    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind });
+    return { entry, bytes: (stored[i] as StoredChunk).bytes };
+  });
+}
+
+async function readStored(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): Promise<StoredChunk[]> {
+  const start = (run[0] as PackEntry).offset;
+  const last = run.at(-1) as PackEntry;
+  const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
+  await store.parts.blobs.read(name, start, bytes); // What is missing at the end stays zero and fails its hash.
+  return run.map(({ address, codec, length, offset, storedLength }) => {
+    const from = offset - start;
+    return { address, codec, length, bytes: bytes.subarray(from, from + storedLength) };
+  });
+}
+
+/** Consecutive entries of a pack, so many that they are worth one read. */
+export function* inRuns(entries: readonly PackEntry[]): Generator<PackEntry[]> {
   let run: PackEntry[] = [];
-  let bytes = 0;
   for (const entry of entries) {
+    const start = run[0]?.offset ?? entry.offset;
+    if (run.length > 0 && entry.offset + entry.storedLength - start > READ_BYTES) {
+      yield run;
+      run = [];
+    }
     run.push(entry);
-    bytes += entry.storedLength;
-    if (bytes < READ_BYTES) continue;
-    yield run;
-    run = [];
-    bytes = 0;
   }
   if (run.length > 0) yield run;
 }

@@ -6,6 +6,7 @@
  */
 import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
 import type { BlobStat } from '../blob/index.js';
+import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainChunk } from './codec.js';
 import { PACK_PREFIX, PackBuilder, type PackEntry } from './pack.js';
@@ -68,6 +69,19 @@ export class ChunkWriter {
       return addresses;
     } finally {
       done();
+    }
+  }
+
+  /**
+   * Adds chunks of another pack in the form they have there, each checked against its address first.
+   * @throws VecsnapError CHUNK_DAMAGED.
+   */
+  async copy(pack: string, entries: readonly PackEntry[]): Promise<void> {
+    for (const run of inRuns(entries)) {
+      for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
+        this.#chunks++;
+        await this.#addToPack({ ...entry, bytes });
+      }
     }
   }
 

@@ -49,6 +49,11 @@ const TAIL_BYTES = 64 * 1024;
 /** Bytes of a pack beside its chunks and directory entries. */
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
 
+/** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
+export function packEntryBytes(entry: PackEntry): number {
+  return entry.storedLength + encodeEntry(entry).length;
+}
+
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
