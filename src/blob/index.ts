@@ -1,0 +1,6 @@
+/** Where a repository lives: the port, and stores on a disk, in memory and in a database. */
+export * from './fs.js';
+export * from './level.js';
+export * from './memory.js';
+export * from './name.js';
+export * from './port.js';
