@@ -4,3 +4,5 @@ export * from './level.js';
 export * from './memory.js';
 export * from './name.js';
 export * from './port.js';
+export * from './lease.js';
+export * from './process-identity.js';
