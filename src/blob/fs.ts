@@ -37,26 +37,28 @@ export interface FsEntry {
  */
 export interface FsOperations {
   /** Opens for reading; does not follow a link and does not wait for a pipe. */
-  openToRead(path: string): Promise<number>;
+  readonly openToRead: (path: string) => Promise<number>;
   /** Makes a file, which must not exist, and opens it for writing. */
-  openNew(path: string): Promise<number>;
-  fstat(descriptor: number): Promise<FsEntry>;
-  lstat(path: string): Promise<FsEntry>;
+  readonly openNew: (path: string) => Promise<number>;
+  readonly fstat: (descriptor: number) => Promise<FsEntry>;
+  readonly lstat: (path: string) => Promise<FsEntry>;
   /** Returns the bytes read, 0 at the end of the file. */
-  read(descriptor: number, into: Uint8Array, position: number): Promise<number>;
+  readonly read: (descriptor: number, into: Uint8Array, position: number) => Promise<number>;
   /** Appends the parts; may write less than all of them. Returns the bytes written. */
-  writev(descriptor: number, parts: readonly Uint8Array[]): Promise<number>;
-  fsync(descriptor: number): Promise<void>;
-  close(descriptor: number): Promise<void>;
-  link(from: string, to: string): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
-  unlink(path: string): Promise<void>;
+  readonly writev: (descriptor: number, parts: readonly Uint8Array[]) => Promise<number>;
+  readonly fsync: (descriptor: number) => Promise<void>;
+  readonly close: (descriptor: number) => Promise<void>;
+  readonly link: (from: string, to: string) => Promise<void>;
+  readonly rename: (from: string, to: string) => Promise<void>;
+  readonly unlink: (path: string) => Promise<void>;
   /** Makes one directory, whose parent must exist. */
-  mkdir(path: string): Promise<void>;
+  readonly mkdir: (path: string) => Promise<void>;
   /** What is in a directory, in any order. */
-  readdir(path: string): Promise<readonly { readonly name: string; readonly kind: FsEntry['kind'] }[]>;
+  readonly readdir: (
+    path: string,
+  ) => Promise<readonly { readonly name: string; readonly kind: FsEntry['kind'] }[]>;
   /** Opens a directory, makes the names in it durable, and closes it; nothing where directories cannot be synced. */
-  syncDirectory(path: string): Promise<void>;
+  readonly syncDirectory: (path: string) => Promise<void>;
 }
 
 /** How a {@link fsBlobStore} is set up. */
@@ -140,7 +142,7 @@ class DirectoryBlobStore implements FsBlobStore {
 
   async stat(name: string): Promise<BlobStat | undefined> {
     checkBlobName(name);
-    const entry = await this.#attempt('stat', name, () => this.#entryAt(name));
+    const entry = await this.#attempt('look up', name, () => this.#entryAt(name));
     return entry?.kind === 'file' ? { name, size: entry.size } : undefined;
   }
 

@@ -104,7 +104,9 @@ class LevelBlobStore implements BlobStore {
 
   async *list(prefix: string): AsyncIterable<BlobStat> {
     const range = { gte: headKey(prefix), lt: headKey(`${prefix}\u007f`), ...ENCODINGS };
-    const heads = this.#db.iterator<string, Uint8Array>(range);
+    const heads = await this.#attempt('list', prefix, async () =>
+      this.#db.iterator<string, Uint8Array>(range),
+    );
     try {
       for (;;) {
         const entry = await this.#attempt('list', prefix, () => heads.next());
