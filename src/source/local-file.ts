@@ -232,11 +232,17 @@ export function writeFailure(path: string, cause: unknown): VecsnapError {
   if (isVecsnapError(cause)) return cause;
   if (systemCode(cause) === 'EEXIST') return targetExists(path);
   const full = systemCode(cause) === 'ENOSPC' || systemCode(cause) === 'EDQUOT';
-  return new VecsnapError(full ? 'STORE_FULL' : 'TARGET_FAILED', `The target could not be written: ${messageOf(cause)}.`, {
-    place: path,
-    remedy: full ? 'Free some space or restore to another disk.' : 'Check that the directory exists and can be written.',
-    cause,
-  });
+  return new VecsnapError(
+    full ? 'STORE_FULL' : 'TARGET_FAILED',
+    `The target could not be written: ${messageOf(cause)}.`,
+    {
+      place: path,
+      remedy: full
+        ? 'Free some space or restore to another disk.'
+        : 'Check that the directory exists and can be written.',
+      cause,
+    },
+  );
 }
 
 /** Makes the names in a directory durable. */
