@@ -26,6 +26,9 @@ export const MAX_DIMENSION = 2 ** 20;
 /** Bytes that are read at once, as far as whole rows fill them. */
 const SLAB_BYTES = 4 << 20;
 
+/** Bytes that are put together for one write of rows with heads; it also stays in the processor's cache. */
+const WRITTEN_SLAB_BYTES = 1 << 20;
+
 export type MatrixScheme = 'fbin' | 'u8bin' | 'i8bin' | 'npy' | 'fvecs' | 'bvecs';
 
 /** Where the rows of a matrix stand in its file. */
@@ -159,42 +162,61 @@ async function writeMatrix(
 ): Promise<WriteReport> {
   const column = content.schema?.vectors[index] as VectorColumn;
   const head = format.planHead(column, content.format, content.expected.records);
-  const rowHead = format.rowHead(column.dimension);
   let [records, bytes] = [0, 0];
   await FileWriter.run(path, { start: head.length }, async (writer) => {
+    const rows = new RowWriter(writer, format.rowHead(column.dimension), vectorBytes(column));
     for await (const batch of content.records?.() ?? []) {
       throwIfAborted(signal);
       const numbers = batch.vectors[index] as Uint8Array;
       records += batch.count;
       bytes += numbers.length;
-      await writeRows(writer, numbers, batch, rowHead);
+      await rows.write(batch, numbers);
     }
+    await rows.finish();
     throwIfAborted(signal);
     await writer.writeAt(head.encode(records), 0);
   });
   return { records, files: 0, bytes };
 }
 
-async function writeRows(
-  writer: FileWriter,
-  numbers: Uint8Array,
-  batch: RecordBatch,
-  rowHead: Uint8Array,
-): Promise<void> {
-  if (rowHead.length === 0) return writer.write(numbers, batch.release);
-  const rows = withRowHeads(numbers, batch.count, rowHead);
-  batch.release?.();
-  return writer.write(rows);
-}
+/** Writes rows with a head before each, put together in slabs that are used again when they were written. */
+class RowWriter {
+  readonly #writer: FileWriter;
+  readonly #head: Uint8Array;
+  readonly #stride: number;
+  readonly #slabBytes: number;
+  readonly #ring: SlabRing;
+  #open: { slab: Uint8Array; release: () => void } | undefined;
+  #filled = 0;
 
-function withRowHeads(numbers: Uint8Array, count: number, head: Uint8Array): Uint8Array {
-  const width = numbers.length / count;
-  const rows = new Uint8Array(numbers.length + count * head.length);
-  for (let row = 0, at = 0; row < count; row++, at += head.length + width) {
-    rows.set(head, at);
-    rows.set(numbers.subarray(row * width, (row + 1) * width), at + head.length);
+  constructor(writer: FileWriter, head: Uint8Array, rowBytes: number) {
+    this.#writer = writer;
+    this.#head = head;
+    this.#stride = head.length + rowBytes;
+    this.#slabBytes = this.#stride * Math.max(1, Math.floor(WRITTEN_SLAB_BYTES / this.#stride));
+    this.#ring = new SlabRing(this.#slabBytes);
   }
-  return rows;
+
+  async write(batch: RecordBatch, numbers: Uint8Array): Promise<void> {
+    if (this.#head.length === 0) return this.#writer.write(numbers, batch.release);
+    const width = this.#stride - this.#head.length;
+    for (let at = 0; at < numbers.length; at += width) {
+      this.#open ??= this.#ring.take();
+      this.#open.slab.set(this.#head, this.#filled);
+      this.#open.slab.set(numbers.subarray(at, at + width), this.#filled + this.#head.length);
+      this.#filled += this.#stride;
+      if (this.#filled === this.#slabBytes) await this.finish();
+    }
+    batch.release?.();
+  }
+
+  /** Hands over the slab that is not full yet. */
+  async finish(): Promise<void> {
+    const open = this.#open;
+    if (open === undefined) return;
+    await this.#writer.write(open.slab.subarray(0, this.#filled), open.release);
+    [this.#open, this.#filled] = [undefined, 0];
+  }
 }
 
 /** Which vector column is written. @throws VecsnapError TARGET_UNSUITABLE when something would be lost. */
