@@ -1,0 +1,19 @@
+/** Where records and files come from and go to: the ports, and a source and a target for each format. */
+export { fbin, i8bin, u8bin } from './bin.js';
+export { directorySource } from './directory.js';
+export { directoryTarget } from './directory-target.js';
+export { fileSource, fileTarget } from './file.js';
+export * from './local-file.js';
+export {
+  type HeadPlan,
+  type MatrixFormat,
+  type MatrixScheme,
+  type MatrixShape,
+  matrixSource,
+  matrixTarget,
+  type MatrixTargetOptions,
+} from './matrix.js';
+export { npy } from './npy.js';
+export * from './port.js';
+export { resolveSource, resolveTarget, SCHEMES } from './registry.js';
+export { bvecs, fvecs } from './vecs.js';
