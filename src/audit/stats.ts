@@ -73,7 +73,11 @@ export interface RepositoryStats {
   readonly indexBytes: number;
   /** Everything: the sum of newBytes of the collections and of the five rows above. */
   readonly repositoryBytes: number;
-  readonly chunks: { readonly count: number; readonly nodes: number; readonly histogram: readonly HistogramBucket[] };
+  readonly chunks: {
+    readonly count: number;
+    readonly nodes: number;
+    readonly histogram: readonly HistogramBucket[];
+  };
 }
 
 /** Bytes of what is no pack. */
@@ -136,15 +140,27 @@ function byCollection(
   const names = [...new Set(snapshots.map(({ collection }) => collection))];
   return names.map((collection) => {
     const positions = snapshots.flatMap((snapshot, i) => (snapshot.collection === collection ? [i] : []));
-    const rows = positions.map((i) => snapshotShares(snapshots[i] as AuditedSnapshot, perSnapshot[i] as { own: number; shared: number }));
+    const rows = positions.map((i) =>
+      snapshotShares(snapshots[i] as AuditedSnapshot, perSnapshot[i] as { own: number; shared: number }),
+    );
     const newBytes = rows.reduce((sum, row) => sum + row.newBytes, 0);
     const sharedBytes = positions.reduce((sum, i) => sum + (perSnapshot[i]?.acrossShared ?? 0), 0);
     const logicalBytes = rows.reduce((sum, row) => sum + row.logicalBytes, 0);
-    return { collection, logicalBytes, newBytes, exclusiveBytes: newBytes - sharedBytes, sharedBytes, snapshots: rows };
+    return {
+      collection,
+      logicalBytes,
+      newBytes,
+      exclusiveBytes: newBytes - sharedBytes,
+      sharedBytes,
+      snapshots: rows,
+    };
   });
 }
 
-function snapshotShares(snapshot: AuditedSnapshot, { own, shared }: { own: number; shared: number }): SnapshotShares {
+function snapshotShares(
+  snapshot: AuditedSnapshot,
+  { own, shared }: { own: number; shared: number },
+): SnapshotShares {
   const { id, name, createdAt, logicalBytes, addedBytes } = snapshot;
   return {
     id,
@@ -175,6 +191,11 @@ class Histogram {
   buckets(): HistogramBucket[] {
     return [...this.#chunks]
       .toSorted(([a], [b]) => a - b)
-      .map(([exponent, { chunks, bytes }]) => ({ fromBytes: 2 ** exponent, toBytes: 2 ** (exponent + 1), chunks, bytes }));
+      .map(([exponent, { chunks, bytes }]) => ({
+        fromBytes: 2 ** exponent,
+        toBytes: 2 ** (exponent + 1),
+        chunks,
+        bytes,
+      }));
   }
 }

@@ -47,6 +47,7 @@ export class ChunkWriter {
   #nodes: EncodedNew[] = [];
   #nodeBytes = 0;
   #chunks = 0;
+  #committed = false;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(store: ChunkStore) {
@@ -92,15 +93,17 @@ export class ChunkWriter {
     this.#writePack();
     await Promise.all(this.#writing);
     this.#throwFailure();
+    this.#committed = this.#written.length > 0;
     for (const pack of this.#written) await this.#store.parts.index.addPack(pack, pack.entries);
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
-  /** Removes the packs that were written. For a writer that is not committed. */
+  /** Removes the packs that were written, also when they were committed: nothing refers to them yet. */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
     for (const name of this.#names) await this.#store.parts.blobs.delete(name);
+    if (this.#committed) await this.#store.parts.index.removePacks(new Set(this.#names));
   }
 
   /** The positions of chunks that are neither in the store nor coming from this writer. */

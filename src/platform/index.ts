@@ -2,3 +2,4 @@
 export * from './node.js';
 export * from './pool.js';
 export * from './portable.js';
+export * from './directory-environment.js';

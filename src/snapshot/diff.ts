@@ -1,5 +1,14 @@
 /** What differs between two snapshots: records and files that were added, removed and changed. */
-import { compareIds, equalBytes, type RecordBatch, type RecordId, type Schema, toHex, vectorBytes, viewOf } from '../core/index.js';
+import {
+  compareIds,
+  equalBytes,
+  type RecordBatch,
+  type RecordId,
+  type Schema,
+  toHex,
+  vectorBytes,
+  viewOf,
+} from '../core/index.js';
 import type { ChunkStore } from '../cas/index.js';
 import {
   columnCount,
@@ -59,7 +68,11 @@ export interface SnapshotDifference {
 }
 
 /** Compares two snapshots. What both have in common is not read. */
-export async function diffSnapshots(store: ChunkStore, a: Snapshot, b: Snapshot): Promise<SnapshotDifference> {
+export async function diffSnapshots(
+  store: ChunkStore,
+  a: Snapshot,
+  b: Snapshot,
+): Promise<SnapshotDifference> {
   const left = await readManifest(store, a);
   const right = await readManifest(store, b);
   return {
@@ -115,7 +128,9 @@ function* rowsIn(schema: Schema, { count, ids, vectors, payloads }: RecordBatch)
   for (let i = 0; i < count; i++) {
     yield {
       id: ids?.[i],
-      vectors: vectors.map((column, c) => column.subarray(i * (widths[c] as number), (i + 1) * (widths[c] as number))),
+      vectors: vectors.map((column, c) =>
+        column.subarray(i * (widths[c] as number), (i + 1) * (widths[c] as number)),
+      ),
       payload: payloads?.[i],
     };
   }
@@ -146,7 +161,11 @@ class Tally {
     let left = await before.next();
     let right = await after.next();
     while (!left.done || !right.done) {
-      const order = left.done ? 1 : right.done ? -1 : compareIds(left.value.id as RecordId, right.value.id as RecordId);
+      const order = left.done
+        ? 1
+        : right.done
+          ? -1
+          : compareIds(left.value.id as RecordId, right.value.id as RecordId);
       if (order === 0) this.#compare(left.value as Row, right.value as Row, schema);
       else if (order < 0) this.removed((left.value as Row).id);
       else this.added((right.value as Row).id);
@@ -184,9 +203,13 @@ class Tally {
   }
 
   #compare(before: Row, after: Row, schema: Schema): void {
-    const vectorChanged = before.vectors.some((vector, i) => !equalBytes(vector, after.vectors[i] as Uint8Array));
+    const vectorChanged = before.vectors.some(
+      (vector, i) => !equalBytes(vector, after.vectors[i] as Uint8Array),
+    );
     const payloadChanged =
-      before.payload !== undefined && after.payload !== undefined && !equalBytes(before.payload, after.payload);
+      before.payload !== undefined &&
+      after.payload !== undefined &&
+      !equalBytes(before.payload, after.payload);
     if (!vectorChanged && !payloadChanged) return;
     const distance = vectorChanged ? distanceBetween(before, after, schema) : 0;
     this.#changed.push({ id: after.id as RecordId, distance, payloadChanged });

@@ -45,6 +45,8 @@ export interface Snapshot {
   readonly nonFiniteCount: number;
   readonly tags: readonly string[];
   readonly metadata: { readonly [key: string]: Json };
+  /** What the source had to say, for example why a file is kept as a byte stream. */
+  readonly notes: readonly string[];
 }
 
 /** Where snapshot blobs stand. */

@@ -115,7 +115,8 @@ class Verification {
     for (const snapshot of this.#snapshots) {
       throwIfAborted(this.#signal);
       const chunks = fresh(this.#reach(snapshot, entered), seen);
-      for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER)) await this.#checkChunks(some, read);
+      for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER))
+        await this.#checkChunks(some, read);
     }
   }
 
@@ -157,7 +158,8 @@ class Verification {
     for (const [i, location] of locations.entries()) {
       const address = addresses[i] as Address;
       if (location === undefined) this.add({ error: missing(), address });
-      else if (!this.#store.packs.has(location.pack)) this.add({ error: packGone(location.pack), address, blob: location.pack });
+      else if (!this.#store.packs.has(location.pack))
+        this.add({ error: packGone(location.pack), address, blob: location.pack });
     }
     if (read) await this.#readChunks(addresses.filter((_, i) => locations[i] !== undefined));
   }
@@ -213,4 +215,3 @@ function missing(): VecsnapError {
 function packGone(pack: string): VecsnapError {
   return new VecsnapError('PACK_MISSING', 'A pack that the index names is gone.', { place: pack });
 }
-
