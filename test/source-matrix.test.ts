@@ -370,7 +370,7 @@ describe('what a matrix file cannot hold', () => {
   ] as const)('%s', async (_, schema, why) => {
     for (const format of FORMATS) {
       const error = await expectCode('TARGET_UNSUITABLE', () =>
-        matrixTarget(format, path('out')).write(content(schema as Partial<Schema>), {}),
+        matrixTarget(format, path('out')).write(content(schema), {}),
       );
       expect(error.message).toMatch(why);
     }
@@ -381,7 +381,7 @@ describe('what a matrix file cannot hold', () => {
     const both = content({ vectors: [vector, image] });
     await matrixTarget(u8bin, path('out'), { column: 'image' }).write(both, {});
     expect(new Uint8Array(await readFile(path('out')))).toEqual(
-      joined(u32(2, 3), batch.vectors[1] as Uint8Array),
+      joined(u32(2, 3), batch.vectors[1]),
     );
     await expectCode('TARGET_UNSUITABLE', () =>
       matrixTarget(u8bin, path('x'), { column: 'sound' }).write(both, {}),

@@ -511,9 +511,9 @@ export class SnapshotManager {
   }
 
   async #otherBytes() {
-    const { blobs, indexBytes } = this.#repository.environment;
-    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await indexBytes() };
-    for await (const { name, size } of blobs.list('')) {
+    const { environment } = this.#repository;
+    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
+    for await (const { name, size } of environment.blobs.list('')) {
       if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
       else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
     }
