@@ -380,9 +380,7 @@ describe('what a matrix file cannot hold', () => {
   it('writes the column that is chosen among several', async () => {
     const both = content({ vectors: [vector, image] });
     await matrixTarget(u8bin, path('out'), { column: 'image' }).write(both, {});
-    expect(new Uint8Array(await readFile(path('out')))).toEqual(
-      joined(u32(2, 3), batch.vectors[1]),
-    );
+    expect(new Uint8Array(await readFile(path('out')))).toEqual(joined(u32(2, 3), batch.vectors[1]));
     await expectCode('TARGET_UNSUITABLE', () =>
       matrixTarget(u8bin, path('x'), { column: 'sound' }).write(both, {}),
     );
