@@ -264,10 +264,8 @@ describe('handles', () => {
     await Promise.all(names.flatMap((name) => [store.get(name), store.get(name)]));
     expect(open.size).toBe(4);
     for (const name of ['a0', 'a1', 'a2', 'a3', 'a0', 'a4']) await store.get(name);
-    expect(
-      [...open.values()].map((path) => relative(directory, path)).toSorted(),
-      'the last used are kept',
-    ).toEqual(['a0', 'a2', 'a3', 'a4']);
+    const kept = new Set(Array.from(open.values(), (path) => relative(directory, path)));
+    expect(kept, 'the last used are kept').toEqual(new Set(['a0', 'a2', 'a3', 'a4']));
 
     await store.delete('a3');
     expect([...open.values()]).not.toContain(join(directory, 'a3'));
