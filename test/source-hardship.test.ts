@@ -104,6 +104,18 @@ describe('trees that forbid to write, for an ordinary user', () => {
     expect(await ordinarily(body)).toBe('555,555,555,400');
   });
 
+  it('come complete, also below a directory that nobody may enter', async () => {
+    const body = `
+      const names = ['a', 'a/b', 'a/b/c'];
+      const files = async function* () { for (const path of names) yield { type: 'directory', path, mode: 0 }; };
+      await directoryTarget(at('out')).write({ ...content, files }, {});
+      for (const name of ['', ...names]) {
+        console.log((statSync(at('out/' + name)).mode & 0o7777).toString(8));
+        chmodSync(at('out/' + name), 0o700);
+      }`;
+    expect(await ordinarily(body)).toBe('555\n0\n0\n0');
+  });
+
   it('can be replaced', async () => {
     const body = `
       for (let i = 0; i < 2; i++) await directoryTarget(at('out')).write(content, { overwrite: i > 0 });
