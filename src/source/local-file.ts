@@ -1,8 +1,8 @@
 /** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
 
@@ -11,15 +11,16 @@ export class LocalFile {
   readonly path: string;
   readonly size: number;
   readonly mode: number;
+  /** What {@link identityOf} gave when the file was opened. */
+  readonly identity: string;
   readonly #handle: FileHandle;
-  readonly #opened: Identity;
 
   private constructor(path: string, handle: FileHandle, stats: Stats) {
     this.path = path;
     this.size = Number(stats.size);
     this.mode = Number(stats.mode & 0o7777n);
     this.#handle = handle;
-    this.#opened = identityOf(stats);
+    this.identity = identityOf(stats);
   }
 
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_INVALID (no regular file), SOURCE_FAILED. */
@@ -28,10 +29,7 @@ export class LocalFile {
     const stats = await handle.stat({ bigint: true });
     if (stats.isFile()) return new LocalFile(path, handle, stats);
     await handle.close();
-    throw new VecsnapError('SOURCE_INVALID', 'The source is not a regular file.', {
-      place: path,
-      remedy: 'Give the path of a file, or use dir: for a directory tree.',
-    });
+    throw notRegular(path);
   }
 
   /**
@@ -62,18 +60,26 @@ export class LocalFile {
     return bytes;
   }
 
-  /** Fills `into` whole. @throws VecsnapError SOURCE_TRUNCATED when the file ends before. */
+  /**
+   * Fills `into` whole.
+   * @throws VecsnapError SOURCE_TRUNCATED when the file ends before, SOURCE_CHANGED when it did not when it was opened.
+   */
   async fill(into: Uint8Array, position: number): Promise<void> {
     const filled = await this.read(into, position);
     if (filled === into.length) return;
+    if (position + filled < this.size) throw sourceChanged(this.path);
     throw new VecsnapError('SOURCE_TRUNCATED', `The file ends at byte ${position + filled}.`, {
       place: `${this.path}, byte ${position + filled}`,
       remedy: `It should have at least ${position + into.length} bytes. Write the file again, or take it as file:${this.path}.`,
     });
   }
 
-  /** The bytes from `start` to the end, in pieces that the receiver owns. */
-  async *stream(start = 0, pieceBytes = 1 << 20): AsyncGenerator<Uint8Array> {
+  /**
+   * The bytes from `start` to the end, in pieces that the receiver owns. Larger pieces of shared memory cost time and
+   * space: they come straight from the system and are collected late (307 MB in pieces of 1 MiB left 430 MB resident, in
+   * pieces of 256 KiB 140 MB, in less than half of the time).
+   */
+  async *stream(start = 0, pieceBytes = 1 << 18): AsyncGenerator<Uint8Array> {
     for (let position = start; position < this.size; position += pieceBytes) {
       const piece = new Uint8Array(new SharedArrayBuffer(Math.min(pieceBytes, this.size - position)));
       await this.fill(piece, position);
@@ -85,11 +91,7 @@ export class LocalFile {
   async confirmUnchanged(): Promise<void> {
     const open = identityOf(await this.#handle.stat({ bigint: true }));
     const named = await lstat(this.path, { bigint: true }).then(followed(this.path), () => undefined);
-    if (open === this.#opened && named === this.#opened) return;
-    throw new VecsnapError('SOURCE_CHANGED', 'The file changed while it was read.', {
-      place: this.path,
-      remedy: 'Take the snapshot while nothing writes to the file.',
-    });
+    if (open !== this.identity || named !== this.identity) throw sourceChanged(this.path);
   }
 
   async close(): Promise<void> {
@@ -98,18 +100,18 @@ export class LocalFile {
 }
 
 type Stats = Awaited<ReturnType<typeof bigintStat>>;
-type Identity = string;
 
 function bigintStat(handle: FileHandle) {
   return handle.stat({ bigint: true });
 }
 
-function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'>): Identity {
+/** Equal for two looks at a file between which it was neither written nor replaced. */
+export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'>): string {
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
 }
 
 function followed(path: string) {
-  return async (stats: Stats): Promise<Identity> => {
+  return async (stats: Stats): Promise<string> => {
     if (!stats.isSymbolicLink()) return identityOf(stats);
     const handle = await open(path, constants.O_RDONLY);
     try {
@@ -131,8 +133,24 @@ async function openForReading(path: string): Promise<FileHandle> {
         cause,
       });
     }
+    if (systemCode(cause) === 'ENXIO') throw notRegular(path); // A socket, or a device without a driver.
     throw readFailure(path, cause);
   }
+}
+
+function notRegular(path: string): VecsnapError {
+  return new VecsnapError('SOURCE_INVALID', 'The source is not a regular file.', {
+    place: path,
+    remedy: 'Give the path of a file, or use dir: for a directory tree.',
+  });
+}
+
+/** What is said of a file or a tree that is not the content of one moment. */
+export function sourceChanged(path: string): VecsnapError {
+  return new VecsnapError('SOURCE_CHANGED', 'The source changed while it was read.', {
+    place: path,
+    remedy: 'Take the snapshot while nothing writes to the source.',
+  });
 }
 
 /** A failed read of a source as a {@link VecsnapError}. */
@@ -185,25 +203,25 @@ export async function replaceAtomically<T>(
   produce: (temporary: string) => Promise<T>,
 ): Promise<T> {
   await checkTargetFree(path, options);
-  const temporary = `${path}.${toHex(randomBytes(6))}.partial`;
+  const place = resolve(path);
+  const temporary = `${place}.${toHex(randomBytes(6))}.partial`;
   try {
     const result = await produce(temporary);
-    await moveIntoPlace(temporary, path, options.overwrite === true);
-    await syncDirectory(dirname(path));
+    await moveIntoPlace(temporary, place, options.overwrite === true);
+    await syncDirectory(dirname(place));
     return result;
   } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
+    await removeTree(temporary);
     throw writeFailure(path, cause);
   }
 }
 
 async function moveIntoPlace(temporary: string, path: string, overwrite: boolean): Promise<void> {
-  const isDirectory = (await lstat(temporary)).isDirectory();
-  if (overwrite) {
-    const displaced = `${temporary}.old`;
-    const hadOld = isDirectory || (await isDirectoryAt(path)) ? await displace(path, displaced) : false;
+  const isDirectory = await isDirectoryAt(temporary);
+  if (overwrite && (isDirectory || (await isDirectoryAt(path))) && (await pathExists(path))) {
+    await swapIntoPlace(temporary, path);
+  } else if (overwrite) {
     await rename(temporary, path);
-    if (hadOld) await rm(displaced, { recursive: true, force: true });
   } else if (isDirectory) {
     await checkTargetFree(path, {});
     await rename(temporary, path);
@@ -213,6 +231,19 @@ async function moveIntoPlace(temporary: string, path: string, overwrite: boolean
   }
 }
 
+/** A rename cannot replace a directory that has entries, so the old one steps aside first, and back when that was in vain. */
+async function swapIntoPlace(temporary: string, path: string): Promise<void> {
+  const displaced = `${temporary}.old`;
+  await rename(path, displaced);
+  try {
+    await rename(temporary, path);
+  } catch (cause) {
+    await rename(displaced, path);
+    throw cause;
+  }
+  await removeTree(displaced);
+}
+
 async function isDirectoryAt(path: string): Promise<boolean> {
   return lstat(path).then(
     (stats) => stats.isDirectory(),
@@ -220,11 +251,23 @@ async function isDirectoryAt(path: string): Promise<boolean> {
   );
 }
 
-/** A directory cannot be replaced by a rename, so the old one steps aside first. */
-async function displace(path: string, displaced: string): Promise<boolean> {
-  if (!(await pathExists(path))) return false;
-  await rename(path, displaced);
-  return true;
+/** Removes all that stands at `path`, directories without permission to write included. Nothing there is no error. */
+async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (cause) {
+    if (systemCode(cause) !== 'EACCES') throw cause;
+    await makeWritable(path);
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function makeWritable(path: string): Promise<void> {
+  if (!(await isDirectoryAt(path))) return;
+  await chmod(path, 0o700);
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) await makeWritable(join(path, entry.name));
+  }
 }
 
 /** A failed write of a target as a {@link VecsnapError}; those pass unchanged. */
@@ -232,11 +275,17 @@ export function writeFailure(path: string, cause: unknown): VecsnapError {
   if (isVecsnapError(cause)) return cause;
   if (systemCode(cause) === 'EEXIST') return targetExists(path);
   const full = systemCode(cause) === 'ENOSPC' || systemCode(cause) === 'EDQUOT';
-  return new VecsnapError(full ? 'STORE_FULL' : 'TARGET_FAILED', `The target could not be written: ${messageOf(cause)}.`, {
-    place: path,
-    remedy: full ? 'Free some space or restore to another disk.' : 'Check that the directory exists and can be written.',
-    cause,
-  });
+  return new VecsnapError(
+    full ? 'STORE_FULL' : 'TARGET_FAILED',
+    `The target could not be written: ${messageOf(cause)}.`,
+    {
+      place: path,
+      remedy: full
+        ? 'Free some space or restore to another disk.'
+        : 'Check that the directory exists and can be written.',
+      cause,
+    },
+  );
 }
 
 /** Makes the names in a directory durable. */

@@ -121,7 +121,14 @@ interface Lanes {
 function newLanes(): Lanes {
   return {
     low: Uint32Array.of(
-      0xc2b2ae3d, 0x85ebca87, 0x27d4eb4f, 0x9e3779f9, 0xc2b2ae63, 0x85ebca77, 0x165667c5, 0x9e3779b1,
+      0xc2b2ae3d,
+      0x85ebca87,
+      0x27d4eb4f,
+      0x9e3779f9,
+      0xc2b2ae63,
+      0x85ebca77,
+      0x165667c5,
+      0x9e3779b1,
     ),
     high: Uint32Array.of(0, 0x9e3779b1, 0xc2b2ae3d, 0x165667b1, 0x85ebca77, 0, 0x27d4eb2f, 0),
     dataLow: new Float64Array(8),
@@ -137,7 +144,8 @@ function hashLong(bytes: Uint8Array): Uint8Array {
   const blocks = Math.floor((bytes.length - 1) / BLOCK_BYTES);
   for (let block = 0; block < blocks; block++) {
     const start = (block * BLOCK_BYTES) / 4;
-    for (let i = 0; i < STRIPES_IN_BLOCK; i++) addStripe(lanes, words, start + i * STRIPE_WORDS, SECRET_WORDS, 2 * i);
+    for (let i = 0; i < STRIPES_IN_BLOCK; i++)
+      addStripe(lanes, words, start + i * STRIPE_WORDS, SECRET_WORDS, 2 * i);
     foldSums(lanes);
     scramble(lanes);
   }
@@ -156,7 +164,13 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
 }
 
-function addStripe(lanes: Lanes, words: Uint32Array, at: number, secret: Uint32Array, secretAt: number): void {
+function addStripe(
+  lanes: Lanes,
+  words: Uint32Array,
+  at: number,
+  secret: Uint32Array,
+  secretAt: number,
+): void {
   const { dataLow, dataHigh, products, productsHigh } = lanes;
   for (let lane = 0; lane < 8; lane++) {
     const low = words[at + 2 * lane] as number;
@@ -175,8 +189,10 @@ function foldSums({ low, high, dataLow, dataHigh, products, productsHigh }: Lane
   for (let lane = 0; lane < 8; lane++) {
     const product = products[lane] as number;
     const shifted = productsHigh[lane] as number;
-    const sumLow = (low[lane] as number) + (dataLow[lane] as number) + (product >>> 0) + ((shifted << 16) >>> 0);
-    const carry = Math.floor(sumLow / 2 ** 32) + Math.floor(product / 2 ** 32) + Math.floor(shifted / 2 ** 16);
+    const sumLow =
+      (low[lane] as number) + (dataLow[lane] as number) + (product >>> 0) + ((shifted << 16) >>> 0);
+    const carry =
+      Math.floor(sumLow / 2 ** 32) + Math.floor(product / 2 ** 32) + Math.floor(shifted / 2 ** 16);
     low[lane] = sumLow;
     high[lane] = (high[lane] as number) + (dataHigh[lane] as number) + carry;
   }
@@ -185,19 +201,25 @@ function foldSums({ low, high, dataLow, dataHigh, products, productsHigh }: Lane
 
 function scramble({ low, high }: Lanes): void {
   for (let lane = 0; lane < 8; lane++) {
-    const a = ((low[lane] as number) ^ ((high[lane] as number) >>> 15) ^ (SECRET_WORDS[32 + 2 * lane] as number)) >>> 0;
+    const a =
+      ((low[lane] as number) ^ ((high[lane] as number) >>> 15) ^ (SECRET_WORDS[32 + 2 * lane] as number)) >>>
+      0;
     const b = (high[lane] as number) ^ (SECRET_WORDS[33 + 2 * lane] as number);
     const product = a * (PRIME32_1 & 0xffff);
     const shifted = a * (PRIME32_1 >>> 16);
     const sumLow = (product >>> 0) + ((shifted << 16) >>> 0);
-    const carry = Math.floor(sumLow / 2 ** 32) + Math.floor(product / 2 ** 32) + Math.floor(shifted / 2 ** 16);
+    const carry =
+      Math.floor(sumLow / 2 ** 32) + Math.floor(product / 2 ** 32) + Math.floor(shifted / 2 ** 16);
     low[lane] = sumLow;
     high[lane] = (Math.imul(b, PRIME32_1) >>> 0) + carry;
   }
 }
 
 function finishLong({ low, high }: Lanes, length: bigint): Uint8Array {
-  const lanes = Array.from({ length: 8 }, (_, i) => (BigInt(high[i] as number) << 32n) | BigInt(low[i] as number));
+  const lanes = Array.from(
+    { length: 8 },
+    (_, i) => (BigInt(high[i] as number) << 32n) | BigInt(low[i] as number),
+  );
   return halves(
     mergeLanes(lanes, MERGE_LOW, (length * PRIME64_1) & U64),
     mergeLanes(lanes, MERGE_HIGH, ~(length * PRIME64_2) & U64),
@@ -243,7 +265,9 @@ function halves(low: bigint, high: bigint): Uint8Array {
 }
 
 function fromHex(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) =>
+    Number.parseInt(text.slice(2 * i, 2 * i + 2), 16),
+  );
 }
 
 const LAST_SECRET = wordsOf(SECRET.slice(LAST_STRIPE, LAST_STRIPE + 64));

@@ -1,0 +1,106 @@
+/** Writes one new file from many pieces: without copying them, with one write under way, and durably. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { totalLength } from '../core/index.js';
+
+/** Bytes and pieces that are gathered for one write. */
+const GATHERED_BYTES = 1 << 20;
+const GATHERED_PIECES = 256;
+
+/** A new file that is being written from its start on. */
+export class FileWriter {
+  readonly #handle: FileHandle;
+  readonly #mode: number | undefined;
+  #position: number;
+  #pieces: Uint8Array[] = [];
+  #gathered = 0;
+  #releases: (() => void)[] = [];
+  /** The write under way; it resolves to what went wrong, so that a failure waits here until somebody asks. */
+  #underWay: Promise<{ failure?: unknown }> = Promise.resolve({});
+
+  private constructor(handle: FileHandle, mode: number | undefined, start: number) {
+    this.#handle = handle;
+    this.#mode = mode;
+    this.#position = start;
+  }
+
+  /**
+   * Makes the file at `path`, where nothing stands, runs `produce` and makes the file durable; it is closed in any case.
+   * @param options `mode`: permission bits of the finished file, else what the user's umask gives; `start`: where the first
+   * piece goes, when bytes before it are written later by {@link writeAt}.
+   */
+  static async run(
+    path: string,
+    options: { mode?: number; start?: number },
+    produce: (writer: FileWriter) => Promise<void>,
+  ): Promise<void> {
+    const handle = await open(path, 'wx', options.mode === undefined ? 0o666 : 0o600);
+    const writer = new FileWriter(handle, options.mode, options.start ?? 0);
+    try {
+      await produce(writer);
+      await writer.#finish();
+    } finally {
+      await handle.close(); // Waits for the write under way.
+    }
+  }
+
+  /** Adds a piece. It must not change before `release` is called, which is when it was written. */
+  async write(piece: Uint8Array, release?: () => void): Promise<void> {
+    this.#pieces.push(piece);
+    this.#gathered += piece.length;
+    if (release !== undefined) this.#releases.push(release);
+    if (this.#gathered >= GATHERED_BYTES || this.#pieces.length >= GATHERED_PIECES) await this.#flush();
+  }
+
+  /** Writes bytes at a place of their own, for example a header that is known only at the end. */
+  async writeAt(bytes: Uint8Array, position: number): Promise<void> {
+    await writeAll(this.#handle, [bytes], position);
+  }
+
+  async #finish(): Promise<void> {
+    await this.#flush();
+    await this.#settle();
+    if (this.#mode !== undefined) await this.#handle.chmod(this.#mode);
+    await this.#handle.sync();
+  }
+
+  async #flush(): Promise<void> {
+    await this.#settle();
+    const [pieces, releases, position] = [this.#pieces, this.#releases, this.#position];
+    this.#position += this.#gathered;
+    [this.#pieces, this.#releases, this.#gathered] = [[], [], 0];
+    this.#underWay = writeAll(this.#handle, pieces, position).then(
+      () => {
+        for (const release of releases) release();
+        return {};
+      },
+      (failure: unknown) => ({ failure }),
+    );
+  }
+
+  async #settle(): Promise<void> {
+    const { failure } = await this.#underWay;
+    if (failure !== undefined) throw failure;
+  }
+}
+
+/** A write may take less than it was given, for example on a disk that is nearly full. */
+async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  let rest = pieces.filter((piece) => piece.length > 0);
+  let at = position;
+  while (rest.length > 0) {
+    const { bytesWritten } = await handle.writev(rest, at);
+    at += bytesWritten;
+    rest = bytesWritten === totalLength(rest) ? [] : without(rest, bytesWritten);
+  }
+}
+
+function without(pieces: readonly Uint8Array[], written: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let before = 0;
+  for (const piece of pieces) {
+    const done = Math.min(Math.max(written - before, 0), piece.length);
+    if (done < piece.length) rest.push(piece.subarray(done));
+    before += piece.length;
+  }
+  return rest;
+}
