@@ -71,7 +71,8 @@ function prepareMap(value: CanonicalMap, depth: number): Map<string, unknown> {
 }
 
 function prepareBigint(value: bigint): number | bigint {
-  if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+  if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
+    return Number(value);
   if (value < -(2n ** 63n) || value >= 2n ** 64n) throw invalid('an integer does not fit 64 bits');
   return value;
 }
