@@ -6,3 +6,5 @@ export type { RuvectorHnswConfig, RuvectorMetric, RuvectorQuantization } from '.
 export { ruvectorTarget, type RuvectorTargetOptions } from './ruvector-target.js';
 export { type RedbLeaf, RedbFile, type RedbTable } from './redb.js';
 export { canonicalJson } from './canonical-json.js';
+export { jsonlSource, type JsonlSourceOptions } from './jsonl.js';
+export { jsonlTarget } from './jsonl-target.js';
