@@ -8,3 +8,4 @@ export { type RedbLeaf, RedbFile, type RedbTable } from './redb.js';
 export { canonicalJson } from './canonical-json.js';
 export { jsonlSource, type JsonlSourceOptions } from './jsonl.js';
 export { jsonlTarget } from './jsonl-target.js';
+export { xxh3 } from './xxh3.js';

@@ -11,7 +11,6 @@ import {
   quoteId,
   type RecordBatch,
   type RecordId,
-  type Schema,
   throwIfAborted,
   utf8,
   type VectorColumn,

@@ -336,12 +336,14 @@ interface Progress {
   readonly table: RedbTable;
   entries: number;
   pageBytes: number;
+  /** The bytes that the file is known to have. */
+  fileBytes: number;
   lastKey: Uint8Array | undefined;
 }
 
 async function* readTable(file: LocalFile, layout: Layout, table: RedbTable): AsyncGenerator<RedbLeaf> {
   if (!table.plain) throw new TypeError(`the table ${table.name} has no plain entries`);
-  const progress: Progress = { table, entries: 0, pageBytes: 0, lastKey: undefined };
+  const progress: Progress = { table, entries: 0, pageBytes: 0, fileBytes: file.size, lastKey: undefined };
   if (table.root !== undefined) yield* readPages(file, layout, [table.root], progress, 0);
   if (progress.entries === table.entries) return;
   throw damaged(file.path, `table ${table.name}`, `${progress.entries} entries in place of ${table.entries}`);
@@ -388,15 +390,25 @@ async function readGroup(
   pages: readonly PageRef[],
   progress: Progress,
 ): Promise<(readonly [PageRef, Uint8Array])[]> {
+  const sorted = pages.toSorted((a, b) => a.offset - b.offset);
+  await checkBounds(file, sorted.at(-1) as PageRef, progress);
   for (const { length } of pages) progress.pageBytes += length;
-  if (progress.pageBytes > file.size)
+  if (progress.pageBytes > progress.fileBytes) {
     throw damaged(file.path, `table ${progress.table.name}`, 'a page twice in a tree');
-  const runs = runsOf(pages.toSorted((a, b) => a.offset - b.offset));
+  }
   const found = new Map<PageRef, Uint8Array>();
-  await Promise.all(runs.map((run) => readRun(file, run, found)));
+  await Promise.all(runsOf(sorted).map((run) => readRun(file, run, found)));
   return Promise.all(
     pages.map(async (page) => [page, await wholePage(file, page, found.get(page) as Uint8Array)]),
   );
+}
+
+/** The file may have grown since it was opened, so its size alone does not tell. Checked before memory is taken. */
+async function checkBounds(file: LocalFile, last: PageRef, progress: Progress): Promise<void> {
+  const end = last.offset + last.length;
+  if (end <= progress.fileBytes) return;
+  await file.readExactly(end - 1, 1);
+  progress.fileBytes = end;
 }
 
 function runsOf(sorted: readonly PageRef[]): PageRef[][] {

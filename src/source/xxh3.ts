@@ -153,14 +153,14 @@ function hashLong(bytes: Uint8Array): Uint8Array {
   for (let i = 0; i < rest; i++) {
     addStripe(lanes, words, (blocks * BLOCK_BYTES) / 4 + i * STRIPE_WORDS, SECRET_WORDS, 2 * i);
   }
-  addStripe(lanes, wordsOf(bytes.slice(-64)), 0, LAST_SECRET, 0);
+  addStripe(lanes, wordsOf(bytes.subarray(-64)), 0, LAST_SECRET, 0);
   foldSums(lanes);
   return finishLong(lanes, BigInt(bytes.length));
 }
 
 /** The whole 32-bit words of `bytes`; copied only where they are not aligned. */
 function wordsOf(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
 }
 
