@@ -407,7 +407,7 @@ async function readGroup(
 async function checkBounds(file: LocalFile, last: PageRef, progress: Progress): Promise<void> {
   const end = last.offset + last.length;
   if (end <= progress.fileBytes) return;
-  await file.readExactly(end - 1, 1);
+  if ((await file.read(new Uint8Array(1), end - 1)) === 0) throw truncated(file.path, last);
   progress.fileBytes = end;
 }
 
@@ -519,6 +519,13 @@ function otherVersion(path: string, version: number): VecsnapError {
   return new VecsnapError('SOURCE_INVALID', `The database has version ${version} of the redb format.`, {
     place: path,
     remedy: `Versions 2 and 3 can be read. Open it once with a newer redb, or take it as file:${path}.`,
+  });
+}
+
+function truncated(path: string, page: PageRef): VecsnapError {
+  return new VecsnapError('SOURCE_TRUNCATED', 'The file ends before a page of its tables.', {
+    place: `${path}, page at byte ${page.offset}`,
+    remedy: `The file was cut short: copy it again, or take it as file:${path}.`,
   });
 }
 
