@@ -229,6 +229,23 @@ describe('a redb file', () => {
     );
   });
 
+  it('reads the newer commit, whichever is marked, when the database was not closed', async () => {
+    const bytes = base.slice();
+    bytes[9]! ^= 1;
+    expect(await outcomeOf(bytes)).toBe('120 records');
+  });
+
+  it('notices a table that has fewer entries than it says', async () => {
+    const bytes = base.slice();
+    for (let place = 4096; place < bytes.length - 9; place++) {
+      const isDefinition = bytes[place] === 3 && bytes[place + 1] === 120 && bytes[place + 9] === 1;
+      if (isDefinition && bytes.subarray(place + 2, place + 9).every((byte) => byte === 0))
+        bytes[place + 1]!++;
+    }
+    reseal(bytes, 'tree');
+    expect(await outcomeOf(bytes)).toBe('SOURCE_INVALID');
+  });
+
   it('does not follow a branch whose children are all the same page', async () => {
     const bytes = base.slice();
     reseal(bytes, 'tree', (branch, children) => {

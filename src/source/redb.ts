@@ -335,7 +335,6 @@ function pageRef(path: string, layout: Layout, view: DataView, at: number, check
 interface Progress {
   readonly table: RedbTable;
   entries: number;
-  pageBytes: number;
   /** The bytes that the file is known to have. */
   fileBytes: number;
   lastKey: Uint8Array | undefined;
@@ -343,7 +342,7 @@ interface Progress {
 
 async function* readTable(file: LocalFile, layout: Layout, table: RedbTable): AsyncGenerator<RedbLeaf> {
   if (!table.plain) throw new TypeError(`the table ${table.name} has no plain entries`);
-  const progress: Progress = { table, entries: 0, pageBytes: 0, fileBytes: file.size, lastKey: undefined };
+  const progress: Progress = { table, entries: 0, fileBytes: file.size, lastKey: undefined };
   if (table.root !== undefined) yield* readPages(file, layout, [table.root], progress, 0);
   if (progress.entries === table.entries) return;
   throw damaged(file.path, `table ${table.name}`, `${progress.entries} entries in place of ${table.entries}`);
@@ -392,10 +391,6 @@ async function readGroup(
 ): Promise<(readonly [PageRef, Uint8Array])[]> {
   const sorted = pages.toSorted((a, b) => a.offset - b.offset);
   await checkBounds(file, sorted.at(-1) as PageRef, progress);
-  for (const { length } of pages) progress.pageBytes += length;
-  if (progress.pageBytes > progress.fileBytes) {
-    throw damaged(file.path, `table ${progress.table.name}`, 'a page twice in a tree');
-  }
   const found = new Map<PageRef, Uint8Array>();
   await Promise.all(runsOf(sorted).map((run) => readRun(file, run, found)));
   return Promise.all(
