@@ -1,10 +1,28 @@
 /** Where records and files come from and go to: the ports, and a source and a target for each format. */
+export { fbin, i8bin, u8bin } from './bin.js';
+export { directorySource } from './directory.js';
+export { directoryTarget } from './directory-target.js';
+export { fileSource, fileTarget } from './file.js';
 export * from './local-file.js';
+export {
+  type HeadPlan,
+  type MatrixFormat,
+  type MatrixScheme,
+  type MatrixShape,
+  matrixSource,
+  matrixTarget,
+  type MatrixTargetOptions,
+} from './matrix.js';
+export { npy } from './npy.js';
 export * from './port.js';
+export { resolveSource, resolveTarget, SCHEMES } from './registry.js';
+export { bvecs, fvecs } from './vecs.js';
+export { folderSource, type FolderSource } from './folder-source.js';
+export { folderTarget } from './folder-target.js';
 export { ruvectorSource } from './ruvector.js';
 export type { RuvectorHnswConfig, RuvectorMetric, RuvectorQuantization } from './ruvector-config.js';
 export { ruvectorTarget, type RuvectorTargetOptions } from './ruvector-target.js';
-export { type RedbLeaf, RedbFile, type RedbTable } from './redb.js';
+export { RedbFile, type RedbLeaf, type RedbTable } from './redb.js';
 export { canonicalJson } from './canonical-json.js';
 export { jsonlSource, type JsonlSourceOptions } from './jsonl.js';
 export { jsonlTarget } from './jsonl-target.js';

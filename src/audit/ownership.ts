@@ -1,0 +1,81 @@
+/** Which snapshots share which chunks: the oldest that needs each chunk, and whether others need it too. */
+import { type Address, DigestTable } from '../core/index.js';
+import { type ChunkReader, reachable } from '../manifest/index.js';
+
+/** As much of a snapshot as the audit looks at. */
+export interface Audited {
+  readonly id: string;
+  readonly collection: string;
+  readonly manifest: Address;
+}
+
+/** What is known of one chunk. */
+export interface Ownership {
+  /** The position of the oldest snapshot that needs it. */
+  readonly owner: number;
+  /** Whether another snapshot needs it as well. */
+  readonly shared: boolean;
+  /** Whether a snapshot of another collection needs it as well. */
+  readonly sharedAcross: boolean;
+}
+
+const SHARED = 1;
+const SHARED_ACROSS = 2;
+
+/** Finds out for every chunk who needs it. Subtrees that bring nothing new are not walked again. */
+export class OwnershipTable {
+  readonly #table = new DigestTable();
+  #owners = new Uint32Array(64);
+  #flags = new Uint8Array(64);
+
+  /** @param snapshots oldest first. */
+  static async build(chunks: ChunkReader, snapshots: readonly Audited[]): Promise<OwnershipTable> {
+    const ownership = new OwnershipTable();
+    for (const [position, { manifest }] of snapshots.entries()) {
+      const claim = (address: Address): boolean => ownership.#claim(address, position, snapshots);
+      for await (const { address, isNode } of reachable(chunks, manifest, claim)) if (!isNode) claim(address);
+    }
+    return ownership;
+  }
+
+  /** Undefined for a chunk that no snapshot needs. */
+  find(address: Address): Ownership | undefined {
+    const index = this.#table.find(address);
+    if (index < 0) return undefined;
+    const flags = this.#flags[index] as number;
+    return {
+      owner: this.#owners[index] as number,
+      shared: (flags & SHARED) !== 0,
+      sharedAcross: (flags & SHARED_ACROSS) !== 0,
+    };
+  }
+
+  /** Notes that a snapshot needs a chunk. Gives whether that was news. */
+  #claim(address: Address, position: number, snapshots: readonly Audited[]): boolean {
+    const known = this.#table.size;
+    const index = this.#table.add(address);
+    if (this.#table.size > known) {
+      this.#set(index, position);
+      return true;
+    }
+    const owner = this.#owners[index] as number;
+    if (owner === position) return false;
+    const across = snapshots[owner]?.collection !== snapshots[position]?.collection;
+    const before = this.#flags[index] as number;
+    const after = before | SHARED | (across ? SHARED_ACROSS : 0);
+    this.#flags[index] = after;
+    return after !== before;
+  }
+
+  #set(index: number, owner: number): void {
+    if (index >= this.#owners.length) {
+      const owners = new Uint32Array(index * 2);
+      owners.set(this.#owners);
+      this.#owners = owners;
+      const flags = new Uint8Array(index * 2);
+      flags.set(this.#flags);
+      this.#flags = flags;
+    }
+    this.#owners[index] = owner;
+  }
+}

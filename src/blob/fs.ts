@@ -1,0 +1,567 @@
+/**
+ * Blobs as files below a directory; the name of a blob is its path.
+ *
+ * A put writes `tmp/<random>`, makes it durable, gives it its name by link(2), which never overwrites, and makes the
+ * name durable. So a crash leaves at most files in `tmp/`, which {@link FsBlobStore.removeTemporary} deletes.
+ *
+ * The directory may be reached through a symbolic link; below it links are not followed and are no blobs.
+ */
+import { randomBytes } from 'node:crypto';
+import * as nodeFs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
+import { HandleCache } from './handle-cache.js';
+import {
+  blobExists,
+  blobMissing,
+  checkBlobName,
+  checkRead,
+  isBlobName,
+  partsOf,
+  storeFailed,
+  storeFull,
+} from './name.js';
+import type { BlobStat, BlobStore } from './port.js';
+
+/** What stands at a path, not following a link, or behind a descriptor. */
+export interface FsEntry {
+  readonly kind: 'file' | 'directory' | 'other';
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * The file-system calls that a store makes, one system call each unless it says otherwise. Each rejects with the
+ * system's error, which has a `code` such as `ENOENT`.
+ */
+export interface FsOperations {
+  /** Opens for reading; does not follow a link and does not wait for a pipe. */
+  readonly openToRead: (path: string) => Promise<number>;
+  /** Makes a file, which must not exist, and opens it for writing. */
+  readonly openNew: (path: string) => Promise<number>;
+  readonly fstat: (descriptor: number) => Promise<FsEntry>;
+  readonly lstat: (path: string) => Promise<FsEntry>;
+  /** Returns the bytes read, 0 at the end of the file. */
+  readonly read: (descriptor: number, into: Uint8Array, position: number) => Promise<number>;
+  /** Appends the parts; may write less than all of them. Returns the bytes written. */
+  readonly writev: (descriptor: number, parts: readonly Uint8Array[]) => Promise<number>;
+  readonly fsync: (descriptor: number) => Promise<void>;
+  readonly close: (descriptor: number) => Promise<void>;
+  readonly link: (from: string, to: string) => Promise<void>;
+  readonly rename: (from: string, to: string) => Promise<void>;
+  readonly unlink: (path: string) => Promise<void>;
+  /** Makes one directory, whose parent must exist. */
+  readonly mkdir: (path: string) => Promise<void>;
+  /** What is in a directory, in any order. */
+  readonly readdir: (
+    path: string,
+  ) => Promise<readonly { readonly name: string; readonly kind: FsEntry['kind'] }[]>;
+  /** Opens a directory, makes the names in it durable, and closes it; nothing where directories cannot be synced. */
+  readonly syncDirectory: (path: string) => Promise<void>;
+}
+
+/** How a {@link fsBlobStore} is set up. */
+export interface FsBlobStoreOptions {
+  /** Default: those of `node:fs`. */
+  readonly operations?: FsOperations;
+  /** Handles kept open for reading. Default 32. */
+  readonly openHandles?: number;
+}
+
+/** A store in a directory. */
+export interface FsBlobStore extends BlobStore {
+  /**
+   * Deletes what crashed writers left in `tmp/`; what this store is writing stays. To be called by who holds the write
+   * lock: another process that is in the middle of a put begins that put again.
+   * @returns the number of files deleted.
+   */
+  removeTemporary(): Promise<number>;
+}
+
+/** A store of files below `directory`, which is made by the first put when it is not there. */
+export function fsBlobStore(directory: string, options: FsBlobStoreOptions = {}): FsBlobStore {
+  return new DirectoryBlobStore(directory, options);
+}
+
+const DEFAULT_OPEN_HANDLES = 32;
+/** How often a put begins again when its temporary file or its folder vanishes. */
+const PUT_ATTEMPTS = 4;
+/** Entries of a directory that are looked at together. */
+const LIST_BATCH = 64;
+
+interface OpenBlob {
+  readonly descriptor: number;
+  readonly size: number;
+}
+
+class DirectoryBlobStore implements FsBlobStore {
+  readonly place: string;
+  readonly #fs: FsOperations;
+  readonly #handles: HandleCache<OpenBlob>;
+  /** Directories known to exist and to survive a power cut. */
+  readonly #durableFolders = new Set<string>();
+  /** Names in `tmp/` that puts of this store are using. */
+  readonly #temporaryInUse = new Set<string>();
+
+  constructor(
+    directory: string,
+    { operations = nodeFsOperations, openHandles = DEFAULT_OPEN_HANDLES }: FsBlobStoreOptions,
+  ) {
+    this.place = directory === '' ? '.' : directory;
+    this.#fs = operations;
+    const opener = {
+      open: (name: string) => this.#openBlob(name),
+      close: ({ descriptor }: OpenBlob) => this.#fs.close(descriptor),
+    };
+    this.#handles = new HandleCache(opener, openHandles);
+  }
+
+  async put(name: string, bytes: Uint8Array | readonly Uint8Array[]): Promise<void> {
+    checkBlobName(name);
+    try {
+      await this.#putVisibly(name, partsOf(bytes));
+      await this.#fs.syncDirectory(this.#path(folderOf(name)));
+    } catch (cause) {
+      throw this.#writeFailure(name, cause);
+    }
+  }
+
+  async get(name: string): Promise<Uint8Array> {
+    return this.#reading(name, async ({ descriptor, size }) => {
+      const blob = uninitialised(size);
+      if ((await readFully(this.#fs, descriptor, blob, 0)) === size) return blob;
+      throw new Error('the file became shorter while it was read');
+    });
+  }
+
+  async read(name: string, offset: number, into: Uint8Array): Promise<number> {
+    checkRead(name, offset);
+    return this.#reading(name, ({ descriptor }) => readFully(this.#fs, descriptor, into, offset));
+  }
+
+  async stat(name: string): Promise<BlobStat | undefined> {
+    checkBlobName(name);
+    const entry = await this.#attempt('look up', name, () => this.#entryAt(name));
+    return entry?.kind === 'file' ? { name, size: entry.size } : undefined;
+  }
+
+  async *list(prefix: string): AsyncIterable<BlobStat> {
+    yield* this.#listFolder('', prefix);
+  }
+
+  async delete(name: string): Promise<void> {
+    checkBlobName(name);
+    await this.#attempt('delete', name, async () => {
+      if ((await this.#entryAt(name))?.kind === 'directory') return;
+      await unlessMissing(this.#fs.unlink(this.#path(name)));
+      await this.#handles.drop(name); // Not before: until it was unlinked a read could have opened it again.
+      await unlessMissing(this.#fs.syncDirectory(this.#path(folderOf(name))));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#attempt('close', '', () => this.#handles.clear());
+  }
+
+  async removeTemporary(): Promise<number> {
+    return this.#attempt('clean up', 'tmp', async () => {
+      const entries = (await unlessMissing(this.#fs.readdir(this.#path('tmp')))) ?? [];
+      const left = entries.filter(({ name, kind }) => kind === 'file' && !this.#temporaryInUse.has(name));
+      for (const { name } of left) await unlessMissing(this.#fs.unlink(this.#path(`tmp/${name}`)));
+      return left.length;
+    });
+  }
+
+  /** Puts a blob whose bytes survive a power cut; its name does not yet. */
+  async #putVisibly(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      // Not needed for the outcome, but saves writing bytes that could not get their name.
+      if (await this.#entryAt(name)) throw await this.#refusal(name);
+      try {
+        return await this.#putOnce(name, parts);
+      } catch (cause) {
+        // ENOENT: somebody removed the temporary file or a folder that was empty.
+        if (attempt === PUT_ATTEMPTS || codeOf(cause) !== 'ENOENT') throw cause;
+        this.#durableFolders.clear();
+      }
+    }
+  }
+
+  async #putOnce(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const temporary = toHex(randomBytes(12));
+    this.#temporaryInUse.add(temporary);
+    try {
+      await this.#ensureFolder('tmp');
+      await this.#writeTemporary(temporary, parts);
+      await this.#ensureFolder(folderOf(name));
+      await this.#giveName(temporary, name);
+    } catch (cause) {
+      // What failed first is what the caller needs to know; a file that stays is left to removeTemporary.
+      await Promise.allSettled([this.#fs.unlink(this.#path(`tmp/${temporary}`))]);
+      throw cause;
+    } finally {
+      this.#temporaryInUse.delete(temporary);
+    }
+  }
+
+  async #writeTemporary(temporary: string, parts: readonly Uint8Array[]): Promise<void> {
+    const descriptor = await this.#fs.openNew(this.#path(`tmp/${temporary}`));
+    await closing(this.#fs, descriptor, async () => {
+      await writeFully(this.#fs, descriptor, parts);
+      await this.#fs.fsync(descriptor);
+    });
+  }
+
+  /** Moves a temporary file to its name unless that is taken. */
+  async #giveName(temporary: string, name: string): Promise<void> {
+    const from = this.#path(`tmp/${temporary}`);
+    try {
+      await this.#fs.link(from, this.#path(name));
+    } catch (cause) {
+      const code = codeOf(cause) ?? '';
+      if (code === 'EEXIST') throw await this.#refusal(name, cause);
+      if (!NO_HARD_LINKS.has(code)) throw cause;
+      return this.#giveNameByRename(from, name);
+    }
+    await unlessMissing(this.#fs.unlink(from));
+  }
+
+  /**
+   * For file systems without hard links. A rename would replace a blob of this name, so whoever renames first claims
+   * the name with a file in `tmp/` that only one can make.
+   */
+  async #giveNameByRename(from: string, name: string): Promise<void> {
+    const claim = `${name.replaceAll('/', '+')}.claim`;
+    await this.#claim(claim, name);
+    try {
+      if (await this.#entryAt(name)) throw await this.#refusal(name);
+      await this.#fs.rename(from, this.#path(name));
+    } finally {
+      this.#temporaryInUse.delete(claim);
+      await unlessMissing(this.#fs.unlink(this.#path(`tmp/${claim}`)));
+    }
+  }
+
+  async #claim(claim: string, name: string): Promise<void> {
+    for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+      try {
+        await this.#fs.close(await this.#fs.openNew(this.#path(`tmp/${claim}`)));
+        this.#temporaryInUse.add(claim);
+        return;
+      } catch (cause) {
+        if (codeOf(cause) !== 'EEXIST') throw cause;
+        await sleep(CLAIM_POLL_MS);
+      }
+    }
+    throw new VecsnapError('STORE_FAILED', 'Another process has been writing a blob of this name for long.', {
+      place: this.#path(name),
+      remedy: `If no other process is at work, delete ${this.#path(`tmp/${claim}`)}, which a crash left behind.`,
+    });
+  }
+
+  /** The error of a put whose name is taken. BLOB_EXISTS promises that the other blob is durable, so its name is synced. */
+  async #refusal(name: string, cause?: unknown): Promise<VecsnapError> {
+    const entry = await this.#entryAt(name);
+    if (entry !== undefined && entry.kind !== 'file') return this.#obstructed(name, cause);
+    await this.#fs.syncDirectory(this.#path(folderOf(name)));
+    return blobExists(this.place, name, cause);
+  }
+
+  #obstructed(name: string, cause: unknown): VecsnapError {
+    return new VecsnapError('STORE_FAILED', 'Something that is no blob stands where the blob should go.', {
+      place: this.#path(name),
+      remedy: 'Move it out of the repository.',
+      cause,
+    });
+  }
+
+  /** Makes a folder below the store's directory and all above it, so that they survive a power cut. */
+  async #ensureFolder(folder: string): Promise<void> {
+    if (this.#durableFolders.has(folder)) return;
+    if (folder === '') {
+      await this.#makeRoot(this.place);
+    } else {
+      await this.#ensureFolder(folderOf(folder));
+      await ignoring('EEXIST', this.#fs.mkdir(this.#path(folder)));
+      // Also when it was there: who made it may not have synced it yet.
+      await this.#fs.syncDirectory(this.#path(folderOf(folder)));
+    }
+    this.#durableFolders.add(folder);
+  }
+
+  /** Makes the directory of the store. One that is there already is taken to be durable, and its parent is left alone. */
+  async #makeRoot(path: string): Promise<void> {
+    const parent = dirname(path);
+    try {
+      await this.#fs.mkdir(path);
+    } catch (cause) {
+      if (codeOf(cause) === 'EEXIST') return;
+      if (codeOf(cause) !== 'ENOENT' || parent === path) throw cause;
+      await this.#makeRoot(parent);
+      await ignoring('EEXIST', this.#fs.mkdir(path));
+    }
+    await this.#fs.syncDirectory(parent);
+  }
+
+  async *#listFolder(folder: string, prefix: string): AsyncGenerator<BlobStat> {
+    const entries = await this.#attempt('list', folder, () =>
+      unlessMissing(this.#fs.readdir(this.#path(folder))),
+    );
+    const sorted = (entries ?? [])
+      .map(({ name, kind }) => ({ name: folder === '' ? name : `${folder}/${name}`, kind }))
+      .filter((entry) => isListed(entry.name, entry.kind, prefix))
+      .toSorted((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
+    for (let start = 0; start < sorted.length; start += LIST_BATCH) {
+      const batch = sorted.slice(start, start + LIST_BATCH);
+      const stats = await Promise.all(
+        batch.map(({ name, kind }) => (kind === 'file' ? this.stat(name) : Promise.resolve(undefined))),
+      );
+      for (const [index, { name, kind }] of batch.entries()) {
+        const stat = stats[index];
+        if (kind === 'directory') yield* this.#listFolder(name, prefix);
+        else if (stat) yield stat;
+      }
+    }
+  }
+
+  async #reading<T>(name: string, action: (blob: OpenBlob) => Promise<T>): Promise<T> {
+    checkBlobName(name);
+    try {
+      return await this.#handles.use(name, action);
+    } catch (cause) {
+      if (MISSING.has(codeOf(cause) ?? '')) throw blobMissing(this.place, name, cause);
+      throw failureOf(this.#path(name), 'read', cause);
+    }
+  }
+
+  async #openBlob(name: string): Promise<OpenBlob> {
+    const descriptor = await this.#fs.openToRead(this.#path(name));
+    try {
+      const { kind, size } = await this.#fs.fstat(descriptor);
+      if (kind === 'file') return { descriptor, size };
+      throw blobMissing(this.place, name);
+    } catch (cause) {
+      await this.#fs.close(descriptor);
+      throw cause;
+    }
+  }
+
+  async #entryAt(name: string): Promise<FsEntry | undefined> {
+    return unlessMissing(this.#fs.lstat(this.#path(name)));
+  }
+
+  #path(name: string): string {
+    return join(this.place, name);
+  }
+
+  #writeFailure(name: string, cause: unknown): VecsnapError {
+    return FULL.has(codeOf(cause) ?? '')
+      ? storeFull(this.#path(name), cause)
+      : failureOf(this.#path(name), 'write', cause);
+  }
+
+  async #attempt<T>(doing: string, name: string, action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (cause) {
+      throw failureOf(this.#path(name), doing, cause);
+    }
+  }
+}
+
+/** What the system says of a path that leads nowhere, also because a part of it is a file or the last one a link. */
+const MISSING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
+const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+/** What link(2) says on FAT, some network and FUSE file systems, Android, and for a file with too many names. */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set([
+  'EPERM',
+  'EACCES',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
+const CLAIM_ATTEMPTS = 500;
+const CLAIM_POLL_MS = 10;
+
+function failureOf(place: string, doing: string, cause: unknown): VecsnapError {
+  return isVecsnapError(cause) ? cause : storeFailed(place, doing, cause);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+async function ignoring<T>(code: string, result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (codeOf(error) !== code) throw error;
+    return undefined;
+  }
+}
+
+async function unlessMissing<T>(result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (!MISSING.has(codeOf(error) ?? '')) throw error;
+    return undefined;
+  }
+}
+
+/** Runs `action`, then closes. A failure of `action` goes before one of closing. */
+async function closing(fs: FsOperations, descriptor: number, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (cause) {
+    await Promise.allSettled([fs.close(descriptor)]);
+    throw cause;
+  }
+  await fs.close(descriptor);
+}
+
+/** The most byte strings that one writev takes on Linux and macOS. */
+const MAX_WRITEV_PARTS = 1024;
+/** Below the 2^31 − 1 bytes that one read or write takes. */
+const MAX_IO_BYTES = 2 ** 30;
+
+async function readFully(
+  fs: FsOperations,
+  descriptor: number,
+  into: Uint8Array,
+  position: number,
+): Promise<number> {
+  let filled = 0;
+  while (filled < into.length) {
+    const space = into.subarray(filled, filled + MAX_IO_BYTES);
+    const count = await fs.read(descriptor, space, position + filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return filled;
+}
+
+async function writeFully(fs: FsOperations, descriptor: number, parts: readonly Uint8Array[]): Promise<void> {
+  const pieces = parts.flatMap(splitForWriting);
+  let next = 0;
+  let skip = 0; // Bytes of pieces[next] that are written already.
+  while (next < pieces.length) {
+    let written = await fs.writev(descriptor, batchFrom(pieces, next, skip));
+    if (written === 0) throw new Error('a write wrote nothing');
+    written += skip;
+    for (; next < pieces.length && written >= lengthAt(pieces, next); next++)
+      written -= lengthAt(pieces, next);
+    skip = written;
+  }
+}
+
+function splitForWriting(part: Uint8Array): Uint8Array[] {
+  if (part.length <= MAX_IO_BYTES) return part.length === 0 ? [] : [part];
+  const count = Math.ceil(part.length / MAX_IO_BYTES);
+  return Array.from({ length: count }, (_, i) => part.subarray(i * MAX_IO_BYTES, (i + 1) * MAX_IO_BYTES));
+}
+
+/** As many pieces from `next` on as one call takes, the first one without its first `skip` bytes. */
+function batchFrom(pieces: readonly Uint8Array[], next: number, skip: number): Uint8Array[] {
+  const batch: Uint8Array[] = [];
+  let bytes = 0;
+  for (let i = next; i < pieces.length && batch.length < MAX_WRITEV_PARTS; i++) {
+    bytes += lengthAt(pieces, i);
+    if (batch.length > 0 && bytes > MAX_IO_BYTES) break;
+    batch.push(pieces[i] as Uint8Array);
+  }
+  if (skip > 0) batch[0] = (batch[0] as Uint8Array).subarray(skip);
+  return batch;
+}
+
+function lengthAt(pieces: readonly Uint8Array[], index: number): number {
+  return (pieces[index] as Uint8Array).length;
+}
+
+/** Bytes that are about to be filled whole; zeroing 16 MiB first would take as long as reading them. */
+function uninitialised(length: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(length);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+/** The part of a name before its last slash; '' is the directory of the store. */
+function folderOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf('/')));
+}
+
+function isListed(name: string, kind: FsEntry['kind'], prefix: string): boolean {
+  if (kind === 'file') return name.startsWith(prefix) && isBlobName(name);
+  const folder = `${name}/`;
+  return kind === 'directory' && isBlobName(name) && (folder.startsWith(prefix) || prefix.startsWith(folder));
+}
+
+/** Names below a folder sort as the folder with its slash does. */
+function sortKey({ name, kind }: { name: string; kind: FsEntry['kind'] }): string {
+  return kind === 'directory' ? `${name}/` : name;
+}
+
+const { constants } = nodeFs;
+// Windows has neither flag.
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+const NEW_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+
+/** What opening or syncing a directory says where that cannot be done: on Windows, and on some network file systems. */
+const NO_DIRECTORY_SYNC: ReadonlySet<string> =
+  process.platform === 'win32'
+    ? new Set(['EPERM', 'EISDIR', 'EACCES', 'EINVAL'])
+    : new Set(['EINVAL', 'ENOTSUP']);
+
+/**
+ * The operations of `node:fs`, through its callback interface: 64 KiB reads from the page cache, sixteen at once, run at
+ * 5.5 GB/s, and at 3.8 GB/s through a FileHandle.
+ */
+export const nodeFsOperations: FsOperations = {
+  openToRead: (path) => called((done) => nodeFs.open(path, READ_FLAGS, done)),
+  openNew: (path) => called((done) => nodeFs.open(path, NEW_FLAGS, done)),
+  fstat: async (descriptor) => entryOf(await called((done) => nodeFs.fstat(descriptor, done))),
+  lstat: async (path) => entryOf(await called((done) => nodeFs.lstat(path, done))),
+  read: (descriptor, into, position) =>
+    called((done) => nodeFs.read(descriptor, into, 0, into.length, position, done)),
+  writev: (descriptor, parts) => called((done) => nodeFs.writev(descriptor, parts, done)),
+  fsync: (descriptor) => nothing((done) => nodeFs.fsync(descriptor, done)),
+  close: (descriptor) => nothing((done) => nodeFs.close(descriptor, done)),
+  link: (from, to) => nothing((done) => nodeFs.link(from, to, done)),
+  rename: (from, to) => nothing((done) => nodeFs.rename(from, to, done)),
+  unlink: (path) => nothing((done) => nodeFs.unlink(path, done)),
+  mkdir: (path) => nothing((done) => nodeFs.mkdir(path, done)),
+  readdir: async (path) => {
+    const entries = await called<nodeFs.Dirent[]>((done) =>
+      nodeFs.readdir(path, { withFileTypes: true }, done),
+    );
+    return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
+  },
+  syncDirectory: async (path) => {
+    try {
+      const descriptor = await called<number>((done) => nodeFs.open(path, constants.O_RDONLY, done));
+      await closing(nodeFsOperations, descriptor, () => nodeFsOperations.fsync(descriptor));
+    } catch (error) {
+      if (!NO_DIRECTORY_SYNC.has(codeOf(error) ?? '')) throw error;
+    }
+  },
+};
+
+function called<T>(call: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+}
+
+function nothing(call: (done: (error: Error | null) => void) => void): Promise<void> {
+  return called<void>((done) => call((error) => done(error, undefined)));
+}
+
+function entryOf(stats: nodeFs.Stats): FsEntry {
+  return { kind: kindOf(stats), size: stats.size };
+}
+
+function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): FsEntry['kind'] {
+  if (entry.isFile()) return 'file';
+  return entry.isDirectory() ? 'directory' : 'other';
+}

@@ -1,0 +1,92 @@
+/**
+ * Keeps the most recently used handles open, so that reading a blob in many pieces opens it once.
+ *
+ * A handle is closed when nobody uses it and it is no longer kept: because others were used since, because it was
+ * dropped, or because the cache was cleared.
+ */
+
+/** How a {@link HandleCache} opens and closes. */
+export interface HandleOpener<H> {
+  open(name: string): Promise<H>;
+  close(handle: H): Promise<void>;
+}
+
+interface Entry<H> {
+  readonly name: string;
+  readonly opened: Promise<H>;
+  users: number;
+  kept: boolean;
+}
+
+/** Handles by name, at most `capacity` of them kept open while idle. */
+export class HandleCache<H> {
+  readonly #opener: HandleOpener<H>;
+  readonly #capacity: number;
+  /** In the order of their last use, the oldest first. */
+  readonly #entries = new Map<string, Entry<H>>();
+
+  constructor(opener: HandleOpener<H>, capacity: number) {
+    this.#opener = opener;
+    this.#capacity = capacity;
+  }
+
+  /** Runs `action` on the handle of `name`, which stays open at least until `action` has settled. */
+  async use<T>(name: string, action: (handle: H) => Promise<T>): Promise<T> {
+    const entry = this.#take(name);
+    try {
+      return await action(await entry.opened);
+    } finally {
+      entry.users--;
+      await (entry.kept ? this.#evict() : this.#closeIdle(entry));
+    }
+  }
+
+  /** Stops keeping the handle of `name`. Resolves when it is closed, or when its last user will close it. */
+  async drop(name: string): Promise<void> {
+    const entry = this.#entries.get(name);
+    if (entry) await this.#forget(entry);
+  }
+
+  /** Stops keeping any handle. */
+  async clear(): Promise<void> {
+    await Promise.all(Array.from(this.#entries.values(), (entry) => this.#forget(entry)));
+  }
+
+  #take(name: string): Entry<H> {
+    const entry = this.#entries.get(name) ?? this.#open(name);
+    entry.users++;
+    this.#entries.delete(name);
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  #open(name: string): Entry<H> {
+    const opened = this.#opener.open(name);
+    const entry: Entry<H> = { name, opened, users: 0, kept: true };
+    // A failure reaches every user through `opened`; here it only must not be kept for the next one.
+    opened.catch(() => this.#unlist(entry));
+    return entry;
+  }
+
+  async #evict(): Promise<void> {
+    if (this.#entries.size <= this.#capacity) return;
+    const [oldest] = this.#entries.values();
+    if (oldest) await this.#forget(oldest);
+  }
+
+  async #forget(entry: Entry<H>): Promise<void> {
+    this.#unlist(entry);
+    await this.#closeIdle(entry);
+  }
+
+  #unlist(entry: Entry<H>): void {
+    entry.kept = false;
+    if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name);
+  }
+
+  async #closeIdle(entry: Entry<H>): Promise<void> {
+    if (entry.users > 0) return;
+    // When it could not be opened there is nothing to close, and this throws to its last user what the others got.
+    await this.#opener.close(await entry.opened);
+  }
+}

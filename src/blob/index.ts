@@ -1,0 +1,8 @@
+/** Where a repository lives: the port, and stores on a disk, in memory and in a database. */
+export * from './fs.js';
+export * from './level.js';
+export * from './memory.js';
+export * from './name.js';
+export * from './port.js';
+export * from './lease.js';
+export * from './process-identity.js';

@@ -1,0 +1,122 @@
+/** Checks packs: that the directory agrees with the index, and that every chunk decodes to what its address says. */
+import { type Address, formatAddress, isVecsnapError, VecsnapError } from '../core/index.js';
+import { chunkDamaged, type ChunkStore } from './chunk-store.js';
+import type { StoredChunk } from './coder.js';
+import { checkPackHeader, type PackEntry, readPackDirectory, readRange } from './pack.js';
+
+/** Something wrong with a pack or with a chunk in it. */
+export interface PackFinding {
+  readonly error: VecsnapError;
+  readonly blob: string;
+  /** The chunk, when the damage is to one. */
+  readonly address?: Address;
+}
+
+const READ_BYTES = 4 * 1024 * 1024;
+
+/** Reads a pack from its first byte to its last and tells everything that is wrong with it. */
+export async function* checkPack(store: ChunkStore, name: string, size: number): AsyncGenerator<PackFinding> {
+  let entries: readonly PackEntry[];
+  try {
+    checkPackHeader(name, await readRange(store.parts.blobs, name, 0, Math.min(8, size)));
+    entries = await readPackDirectory(store.parts.blobs, { name, size }, store.parts.sha256);
+  } catch (error) {
+    if (!isVecsnapError(error)) throw error;
+    yield { error, blob: name };
+    entries = await indexedEntries(store, name);
+  }
+  yield* checkIndexed(store, name, entries);
+  for (const run of inRuns(entries)) yield* checkRun(store, name, run);
+}
+
+/** What the index knows of a pack whose directory is damaged: its chunks may still be whole. */
+async function indexedEntries(store: ChunkStore, name: string): Promise<PackEntry[]> {
+  const entries: PackEntry[] = [];
+  for await (const entry of store.parts.index.entries()) if (entry.pack === name) entries.push(entry);
+  return entries.toSorted((a, b) => a.offset - b.offset);
+}
+
+async function* checkIndexed(
+  store: ChunkStore,
+  name: string,
+  entries: readonly PackEntry[],
+): AsyncGenerator<PackFinding> {
+  const located = await store.locate(entries.map(({ address }) => address));
+  for (const [i, entry] of entries.entries()) {
+    const found = located[i];
+    const agrees =
+      found !== undefined &&
+      (found.pack !== name ||
+        (found.offset === entry.offset &&
+          found.storedLength === entry.storedLength &&
+          found.codec === entry.codec));
+    if (!agrees) yield { error: indexDisagrees(entry, name), blob: name, address: entry.address };
+  }
+}
+
+async function* checkRun(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): AsyncGenerator<PackFinding> {
+  const stored = await readStored(store, name, run);
+  const plain = await store.parts.coder.decode(stored, true);
+  for (const [i, chunk] of plain.entries()) {
+    const { address, kind } = run[i] as PackEntry;
+    if (chunk === undefined)
+      yield { error: chunkDamaged(address, { pack: name, kind }), blob: name, address };
+  }
+}
+
+/**
+ * The encoded bytes of chunks that stand near each other in a pack.
+ * @throws VecsnapError CHUNK_DAMAGED for the first that does not fit its address.
+ */
+export async function readChecked(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): Promise<{ entry: PackEntry; bytes: Uint8Array }[]> {
+  const stored = await readStored(store, name, run);
+  const plain = await store.parts.coder.decode(stored, true);
+  return run.map((entry, i) => {
+    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind });
+    return { entry, bytes: (stored[i] as StoredChunk).bytes };
+  });
+}
+
+async function readStored(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): Promise<StoredChunk[]> {
+  const start = (run[0] as PackEntry).offset;
+  const last = run.at(-1) as PackEntry;
+  const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
+  await store.parts.blobs.read(name, start, bytes); // What is missing at the end stays zero and fails its hash.
+  return run.map(({ address, codec, length, offset, storedLength }) => {
+    const from = offset - start;
+    return { address, codec, length, bytes: bytes.subarray(from, from + storedLength) };
+  });
+}
+
+/** Consecutive entries of a pack, so many that they are worth one read. */
+export function* inRuns(entries: readonly PackEntry[]): Generator<PackEntry[]> {
+  let run: PackEntry[] = [];
+  for (const entry of entries) {
+    const start = run[0]?.offset ?? entry.offset;
+    if (run.length > 0 && entry.offset + entry.storedLength - start > READ_BYTES) {
+      yield run;
+      run = [];
+    }
+    run.push(entry);
+  }
+  if (run.length > 0) yield run;
+}
+
+function indexDisagrees({ address, kind }: PackEntry, name: string): VecsnapError {
+  return new VecsnapError('INDEX_DAMAGED', 'The index has a chunk at another place than its pack.', {
+    place: `${formatAddress(address, kind)} in ${name}`,
+    remedy: 'Run repair: it rebuilds the index from the packs.',
+  });
+}

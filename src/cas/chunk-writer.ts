@@ -1,0 +1,172 @@
+/**
+ * Adds chunks to a store: those that are not there yet are encoded and collected into packs.
+ *
+ * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
+ * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
+ */
+import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
+import type { BlobStat } from '../blob/port.js';
+import { inRuns, readChecked } from './check.js';
+import type { ChunkStore } from './chunk-store.js';
+import type { EncodedChunk, PlainChunk } from './codec.js';
+import { PACK_PREFIX, PackBuilder, type PackEntry } from './pack.js';
+
+/** A chunk to be stored. */
+export interface NewChunk extends PlainChunk {
+  readonly kind: ChunkKind;
+}
+
+/** What a writer has added. */
+export interface WriterTotals {
+  /** Chunks that were not in the store before. */
+  readonly chunks: number;
+  /** Bytes of the packs that were written. */
+  readonly bytes: number;
+}
+
+interface WrittenPack extends BlobStat {
+  readonly entries: readonly PackEntry[];
+}
+
+/** Packs that are being written at the same time; each is held in memory until it is durable. */
+const PACKS_UNDER_WAY = 2;
+/** Nodes are kept back and stand together at the end of a pack, where walking a tree reads many at once. */
+const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
+
+type EncodedNew = Omit<PackEntry, 'offset' | 'storedLength'> & { readonly bytes: Uint8Array };
+
+/** See the head of this file. Calls of `put` may overlap; chunks stand in packs in the order of the calls. */
+export class ChunkWriter {
+  readonly #store: ChunkStore;
+  readonly #seen = new DigestTable();
+  readonly #written: WrittenPack[] = [];
+  readonly #names: string[] = [];
+  readonly #writing = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+  #pack = new PackBuilder();
+  #nodes: EncodedNew[] = [];
+  #nodeBytes = 0;
+  #chunks = 0;
+  #committed = false;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(store: ChunkStore) {
+    this.#store = store;
+  }
+
+  /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
+  async put(chunks: readonly NewChunk[]): Promise<Address[]> {
+    const before = this.#turn;
+    let done = (): void => {};
+    this.#turn = new Promise((resolve) => (done = resolve));
+    try {
+      const addresses = await this.#store.parts.coder.address(chunks.map(({ bytes }) => bytes));
+      const fresh = await this.#notStored(addresses);
+      const encoded = await this.#encode(fresh.map((i) => chunks[i] as NewChunk));
+      await before;
+      for (const [j, i] of fresh.entries()) {
+        await this.#append(chunks[i] as NewChunk, addresses[i] as Address, encoded[j] as EncodedChunk);
+      }
+      return addresses;
+    } finally {
+      done();
+    }
+  }
+
+  /**
+   * Adds chunks of another pack in the form they have there, each checked against its address first.
+   * @throws VecsnapError CHUNK_DAMAGED.
+   */
+  async copy(pack: string, entries: readonly PackEntry[]): Promise<void> {
+    for (const run of inRuns(entries)) {
+      for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
+        this.#chunks++;
+        await this.#addToPack({ ...entry, bytes });
+      }
+    }
+  }
+
+  /** Makes everything durable and then known to the index. */
+  async commit(): Promise<WriterTotals> {
+    await this.#turn;
+    await this.#flushNodes();
+    this.#writePack();
+    await Promise.all(this.#writing);
+    this.#throwFailure();
+    this.#committed = this.#written.length > 0;
+    for (const pack of this.#written) await this.#store.parts.index.addPack(pack, pack.entries);
+    return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
+  }
+
+  /** Removes the packs that were written, also when they were committed: nothing refers to them yet. */
+  async abandon(): Promise<void> {
+    await this.#turn;
+    await Promise.allSettled(this.#writing);
+    for (const name of this.#names) await this.#store.parts.blobs.delete(name);
+    if (this.#committed) await this.#store.parts.index.removePacks(new Set(this.#names));
+  }
+
+  /** The positions of chunks that are neither in the store nor coming from this writer. */
+  async #notStored(addresses: readonly Address[]): Promise<number[]> {
+    const unseen = addresses.flatMap((address, i) => (this.#seen.has(address) ? [] : [i]));
+    const locations = await this.#store.locate(unseen.map((i) => addresses[i] as Address));
+    return unseen.filter((i, j) => {
+      const location = locations[j];
+      if (location !== undefined && this.#store.isSound(location.pack)) return false;
+      const known = this.#seen.size;
+      this.#seen.add(addresses[i] as Address); // Another call may have added it meanwhile.
+      return this.#seen.size > known;
+    });
+  }
+
+  async #encode(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
+    return chunks.length === 0 ? [] : this.#store.parts.coder.encode(chunks, this.#store.options);
+  }
+
+  async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
+    this.#throwFailure();
+    this.#chunks++;
+    // A raw chunk is a view into memory that its giver will use again.
+    const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
+    const chunk = { address, kind, codec: encoded.codec, length: bytes.length, bytes: kept };
+    if (kind === 'data') return this.#addToPack(chunk);
+    this.#nodes.push(chunk);
+    this.#nodeBytes += kept.length;
+    if (this.#nodeBytes >= NODE_BYTES_KEPT_BACK) await this.#flushNodes();
+  }
+
+  async #flushNodes(): Promise<void> {
+    const nodes = this.#nodes;
+    this.#nodes = [];
+    this.#nodeBytes = 0;
+    for (const node of nodes) await this.#addToPack(node);
+  }
+
+  async #addToPack(chunk: EncodedNew): Promise<void> {
+    this.#pack.add(chunk);
+    if (this.#pack.size < this.#store.options.packBytes) return;
+    this.#writePack();
+    while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
+  }
+
+  #writePack(): void {
+    const { entries } = this.#pack;
+    if (entries.length === 0) return;
+    const { blobs, random, sha256 } = this.#store.parts;
+    const parts = this.#pack.finish(sha256);
+    this.#pack = new PackBuilder();
+    const name = `${PACK_PREFIX}${toHex(random(16))}`;
+    this.#names.push(name);
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    const written = blobs.put(name, parts).then(
+      () => void this.#written.push({ name, size, entries }),
+      (error: unknown) => void (this.#failure ??= { error }),
+    );
+    this.#writing.add(written);
+    void written.then(() => this.#writing.delete(written));
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}

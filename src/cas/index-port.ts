@@ -1,0 +1,27 @@
+/** The port to the index: which pack holds a chunk, and where. It is derived from the pack directories and can be rebuilt. */
+import type { Address } from '../core/index.js';
+import type { BlobStat } from '../blob/port.js';
+import type { PackEntry } from './pack.js';
+
+/** Where a chunk stands. */
+export interface Location extends Omit<PackEntry, 'address'> {
+  /** The name of the blob. */
+  readonly pack: string;
+}
+
+/** Finds chunks. A chunk that stands in several packs is found in the one that was added last. */
+export interface ChunkIndex {
+  /** The place of each chunk; undefined for those that are unknown. */
+  find(addresses: readonly Address[]): Promise<(Location | undefined)[]>;
+  /** The packs that are in the index, with their sizes in bytes. */
+  packs(): ReadonlyMap<string, number>;
+  /** Adds all chunks of a pack, or none. */
+  addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
+  /** Removes packs and the chunks that were found in them. */
+  removePacks(names: ReadonlySet<string>): Promise<void>;
+  /** Every chunk once, in any order. */
+  entries(): AsyncIterable<PackEntry & { readonly pack: string }>;
+  /** Removes everything. */
+  clear(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,11 @@
+/** The content-addressed store: codecs, packs, the index, and reading and writing chunks through them. */
+export * from './check.js';
+export * from './chunk-store.js';
+export * from './chunk-writer.js';
+export * from './codec.js';
+export * from './coder.js';
+export * from './index-port.js';
+export * from './level-index.js';
+export * from './memory-index.js';
+export * from './pack.js';
+export * from './planes.js';

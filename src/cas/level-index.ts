@@ -1,0 +1,203 @@
+/**
+ * The index in LevelDB, or in any other abstract-level database.
+ *
+ * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
+ * `v` → the version of this layout. Values are varints (see encodePlace and encodePack). A pack and its chunks go in with
+ * one atomic batch, so a pack that has its key has all of its chunks.
+ */
+import type { AbstractLevel } from 'abstract-level';
+import {
+  type Address,
+  ADDRESS_LENGTH,
+  ByteReader,
+  concatBytes,
+  equalBytes,
+  fromUtf8,
+  toAddress,
+  utf8,
+  VecsnapError,
+  writeVarint,
+} from '../core/index.js';
+import type { ChunkIndex, Location } from './index-port.js';
+import type { PackEntry } from './pack.js';
+
+/** A database with bytes as keys and values. */
+export type IndexDatabase = AbstractLevel<unknown, Uint8Array, Uint8Array>;
+
+const CHUNK = utf8('c');
+const PACK = utf8('p');
+const VERSION_KEY = utf8('v');
+const VERSION = Uint8Array.of(1);
+const ROWS_AT_ONCE = 1000;
+
+/**
+ * Opens the index that `db` holds; `db` must be open, with `view` as the encoding of keys and values. An index of another
+ * version is emptied: it can be rebuilt.
+ * @throws VecsnapError INDEX_DAMAGED when the database cannot be read.
+ */
+export async function levelIndex(db: IndexDatabase): Promise<ChunkIndex> {
+  const index = new LevelIndex(db);
+  await index.load();
+  return index;
+}
+
+class LevelIndex implements ChunkIndex {
+  readonly #db: IndexDatabase;
+  readonly #sizes = new Map<string, number>();
+  readonly #numbers = new Map<string, number>();
+  readonly #names = new Map<number, string>();
+
+  constructor(db: IndexDatabase) {
+    this.#db = db;
+  }
+
+  async load(): Promise<void> {
+    const version = await this.#db.get(VERSION_KEY);
+    if (version === undefined || !equalBytes(version, VERSION)) await this.clear();
+    for await (const [key, value] of rows(this.#db, PACK)) {
+      const { number, size } = decodePack(value);
+      this.#remember(fromUtf8(key.subarray(1)), number, size);
+    }
+  }
+
+  packs(): ReadonlyMap<string, number> {
+    return this.#sizes;
+  }
+
+  async find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
+    if (addresses.length === 0 || this.#sizes.size === 0) return addresses.map(() => undefined);
+    const values = await this.#db.getMany(addresses.map(chunkKey));
+    return values.map((value) => (value === undefined ? undefined : this.#locate(value)));
+  }
+
+  async addPack(
+    { name, size }: { name: string; size: number },
+    entries: readonly PackEntry[],
+  ): Promise<void> {
+    const number = this.#names.size === 0 ? 0 : Math.max(...this.#names.keys()) + 1;
+    const batch = this.#db.batch();
+    for (const entry of entries) batch.put(chunkKey(entry.address), encodePlace(number, entry));
+    batch.put(packKey(name), encodePack(number, size));
+    await batch.write();
+    this.#remember(name, number, size);
+  }
+
+  async removePacks(names: ReadonlySet<string>): Promise<void> {
+    const numbers = new Set([...names].map((name) => this.#numbers.get(name)));
+    let batch = this.#db.batch();
+    for await (const [key, value] of rows(this.#db, CHUNK)) {
+      if (!numbers.has(new ByteReader(value).varint())) continue;
+      batch.del(key);
+      if (batch.length >= ROWS_AT_ONCE) {
+        await batch.write();
+        batch = this.#db.batch();
+      }
+    }
+    for (const name of names) batch.del(packKey(name));
+    await batch.write();
+    for (const name of names) this.#forget(name);
+  }
+
+  async *entries(): AsyncGenerator<PackEntry & { pack: string }> {
+    for await (const [key, value] of rows(this.#db, CHUNK)) {
+      const location = this.#locate(value);
+      if (location !== undefined && key.length === ADDRESS_LENGTH + 1) {
+        yield { address: toAddress(key.slice(1)), ...location };
+      }
+    }
+  }
+
+  async clear(): Promise<void> {
+    await this.#db.clear();
+    await this.#db.put(VERSION_KEY, VERSION);
+    this.#sizes.clear();
+    this.#numbers.clear();
+    this.#names.clear();
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close();
+  }
+
+  #locate(value: Uint8Array): Location | undefined {
+    const { number, ...place } = decodePlace(value);
+    const pack = this.#names.get(number);
+    return pack === undefined ? undefined : { pack, ...place };
+  }
+
+  #remember(name: string, number: number, size: number): void {
+    this.#sizes.set(name, size);
+    this.#numbers.set(name, number);
+    this.#names.set(number, name);
+  }
+
+  #forget(name: string): void {
+    const number = this.#numbers.get(name);
+    if (number !== undefined) this.#names.delete(number);
+    this.#numbers.delete(name);
+    this.#sizes.delete(name);
+  }
+}
+
+function chunkKey(address: Address): Uint8Array {
+  return concatBytes([CHUNK, address]);
+}
+
+function packKey(name: string): Uint8Array {
+  return concatBytes([PACK, utf8(name)]);
+}
+
+async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uint8Array, Uint8Array]> {
+  const iterator = db.iterator({ gt: prefix, lt: Uint8Array.of((prefix[0] as number) + 1) });
+  try {
+    for (;;) {
+      const some = await iterator.nextv(ROWS_AT_ONCE);
+      if (some.length === 0) return;
+      yield* some as [Uint8Array, Uint8Array][];
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+/** Pack number, offset, stored length, length, then codec · 2 + (1 for a node). */
+function encodePlace(number: number, { offset, storedLength, length, codec, kind }: PackEntry): Uint8Array {
+  const out: number[] = [];
+  for (const value of [number, offset, storedLength, length, codec * 2 + (kind === 'node' ? 1 : 0)])
+    writeVarint(out, value);
+  return Uint8Array.from(out);
+}
+
+function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
+  const [number, offset, storedLength, length, tag] = decodeVarints(value, 5) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { number, offset, storedLength, length, codec: tag >>> 1, kind: tag & 1 ? 'node' : 'data' };
+}
+
+function encodePack(number: number, size: number): Uint8Array {
+  const out: number[] = [];
+  for (const value of [number, size]) writeVarint(out, value);
+  return Uint8Array.from(out);
+}
+
+function decodePack(value: Uint8Array): { number: number; size: number } {
+  const [number, size] = decodeVarints(value, 2) as [number, number];
+  return { number, size };
+}
+
+function decodeVarints(value: Uint8Array, count: number): number[] {
+  try {
+    const reader = new ByteReader(value);
+    return Array.from({ length: count }, () => reader.varint());
+  } catch (cause) {
+    throw new VecsnapError('INDEX_DAMAGED', 'An entry of the index cannot be decoded.', {
+      remedy: 'Run repair: it rebuilds the index from the packs.',
+      cause,
+    });
+  }
+}

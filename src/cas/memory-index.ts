@@ -1,0 +1,71 @@
+/** The index in memory: about 60 bytes a chunk. For readers beside a writer, and for stores without LevelDB. */
+import { type Address, DigestTable } from '../core/index.js';
+import type { ChunkIndex, Location } from './index-port.js';
+import type { PackEntry } from './pack.js';
+
+const NO_PACK = 0xffffffff;
+const FIELDS = 5;
+
+/** An empty index. */
+export function memoryIndex(): ChunkIndex {
+  let table = new DigestTable();
+  /** For each chunk: pack number, offset, stored length, length, codec and kind. */
+  let fields = new Uint32Array(64 * FIELDS);
+  const names: string[] = [];
+  const sizes = new Map<string, number>();
+
+  const locate = (index: number): Location | undefined => {
+    const at = index * FIELDS;
+    const pack = fields[at] as number;
+    if (index < 0 || pack === NO_PACK) return undefined;
+    const tag = fields[at + 4] as number;
+    return {
+      pack: names[pack] as string,
+      offset: fields[at + 1] as number,
+      storedLength: fields[at + 2] as number,
+      length: fields[at + 3] as number,
+      codec: tag >>> 1,
+      kind: tag & 1 ? 'node' : 'data',
+    };
+  };
+
+  const set = (packNumber: number, entry: PackEntry): void => {
+    const at = table.add(entry.address) * FIELDS;
+    if (at + FIELDS > fields.length) {
+      const grown = new Uint32Array(fields.length * 2);
+      grown.set(fields);
+      fields = grown;
+    }
+    const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
+    fields.set([packNumber, entry.offset, entry.storedLength, entry.length, tag], at);
+  };
+
+  return {
+    find: async (addresses) => addresses.map((address) => locate(table.find(address))),
+    packs: () => sizes,
+    async addPack({ name, size }, entries) {
+      const packNumber = names.push(name) - 1;
+      sizes.set(name, size);
+      for (const entry of entries) set(packNumber, entry);
+    },
+    async removePacks(removed) {
+      for (const name of removed) sizes.delete(name);
+      for (let index = 0; index < table.size; index++) {
+        const pack = names[fields[index * FIELDS] as number];
+        if (pack !== undefined && removed.has(pack)) fields[index * FIELDS] = NO_PACK;
+      }
+    },
+    async *entries() {
+      for (let index = 0; index < table.size; index++) {
+        const location = locate(index);
+        if (location !== undefined) yield { address: table.at(index).slice() as Address, ...location };
+      }
+    },
+    async clear() {
+      table = new DigestTable();
+      fields = new Uint32Array(64 * FIELDS);
+      sizes.clear();
+    },
+    async close() {},
+  };
+}

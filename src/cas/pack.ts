@@ -1,0 +1,207 @@
+/**
+ * Packs: blobs of many encoded chunks with a directory at the end.
+ *
+ * Layout: an 8-byte header; the encoded chunks one after the other; the directory; a 44-byte footer of the directory's
+ * length (u32 little-endian), its entry count (u32 little-endian), its SHA-256 and a magic number. The directory holds for
+ * each chunk, in order: one byte with the codec in its low seven bits and the kind (1: node) in the highest; the stored
+ * length and the plaintext length as varints; the 32 bytes of the address. Offsets follow from the stored lengths.
+ */
+import {
+  type Address,
+  ADDRESS_LENGTH,
+  ByteReader,
+  type ChunkKind,
+  concatBytes,
+  equalBytes,
+  isVecsnapError,
+  type Sha256,
+  toAddress,
+  VecsnapError,
+  viewOf,
+  writeVarint,
+} from '../core/index.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
+
+/** One chunk in the directory of a pack. */
+export interface PackEntry {
+  readonly address: Address;
+  readonly kind: ChunkKind;
+  readonly codec: number;
+  /** Where its encoded bytes begin in the pack. */
+  readonly offset: number;
+  /** Bytes in the pack. */
+  readonly storedLength: number;
+  /** Bytes of the plaintext. */
+  readonly length: number;
+}
+
+/** Where packs stand among the blobs. */
+export const PACK_PREFIX = 'packs/';
+
+/** "vsnpack" and the version of the format. */
+const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
+const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
+const FOOTER_BYTES = 44;
+const NODE_BIT = 0x80;
+/** How much of the end of a pack is read first: enough for the directory of most packs. */
+const TAIL_BYTES = 64 * 1024;
+
+/** Bytes of a pack beside its chunks and directory entries. */
+export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
+
+/** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
+export function packEntryBytes(entry: PackEntry): number {
+  return entry.storedLength + encodeEntry(entry).length;
+}
+
+/** Collects encoded chunks until they make a pack. */
+export class PackBuilder {
+  readonly #parts: Uint8Array[] = [HEADER];
+  readonly #directory: number[][] = [];
+  readonly entries: PackEntry[] = [];
+  #size = HEADER.length;
+
+  /** Bytes so far, without the directory. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds a chunk; the bytes are kept, not copied. */
+  add(chunk: Omit<PackEntry, 'offset' | 'storedLength'> & { readonly bytes: Uint8Array }): PackEntry {
+    const { address, kind, codec, length, bytes } = chunk;
+    const entry: PackEntry = { address, kind, codec, length, offset: this.#size, storedLength: bytes.length };
+    this.entries.push(entry);
+    this.#directory.push(encodeEntry(entry));
+    this.#parts.push(bytes);
+    this.#size += bytes.length;
+    return entry;
+  }
+
+  /** The pack as parts to be written one after the other. */
+  finish(sha256: Sha256): Uint8Array[] {
+    const directory = concatBytes(this.#directory.map((entry) => Uint8Array.from(entry)));
+    const footer = new Uint8Array(FOOTER_BYTES);
+    const view = viewOf(footer);
+    view.setUint32(0, directory.length, true);
+    view.setUint32(4, this.entries.length, true);
+    footer.set(sha256(directory), 8);
+    footer.set(FOOTER_MAGIC, 40);
+    return [...this.#parts, directory, footer];
+  }
+}
+
+/**
+ * Reads the directory of a pack.
+ * @throws VecsnapError PACK_DAMAGED, PACK_MISSING.
+ */
+export async function readPackDirectory(
+  blobs: BlobStore,
+  pack: BlobStat,
+  sha256: Sha256,
+): Promise<PackEntry[]> {
+  if (pack.size < PACK_OVERHEAD) throw packDamaged(pack.name, `it has ${pack.size} bytes`);
+  const tail = await readRange(
+    blobs,
+    pack.name,
+    Math.max(0, pack.size - TAIL_BYTES),
+    Math.min(pack.size, TAIL_BYTES),
+  );
+  const footer = tail.subarray(tail.length - FOOTER_BYTES);
+  if (!equalBytes(footer.subarray(40), FOOTER_MAGIC))
+    throw packDamaged(pack.name, 'it has no footer, so its end is missing');
+  const length = viewOf(footer).getUint32(0, true);
+  if (length > pack.size - PACK_OVERHEAD) throw packDamaged(pack.name, 'its directory is longer than itself');
+  const start = pack.size - FOOTER_BYTES - length;
+  const directory =
+    length + FOOTER_BYTES <= tail.length
+      ? tail.subarray(tail.length - FOOTER_BYTES - length, tail.length - FOOTER_BYTES)
+      : await readRange(blobs, pack.name, start, length);
+  if (!equalBytes(sha256(directory), footer.subarray(8, 40)))
+    throw packDamaged(pack.name, 'its directory fails its checksum');
+  return decodeDirectory(pack.name, directory, viewOf(footer).getUint32(4, true), start);
+}
+
+/**
+ * Reads a range of a pack.
+ * @throws VecsnapError PACK_DAMAGED when the pack ends before, PACK_MISSING.
+ */
+export async function readRange(
+  blobs: BlobStore,
+  name: string,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(new SharedArrayBuffer(length));
+  const filled = await blobs.read(name, offset, bytes).catch((cause: unknown) => {
+    throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
+  });
+  if (filled < length) throw packDamaged(name, `it ends at byte ${offset + filled}`);
+  return bytes;
+}
+
+/** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
+export function checkPackHeader(name: string, start: Uint8Array): void {
+  if (!equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
+    throw packDamaged(name, 'it does not begin as a pack does');
+  if (start[7] !== HEADER[7]) {
+    throw new VecsnapError(
+      'REPOSITORY_NEWER',
+      `A pack has format ${start[7]}; this vecsnap reads ${HEADER[7]}.`,
+      {
+        place: name,
+        remedy: 'Install a newer version of vecsnap.',
+      },
+    );
+  }
+}
+
+function encodeEntry({ address, kind, codec, storedLength, length }: PackEntry): number[] {
+  const out = [kind === 'node' ? codec | NODE_BIT : codec];
+  writeVarint(out, storedLength);
+  writeVarint(out, length);
+  out.push(...address);
+  return out;
+}
+
+function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): PackEntry[] {
+  const reader = new ByteReader(directory);
+  const entries: PackEntry[] = [];
+  let offset = HEADER.length;
+  try {
+    while (reader.remaining > 0) {
+      const entry = decodeEntry(reader, offset);
+      entries.push(entry);
+      offset += entry.storedLength;
+    }
+  } catch (cause) {
+    throw packDamaged(name, 'its directory cannot be decoded', cause);
+  }
+  if (entries.length !== count || offset !== end)
+    throw packDamaged(name, 'its directory does not fit its size');
+  return entries;
+}
+
+function decodeEntry(reader: ByteReader, offset: number): PackEntry {
+  const tag = reader.byte();
+  const storedLength = reader.varint();
+  const length = reader.varint();
+  const address = toAddress(reader.take(ADDRESS_LENGTH).slice());
+  return { address, kind: tag & NODE_BIT ? 'node' : 'data', codec: tag & 0x7f, offset, storedLength, length };
+}
+
+function packDamaged(name: string, what: string, cause?: unknown): VecsnapError {
+  return new VecsnapError('PACK_DAMAGED', `A pack is damaged: ${what}.`, {
+    place: name,
+    remedy:
+      'Run verify to see which snapshots this concerns; restore the file from another copy if there is one.',
+    cause,
+  });
+}
+
+function packMissing(name: string, cause: unknown): VecsnapError {
+  return new VecsnapError('PACK_MISSING', 'A pack that the index names is gone.', {
+    place: name,
+    remedy: 'Put the file back from another copy, or run repair to see what is lost without it.',
+    cause,
+  });
+}

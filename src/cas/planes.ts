@@ -1,0 +1,199 @@
+/**
+ * The codec `planes`: fixed-width numbers split into byte planes, each kept in its smallest form.
+ *
+ * The bytes of floating-point vectors differ in kind: those of the exponent repeat, those of the mantissa look random. Byte
+ * i of every number goes to plane i, so that the planes that compress are not diluted by those that do not.
+ *
+ * Layout: the width in bytes, then for each plane one byte for its method: 0 raw; 1 raw deflate, followed by the length as
+ * a varint; 2 the same byte throughout, followed by that byte. Then the bytes of the planes with methods 0 and 1, in order.
+ */
+import { concatBytes } from '../core/bytes.js';
+import { VecsnapError } from '../core/errors.js';
+import type { Deflate } from '../core/platform.js';
+import { ByteReader, writeVarint } from '../core/varint.js';
+
+/** Widths of numbers in bytes that can be split. */
+export type PlaneWidth = 1 | 2 | 4 | 8;
+
+const RAW = 0;
+const DEFLATED = 1;
+const CONSTANT = 2;
+
+/** Estimated bits a byte above which coding a plane would save less than it costs in time. */
+const HOPELESS_BITS = 7.3;
+/** Estimated bits a byte below which repetitions are likely enough that a search for matches pays. */
+const REPETITIVE_BITS = 1.5;
+const SAMPLES = 1024;
+
+/**
+ * The encoded form of `bytes`, whose length is a multiple of `width`.
+ * @param level the deflate level for planes that are worth a search for matches.
+ */
+export function encodePlanes(
+  bytes: Uint8Array,
+  width: PlaneWidth,
+  level: number,
+  { deflate }: Deflate,
+): Uint8Array {
+  const header: number[] = [width];
+  const parts: Uint8Array[] = [];
+  for (const plane of splitPlanes(bytes, width)) {
+    const bits = estimateBits(plane);
+    if (bits === 0 && isConstant(plane)) {
+      header.push(CONSTANT, plane[0] as number);
+      continue;
+    }
+    const packed = bits > HOPELESS_BITS ? plane : deflate(plane, bits < REPETITIVE_BITS ? level : 'huffman');
+    if (packed.length < plane.length) {
+      header.push(DEFLATED);
+      writeVarint(header, packed.length);
+      parts.push(packed);
+    } else {
+      header.push(RAW);
+      parts.push(plane);
+    }
+  }
+  return concatBytes([Uint8Array.from(header), ...parts]);
+}
+
+/**
+ * Decodes what {@link encodePlanes} wrote.
+ * @param length the length of the plaintext.
+ * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
+ */
+export function decodePlanes(encoded: Uint8Array, length: number, { inflate }: Deflate): Uint8Array {
+  const reader = new ByteReader(encoded);
+  const width = reader.byte();
+  if (![1, 2, 4, 8].includes(width) || length % width !== 0) throw damaged(`numbers of ${width} bytes`);
+  const planeLength = length / width;
+  const methods = Array.from({ length: width }, () => readMethod(reader));
+  const planes = methods.map((method) => readPlane(reader, method, planeLength, inflate));
+  if (reader.remaining !== 0) throw damaged(`${reader.remaining} bytes are left over`);
+  return joinPlanes(planes, width as PlaneWidth);
+}
+
+interface PlaneMethod {
+  readonly method: number;
+  /** The encoded length, or the constant. */
+  readonly argument: number;
+}
+
+function readMethod(reader: ByteReader): PlaneMethod {
+  const method = reader.byte();
+  if (method === DEFLATED) return { method, argument: reader.varint() };
+  if (method === CONSTANT) return { method, argument: reader.byte() };
+  if (method === RAW) return { method, argument: 0 };
+  throw damaged(`unknown method ${method}`);
+}
+
+function readPlane(
+  reader: ByteReader,
+  { method, argument }: PlaneMethod,
+  length: number,
+  inflate: Deflate['inflate'],
+): Uint8Array {
+  if (method === CONSTANT) return new Uint8Array(length).fill(argument);
+  if (method === RAW) return reader.take(length);
+  return inflate(reader.take(argument), length);
+}
+
+/** Byte i of every number, for each i. Four bytes wide, the common case, is done four numbers at a time. */
+export function splitPlanes(bytes: Uint8Array, width: PlaneWidth): Uint8Array[] {
+  if (width === 1) return [bytes];
+  if (width === 4) return splitFour(bytes);
+  const length = bytes.length / width;
+  return Array.from({ length: width }, (_, plane) => {
+    const out = new Uint8Array(length);
+    for (let i = 0, j = plane; i < length; i++, j += width) out[i] = bytes[j] as number;
+    return out;
+  });
+}
+
+/** The inverse of {@link splitPlanes}. */
+export function joinPlanes(planes: readonly Uint8Array[], width: PlaneWidth): Uint8Array {
+  if (width === 1) return planes[0] as Uint8Array;
+  if (width === 4) return joinFour(planes);
+  const length = (planes[0] as Uint8Array).length;
+  const out = new Uint8Array(length * width);
+  for (const [offset, plane] of planes.entries()) {
+    for (let i = 0, j = offset; i < length; i++, j += width) out[j] = plane[i] as number;
+  }
+  return out;
+}
+
+/** Whether a machine word has its lowest byte first, so that four bytes can be read as one number. */
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+function splitFour(bytes: Uint8Array): Uint8Array[] {
+  const length = bytes.length / 4;
+  const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
+  const planes = Array.from({ length: 4 }, () => new Uint8Array(length));
+  const words = asWords(bytes, quads * 4);
+  const [p0, p1, p2, p3] = planes.map(
+    (plane) => new Uint32Array(plane.buffer, 0, quads),
+  ) as Four<Uint32Array>;
+  for (let q = 0, w = 0; q < quads; q++, w += 4) {
+    const a = words[w] as number;
+    const b = words[w + 1] as number;
+    const c = words[w + 2] as number;
+    const d = words[w + 3] as number;
+    p0[q] = (a & 0xff) | ((b & 0xff) << 8) | ((c & 0xff) << 16) | (d << 24);
+    p1[q] = ((a >>> 8) & 0xff) | (b & 0xff00) | ((c & 0xff00) << 8) | ((d & 0xff00) << 16);
+    p2[q] = ((a >>> 16) & 0xff) | ((b >>> 8) & 0xff00) | (c & 0xff0000) | ((d & 0xff0000) << 8);
+    p3[q] = (a >>> 24) | ((b >>> 16) & 0xff00) | ((c >>> 8) & 0xff0000) | (d & 0xff000000);
+  }
+  for (let i = quads * 4; i < length; i++) {
+    for (let plane = 0; plane < 4; plane++) (planes[plane] as Uint8Array)[i] = bytes[i * 4 + plane] as number;
+  }
+  return planes;
+}
+
+function joinFour(planes: readonly Uint8Array[]): Uint8Array {
+  const length = (planes[0] as Uint8Array).length;
+  const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
+  const out = new Uint8Array(length * 4);
+  const words = new Uint32Array(out.buffer, 0, quads * 4);
+  const [p0, p1, p2, p3] = planes.map((plane) => asWords(plane, quads)) as Four<Uint32Array>;
+  for (let q = 0, w = 0; q < quads; q++, w += 4) {
+    const a = p0[q] as number;
+    const b = p1[q] as number;
+    const c = p2[q] as number;
+    const d = p3[q] as number;
+    words[w] = (a & 0xff) | ((b & 0xff) << 8) | ((c & 0xff) << 16) | (d << 24);
+    words[w + 1] = ((a >>> 8) & 0xff) | (b & 0xff00) | ((c & 0xff00) << 8) | ((d & 0xff00) << 16);
+    words[w + 2] = ((a >>> 16) & 0xff) | ((b >>> 8) & 0xff00) | (c & 0xff0000) | ((d & 0xff0000) << 8);
+    words[w + 3] = (a >>> 24) | ((b >>> 16) & 0xff00) | ((c >>> 8) & 0xff0000) | (d & 0xff000000);
+  }
+  for (let i = quads * 4; i < length; i++) {
+    for (let plane = 0; plane < 4; plane++) out[i * 4 + plane] = (planes[plane] as Uint8Array)[i] as number;
+  }
+  return out;
+}
+
+type Four<T> = [T, T, T, T];
+
+/** The first `count` words of `bytes`; copied when they are not aligned. */
+function asWords(bytes: Uint8Array, count: number): Uint32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, count);
+}
+
+/** Shannon entropy of evenly spread samples, in bits a byte. A little low: few samples miss rare values. */
+function estimateBits(plane: Uint8Array): number {
+  const stride = Math.max(1, Math.floor(plane.length / SAMPLES)) | 1;
+  const counts = new Uint32Array(256);
+  let samples = 0;
+  for (let i = 0; i < plane.length; i += stride, samples++)
+    counts[plane[i] as number] = (counts[plane[i] as number] as number) + 1;
+  let bits = 0;
+  for (const count of counts) if (count > 0) bits -= (count / samples) * Math.log2(count / samples);
+  return bits;
+}
+
+function isConstant(plane: Uint8Array): boolean {
+  return plane.every((byte) => byte === plane[0]);
+}
+
+function damaged(what: string): VecsnapError {
+  return new VecsnapError('CHUNK_DAMAGED', `The planes of a chunk cannot be decoded: ${what}.`);
+}

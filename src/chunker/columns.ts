@@ -1,0 +1,102 @@
+/**
+ * The bytes of the columns of a row group.
+ *
+ * Vectors are bare numbers. Numeric ids are unsigned 64-bit little-endian. Text ids and payloads are a table of lengths,
+ * u32 little-endian, followed by the values one after the other; so the lengths, which compress well, stand together.
+ */
+import {
+  concatBytes,
+  fromUtf8,
+  type IdColumn,
+  type IdKind,
+  totalLength,
+  utf8,
+  VecsnapError,
+  viewOf,
+} from '../core/index.js';
+
+/** The bytes of an id column that comes in one or more parts. */
+export function encodeIdColumn(parts: readonly NonNullable<IdColumn>[]): Uint8Array {
+  if (parts[0] instanceof BigUint64Array) return encodeNumbers(parts as readonly BigUint64Array[]);
+  return encodeValues((parts as readonly (readonly string[])[]).flatMap((ids) => ids.map(utf8)));
+}
+
+/** The bytes of a payload column. */
+export function encodePayloadColumn(payloads: readonly Uint8Array[]): Uint8Array {
+  return encodeValues(payloads);
+}
+
+/**
+ * Reads an id column of `count` records.
+ * @throws VecsnapError MANIFEST_DAMAGED when the bytes do not hold that.
+ */
+export function decodeIdColumn(
+  kind: Exclude<IdKind, 'none'>,
+  bytes: Uint8Array,
+  count: number,
+): NonNullable<IdColumn> {
+  if (kind === 'u64') return decodeNumbers(bytes, count);
+  try {
+    return decodeValues(bytes, count).map(fromUtf8);
+  } catch (cause) {
+    throw cause instanceof VecsnapError ? cause : damaged('an id is not UTF-8', cause);
+  }
+}
+
+/**
+ * Reads a payload column of `count` records; the payloads are views into `bytes`.
+ * @throws VecsnapError MANIFEST_DAMAGED when the bytes do not hold that.
+ */
+export function decodePayloadColumn(bytes: Uint8Array, count: number): Uint8Array[] {
+  return decodeValues(bytes, count);
+}
+
+function encodeNumbers(parts: readonly BigUint64Array[]): Uint8Array {
+  const count = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = new Uint8Array(count * 8);
+  const view = viewOf(bytes);
+  let offset = 0;
+  for (const part of parts) {
+    for (const id of part) {
+      view.setBigUint64(offset, id, true);
+      offset += 8;
+    }
+  }
+  return bytes;
+}
+
+function decodeNumbers(bytes: Uint8Array, count: number): BigUint64Array {
+  if (bytes.length !== count * 8) throw damaged(`${bytes.length} bytes of ids for ${count} records`);
+  const view = viewOf(bytes);
+  return BigUint64Array.from({ length: count }, (_, i) => view.getBigUint64(i * 8, true));
+}
+
+function encodeValues(values: readonly Uint8Array[]): Uint8Array {
+  const lengths = new Uint8Array(values.length * 4);
+  const view = viewOf(lengths);
+  for (const [i, value] of values.entries()) view.setUint32(i * 4, value.length, true);
+  return concatBytes([lengths, ...values]);
+}
+
+function decodeValues(bytes: Uint8Array, count: number): Uint8Array[] {
+  const tableBytes = count * 4;
+  if (bytes.length < tableBytes) throw damaged(`${bytes.length} bytes for the lengths of ${count} values`);
+  const lengths = viewOf(bytes.subarray(0, tableBytes));
+  const values: Uint8Array[] = [];
+  let offset = tableBytes;
+  for (let i = 0; i < count; i++) {
+    const end = offset + lengths.getUint32(i * 4, true);
+    if (end > bytes.length) throw damaged('a value ends after its column');
+    values.push(bytes.subarray(offset, end));
+    offset = end;
+  }
+  if (offset !== bytes.length) throw damaged(`${totalLength([bytes.subarray(offset)])} bytes are left over`);
+  return values;
+}
+
+function damaged(what: string, cause?: unknown): VecsnapError {
+  return new VecsnapError('MANIFEST_DAMAGED', `A column of a row group is wrong: ${what}.`, {
+    remedy: 'Run verify to find what else is damaged.',
+    cause,
+  });
+}

@@ -1,0 +1,33 @@
+/** Fixed pages, for byte streams whose format itself has pages: databases write whole pages in place. */
+import { equalBytes, utf8 } from '../core/index.js';
+
+/** Sizes in bytes; kept by name in the config of a repository. */
+export interface FixedOptions {
+  readonly size: number;
+}
+
+/** The first bytes of formats that write whole pages in place: redb, SQLite. */
+const PAGED_FORMATS = [
+  Uint8Array.of(0x72, 0x65, 0x64, 0x62, 0x1a, 0x0a, 0xa9, 0x0d, 0x0a),
+  utf8('SQLite format 3\0'),
+];
+
+/** Whether a stream that begins like this is better cut in pages than where its content says. */
+export function isPaged(start: Uint8Array): boolean {
+  return PAGED_FORMATS.some((magic) => equalBytes(magic, start.subarray(0, magic.length)));
+}
+
+/** The defaults of new repositories: four pages of most databases. */
+export const DEFAULT_FIXED: FixedOptions = { size: 16_384 };
+
+/** @throws RangeError unless the size is from 64 bytes to 1 GiB. */
+export function checkFixedOptions({ size }: FixedOptions): void {
+  if (!(Number.isSafeInteger(size) && size >= 64 && size <= 2 ** 30)) {
+    throw new RangeError(`size must be from 64 to 2^30: ${size}`);
+  }
+}
+
+/** The length of the chunk that begins at `start`. */
+export function fixedCut(bytes: Uint8Array, start: number, { size }: FixedOptions): number {
+  return Math.min(size, bytes.length - start);
+}

@@ -1,0 +1,196 @@
+/**
+ * Row groups: consecutive records that are stored together, each column as a chunk of its own.
+ *
+ * Where a group ends is decided by the hash of ids alone, so changing a vector or a payload never moves an end. Records
+ * without ids are told apart by a hash of the first vector.
+ */
+import {
+  compareBytes,
+  concatBytes,
+  type IdColumn,
+  type RecordBatch,
+  type Schema,
+  recordVectorBytes,
+  utf8,
+  vectorBytes,
+  viewOf,
+} from '../core/index.js';
+import { encodeIdColumn, encodePayloadColumn } from './columns.js';
+import { hashBytes, hashRecord } from '../core/index.js';
+import { LocalMinimumCutter, type LocalMinimumOptions } from '../core/index.js';
+
+/** How records are cut; kept by name in the config of a repository. */
+export interface RowGroupOptions {
+  /** Bytes of vectors in a group of mean size. */
+  readonly targetBytes: number;
+  /** The least and the most records in a group of mean size. */
+  readonly minRecords: number;
+  readonly maxRecords: number;
+}
+
+/** The defaults of new repositories. */
+export const DEFAULT_ROW_GROUPS: RowGroupOptions = { targetBytes: 65_536, minRecords: 5, maxRecords: 1024 };
+
+/** A group may have this many times the records of a group of mean size before an end is forced. */
+const MAX_FACTOR = 4;
+
+/** Window and maximum for records of this schema. */
+export function rowGroupCuts(schema: Schema, options: RowGroupOptions): LocalMinimumOptions {
+  const fitting = Math.round(options.targetBytes / Math.max(1, recordVectorBytes(schema)));
+  const mean = Math.max(options.minRecords, Math.min(options.maxRecords, fitting));
+  const window = Math.max(1, Math.floor((mean - 1) / 2));
+  return { window, max: MAX_FACTOR * (2 * window + 1) };
+}
+
+/** What identifies the end of a group: the bytes of its last id, or the hash of its last record when there are no ids. */
+export type GroupKey = Uint8Array | number;
+
+/** A row group with its columns in plaintext: ids (where there are any), each vector column, payloads (where there are any). */
+export interface RowGroup {
+  readonly key: GroupKey;
+  readonly count: number;
+  readonly columns: readonly Uint8Array[];
+  /** Tells the group that its columns will not be read any more. */
+  release(): void;
+}
+
+/** The bytes that an id is ordered and hashed by: UTF-8, or eight bytes with the highest first. */
+export function idKey(id: string | bigint): Uint8Array {
+  if (typeof id === 'string') return utf8(id);
+  const key = new Uint8Array(8);
+  viewOf(key).setBigUint64(0, id);
+  return key;
+}
+
+/** Groups the records of consecutive batches. */
+export class RowGrouper {
+  readonly #schema: Schema;
+  readonly #widths: readonly number[];
+  readonly #cutter: LocalMinimumCutter;
+  #pending: HeldBatch[] = [];
+
+  constructor(schema: Schema, options: RowGroupOptions) {
+    this.#schema = schema;
+    this.#widths = schema.vectors.map(vectorBytes);
+    this.#cutter = new LocalMinimumCutter(rowGroupCuts(schema, options));
+  }
+
+  /** Takes the next records. Gives the groups that they complete. */
+  *push(batch: RecordBatch): Generator<RowGroup> {
+    if (batch.count === 0) {
+      batch.release?.();
+      return;
+    }
+    const held = new HeldBatch(batch, this.#hashes(batch));
+    this.#pending.push(held);
+    for (const hash of held.hashes) {
+      const size = this.#cutter.push(hash);
+      if (size > 0) yield this.#take(size);
+    }
+  }
+
+  /** The groups that remain at the end. */
+  *finish(): Generator<RowGroup> {
+    for (const size of this.#cutter.finish()) yield this.#take(size);
+  }
+
+  #hashes(batch: RecordBatch): Uint32Array {
+    const hashes = new Uint32Array(batch.count);
+    if (batch.ids !== undefined) {
+      for (let i = 0; i < hashes.length; i++) hashes[i] = hashBytes(idKey(batch.ids[i] as string | bigint));
+    } else {
+      const view = viewOf(batch.vectors[0] as Uint8Array);
+      const width = this.#widths[0] as number;
+      for (let i = 0; i < hashes.length; i++) hashes[i] = hashRecord(view, i * width, width);
+    }
+    return hashes;
+  }
+
+  #take(count: number): RowGroup {
+    const slices = this.#slices(count);
+    const columns: Uint8Array[] = [];
+    if (this.#schema.id !== 'none') columns.push(encodeIdColumn(slices.map(idsOf)));
+    for (const [column, width] of this.#widths.entries()) {
+      columns.push(joinSlices(slices.map((slice) => vectorsOf(slice, column, width))));
+    }
+    if (this.#schema.payload !== 'none') columns.push(encodePayloadColumn(slices.flatMap(payloadsOf)));
+    const release = () => slices.forEach(({ held }) => held.drop());
+    return { key: keyOf(slices.at(-1) as Slice), count, columns, release };
+  }
+
+  #slices(count: number): Slice[] {
+    const slices: Slice[] = [];
+    for (let missing = count; missing > 0;) {
+      const held = this.#pending[0] as HeldBatch;
+      const from = held.taken;
+      const to = Math.min(held.batch.count, from + missing);
+      slices.push({ held, from, to });
+      held.take(to);
+      if (to === held.batch.count) this.#pending.shift();
+      missing -= to - from;
+    }
+    return slices;
+  }
+}
+
+interface Slice {
+  readonly held: HeldBatch;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A batch that goes back to its giver when every group cut from it is released. */
+class HeldBatch {
+  readonly batch: RecordBatch;
+  readonly hashes: Uint32Array;
+  taken = 0;
+  #users = 0;
+
+  constructor(batch: RecordBatch, hashes: Uint32Array) {
+    this.batch = batch;
+    this.hashes = hashes;
+  }
+
+  take(to: number): void {
+    this.taken = to;
+    this.#users++;
+  }
+
+  drop(): void {
+    this.#users--;
+    if (this.#users === 0 && this.taken === this.batch.count) this.batch.release?.();
+  }
+}
+
+function idsOf({ held, from, to }: Slice): NonNullable<IdColumn> {
+  const ids = held.batch.ids as NonNullable<IdColumn>;
+  return ids instanceof BigUint64Array ? ids.subarray(from, to) : ids.slice(from, to);
+}
+
+function vectorsOf({ held, from, to }: Slice, column: number, width: number): Uint8Array {
+  return (held.batch.vectors[column] as Uint8Array).subarray(from * width, to * width);
+}
+
+function payloadsOf({ held, from, to }: Slice): readonly Uint8Array[] {
+  return (held.batch.payloads as readonly Uint8Array[]).slice(from, to);
+}
+
+function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+}
+
+function keyOf({ held, to }: Slice): GroupKey {
+  const id = held.batch.ids?.[to - 1];
+  return id === undefined ? (held.hashes[to - 1] as number) : idKey(id);
+}
+
+/** Whether `key` is in the range from `from` (included) to `to` (left out). */
+export function keyWithin(
+  key: Uint8Array,
+  from: Uint8Array | undefined,
+  to: Uint8Array | undefined,
+): boolean {
+  return (
+    (from === undefined || compareBytes(key, from) >= 0) && (to === undefined || compareBytes(key, to) < 0)
+  );
+}

@@ -1,0 +1,91 @@
+/** Doing several things at once, but not too many. */
+
+/** Results of `work` on each item, in order, with at most `limit` at a time. The first failure is thrown once none is running any more. */
+export async function mapConcurrent<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  let next = 0;
+  const lane = async () => {
+    while (next < items.length) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index] as T, index);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  const lanes = Array.from({ length: Math.min(limit, items.length) }, lane);
+  const settled = await Promise.allSettled(lanes);
+  const failed = settled.find((lane) => lane.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  return results;
+}
+
+/**
+ * Runs `work` ahead of the consumer: results come in the order of the items while up to `ahead` of them are under way.
+ * When the consumer stops early, what is under way is waited for and dropped.
+ */
+export async function* mapAhead<T, R>(
+  items: AsyncIterable<T> | Iterable<T>,
+  ahead: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const running: Promise<R>[] = [];
+  try {
+    for await (const item of items) {
+      const result = work(item);
+      result.catch(() => {}); // It is thrown below, when its turn comes.
+      running.push(result);
+      if (running.length >= ahead) yield await (running.shift() as Promise<R>);
+    }
+    while (running.length > 0) yield await (running.shift() as Promise<R>);
+  } finally {
+    await Promise.allSettled(running);
+  }
+}
+
+/** Collects items until they have `limit` bytes or more. The last batch may have fewer. */
+export async function* inBatches<T>(
+  items: AsyncIterable<T>,
+  bytesOf: (item: T) => number,
+  limit: number,
+): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  let bytes = 0;
+  for await (const item of items) {
+    batch.push(item);
+    bytes += bytesOf(item);
+    if (bytes < limit) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Lets at most `limit` holders in at a time; others wait in order. */
+export class Semaphore {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(limit: number) {
+    this.#free = limit;
+  }
+
+  async run<R>(work: () => Promise<R>): Promise<R> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free--;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}

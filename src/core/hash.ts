@@ -1,0 +1,71 @@
+/**
+ * The 32-bit hashes that decide where row groups and tree nodes end.
+ *
+ * They spread boundaries evenly and say nothing about integrity, which SHA-256 does. The steps are those of MurmurHash3
+ * (x86, 32-bit, seed 0; Austin Appleby, public domain), so that any language can follow them; golden vectors stand in
+ * test/golden.
+ */
+import { viewOf } from './bytes.js';
+
+const C1 = 0xcc9e2d51;
+const C2 = 0x1b873593;
+
+/** MurmurHash3 of `bytes`, as an unsigned 32-bit number. */
+export function hashBytes(bytes: Uint8Array): number {
+  const view = viewOf(bytes);
+  const whole = bytes.length & ~3;
+  let hash = 0;
+  for (let i = 0; i < whole; i += 4) hash = addWord(hash, view.getUint32(i, true));
+  if (whole < bytes.length) hash ^= scramble(tailWord(bytes, whole));
+  return finish(hash, bytes.length);
+}
+
+/** At most this many words of a record without an id take part in its hash. */
+const SAMPLED_WORDS = 16;
+
+/**
+ * The hash of a record without an id: MurmurHash3 of up to sixteen 32-bit words, evenly spread over the record. Records
+ * shorter than 64 bytes count whole.
+ *
+ * A boundary needs to be found again after an edit elsewhere, not to notice every edit: 16 words are as good as all and
+ * cost the same for any width.
+ */
+export function hashRecord(view: DataView, offset: number, length: number): number {
+  if (length <= SAMPLED_WORDS * 4) {
+    return hashBytes(new Uint8Array(view.buffer, view.byteOffset + offset, length));
+  }
+  const stride = (length - 4) / (SAMPLED_WORDS - 1);
+  let hash = 0;
+  for (let i = 0; i < SAMPLED_WORDS; i++) {
+    hash = addWord(hash, view.getUint32(offset + (Math.floor(i * stride) & ~3), true));
+  }
+  return finish(hash, length);
+}
+
+/** Another hash of the same thing for each level of a tree, so that ends on one level tell nothing about the next. */
+export function hashAtLevel(hash: number, level: number): number {
+  return finish(hash ^ Math.imul(level + 1, 0x9e3779b9), 4);
+}
+
+function addWord(hash: number, word: number): number {
+  const mixed = hash ^ scramble(word);
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+function scramble(word: number): number {
+  const scaled = Math.imul(word, C1);
+  return Math.imul((scaled << 15) | (scaled >>> 17), C2);
+}
+
+function tailWord(bytes: Uint8Array, start: number): number {
+  let word = 0;
+  for (let i = bytes.length - 1; i >= start; i--) word = (word << 8) | (bytes[i] as number);
+  return word;
+}
+
+function finish(hash: number, length: number): number {
+  let mixed = hash ^ length;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}

@@ -1,0 +1,87 @@
+/**
+ * Content-defined ends by local minima: an item ends a group when its hash is the smallest within `window` items on
+ * either side.
+ *
+ * The rule is local. Whether an item is an end depends on its `window` neighbours on each side and on nothing else, so an
+ * edit moves no end that is further away than that; and two ends are always more than `window` items apart, so groups have
+ * a least size without a rule of their own. (Local maxima: Teodosiu et al., "Optimizing File Replication over Limited
+ * Bandwidth Networks using Remote Differential Compression", 2006. There over bytes, here over whole records.) For hashes
+ * that are spread evenly the mean size is 2 · window + 1.
+ *
+ * Only where no end comes for `max` items, as among many equal items, is an end forced.
+ */
+
+/** How ends are chosen. */
+export interface LocalMinimumOptions {
+  /** Neighbours on either side that an end must be smaller than. */
+  readonly window: number;
+  /** The most items in a group. */
+  readonly max: number;
+}
+
+/** Takes hashes one by one and says where groups end, `window` items later. */
+export class LocalMinimumCutter {
+  readonly #window: number;
+  readonly #max: number;
+  readonly #mask: number;
+  /** A queue of candidates for the minimum of the last 2 · window + 1 items: ascending hashes, ascending positions. */
+  readonly #hashes: Float64Array;
+  readonly #positions: Float64Array;
+  #head = 0;
+  #tail = 0;
+  #pushed = 0;
+  /** Items before this position belong to groups that have ended. */
+  #start = 0;
+
+  /** @throws RangeError for a window below 1 or a max that is not above the window. */
+  constructor({ window, max }: LocalMinimumOptions) {
+    if (!Number.isSafeInteger(window) || window < 1)
+      throw new RangeError(`window must be at least 1: ${window}`);
+    if (!(max > window)) throw new RangeError(`max must be above the window ${window}: ${max}`);
+    this.#window = window;
+    this.#max = max;
+    const capacity = 2 ** Math.ceil(Math.log2(2 * window + 2));
+    this.#mask = capacity - 1;
+    this.#hashes = new Float64Array(capacity);
+    this.#positions = new Float64Array(capacity);
+  }
+
+  /**
+   * Takes the hash of the next item.
+   * @returns the size of the group that is now known to end, or 0.
+   */
+  push(hash: number): number {
+    const position = this.#pushed++;
+    this.#enqueue(hash, position);
+    const candidate = position - this.#window;
+    return candidate < this.#start ? 0 : this.#decide(candidate);
+  }
+
+  /** The sizes of the groups that remain. The last may be of any size up to `max`. */
+  finish(): number[] {
+    const end = this.#pushed;
+    const sizes: number[] = [];
+    while (this.#pushed < end + this.#window) sizes.push(this.push(Infinity));
+    sizes.push(end - this.#start);
+    this.#start = end;
+    return sizes.filter((size) => size > 0);
+  }
+
+  #enqueue(hash: number, position: number): void {
+    while (this.#tail > this.#head && (this.#hashes[(this.#tail - 1) & this.#mask] as number) > hash)
+      this.#tail--;
+    this.#hashes[this.#tail & this.#mask] = hash;
+    this.#positions[this.#tail & this.#mask] = position;
+    this.#tail++;
+    if ((this.#positions[this.#head & this.#mask] as number) < position - 2 * this.#window) this.#head++;
+  }
+
+  #decide(candidate: number): number {
+    const size = candidate + 1 - this.#start;
+    const isMinimum = this.#positions[this.#head & this.#mask] === candidate;
+    const ends = (isMinimum && candidate >= this.#window && size > this.#window) || size >= this.#max;
+    if (!ends) return 0;
+    this.#start = candidate + 1;
+    return size;
+  }
+}

@@ -1,0 +1,5 @@
+/** Reclaiming what no snapshot needs: retention, mark, plan, sweep. */
+export * from './mark.js';
+export * from './plan.js';
+export * from './retention.js';
+export * from './sweep.js';

@@ -1,0 +1,68 @@
+/** Mark: every chunk that some snapshot needs. */
+import {
+  type Address,
+  DigestTable,
+  formatAddress,
+  isVecsnapError,
+  throwIfAborted,
+  VecsnapError,
+} from '../core/index.js';
+import type { ChunkStore } from '../cas/index.js';
+import { reachable } from '../manifest/index.js';
+
+/** How many addresses are looked up in the index together. */
+const LOOKED_UP_TOGETHER = 512;
+
+/**
+ * Every chunk that the manifests need. A node that several share is walked once.
+ * @throws VecsnapError SWEEP_REFUSED when one of them is missing or unreadable: with less than the whole truth, nothing may
+ * be deleted.
+ */
+export async function mark(
+  store: ChunkStore,
+  manifests: Iterable<Address>,
+  signal?: AbortSignal,
+): Promise<DigestTable> {
+  const live = new DigestTable();
+  const entered = new DigestTable();
+  const enter = (node: Address): boolean => {
+    const known = entered.size;
+    entered.add(node);
+    return entered.size > known;
+  };
+  try {
+    for (const manifest of manifests) {
+      throwIfAborted(signal);
+      for await (const { address } of reachable(store, manifest, enter)) live.add(address);
+    }
+  } catch (cause) {
+    throw isVecsnapError(cause) && cause.code !== 'ABORTED' ? refused(cause.place, cause) : cause;
+  }
+  await checkPresent(store, live);
+  return live;
+}
+
+async function checkPresent(store: ChunkStore, live: DigestTable): Promise<void> {
+  for (let start = 0; start < live.size; start += LOOKED_UP_TOGETHER) {
+    const length = Math.min(LOOKED_UP_TOGETHER, live.size - start);
+    const addresses = Array.from({ length }, (_, i) => live.at(start + i));
+    const locations = await store.locate(addresses);
+    const missing = locations.findIndex(
+      (location) => location === undefined || !store.packs.has(location.pack),
+    );
+    if (missing >= 0) throw refused(formatAddress(addresses[missing] as Address, 'data'));
+  }
+}
+
+function refused(place: string | undefined, cause?: unknown): VecsnapError {
+  return new VecsnapError(
+    'SWEEP_REFUSED',
+    'A chunk that a snapshot needs is missing or damaged, so nothing is deleted.',
+    {
+      place,
+      remedy:
+        'Run verify to see which snapshots are damaged; forget them, or heal them with a new snapshot of the same source.',
+      cause,
+    },
+  );
+}

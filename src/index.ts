@@ -1,0 +1,28 @@
+/** vecsnap: space-efficient, verifiable snapshots of vector databases. */
+export type { RepositoryStats } from './audit/index.js';
+export {
+  type Dtype,
+  type ErrorCode,
+  isVecsnapError,
+  type RecordBatch,
+  type RecordId,
+  type Schema,
+  type VectorColumn,
+  VecsnapError,
+} from './core/index.js';
+export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
+export {
+  type CollectOptions,
+  type CreateOptions,
+  DEFAULT_CONFIG,
+  type RestoreOptions,
+  type SnapshotConfig,
+  type SnapshotFilter,
+  SnapshotManager,
+} from './snapshot/manager.js';
+export type { SnapshotDifference } from './snapshot/diff.js';
+export type { Progress, WorkOptions } from './snapshot/progress.js';
+export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
+export type { Problem, VerifyReport } from './snapshot/verify.js';
+export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';
+export { resolveSource, resolveTarget } from './source/registry.js';

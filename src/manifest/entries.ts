@@ -1,0 +1,124 @@
+/** What the trees of records, streams and files hold at level 0. */
+import { type Address, ADDRESS_LENGTH, type Canonical, fromUtf8, toAddress, utf8 } from '../core/index.js';
+import { damaged, type Entry, type Key } from './node.js';
+
+/** A chunk that a manifest refers to. */
+export interface ChunkReference {
+  readonly address: Address;
+  /** Plaintext bytes. */
+  readonly length: number;
+}
+
+/** A row group as a tree of records holds it: for each column, the chunks that make up its bytes. */
+export interface RowGroupEntry {
+  readonly key: Uint8Array | number;
+  readonly count: number;
+  readonly columns: readonly (readonly ChunkReference[])[];
+}
+
+/** A file as a tree of files holds it. */
+export type FileNodeEntry =
+  | {
+      readonly path: string;
+      readonly type: 'file';
+      readonly mode: number;
+      readonly size: number;
+      readonly content: Address | null;
+    }
+  | { readonly path: string; readonly type: 'directory'; readonly mode: number }
+  | { readonly path: string; readonly type: 'link'; readonly mode: number; readonly target: string };
+
+/** `value`: for each column `[length, address, length, address, …]`. */
+export function rowGroupToEntry({ key, count, columns }: RowGroupEntry): Entry {
+  const bytes = columns.flat().reduce((sum, { length }) => sum + length, 0);
+  const value = columns.map((chunks) =>
+    chunks.flatMap(({ length, address }) => [length, address as Uint8Array]),
+  );
+  return { key, count, bytes, value };
+}
+
+/** @throws VecsnapError MANIFEST_DAMAGED unless the entry is a row group of `columnCount` columns. */
+export function entryToRowGroup({ key, count, bytes, value }: Entry, columnCount: number): RowGroupEntry {
+  if (key === null || count === 0) throw damaged('a row group has no key or no records');
+  if (!Array.isArray(value) || value.length !== columnCount)
+    throw damaged('a row group has other columns than the schema');
+  const columns = (value as readonly Canonical[]).map(decodeColumn);
+  if (columns.flat().reduce((sum, { length }) => sum + length, 0) !== bytes)
+    throw damaged('a row group has other bytes than its chunks');
+  return { key, count, columns };
+}
+
+function decodeColumn(column: Canonical): ChunkReference[] {
+  if (!Array.isArray(column) || column.length % 2 !== 0) throw damaged('a column is no list of chunks');
+  const parts = column as readonly Canonical[];
+  return Array.from({ length: parts.length / 2 }, (_, i) => decodeReference(parts[i * 2], parts[i * 2 + 1]));
+}
+
+function decodeReference(length: Canonical | undefined, address: Canonical | undefined): ChunkReference {
+  if (!Number.isSafeInteger(length) || (length as number) < 1) throw damaged('a chunk has no length');
+  return { length: length as number, address: decodeAddress(address) };
+}
+
+function decodeAddress(value: Canonical | undefined): Address {
+  if (!(value instanceof Uint8Array) || value.length !== ADDRESS_LENGTH)
+    throw damaged('an address does not have 32 bytes');
+  return toAddress(value);
+}
+
+/** The entry of one chunk of a stream: no key, the address as value. */
+export function streamChunkToEntry({ address, length }: ChunkReference): Entry {
+  return { key: null, count: 1, bytes: length, value: address };
+}
+
+/** @throws VecsnapError MANIFEST_DAMAGED unless the entry is a chunk of a stream. */
+export function entryToStreamChunk({ key, count, bytes, value }: Entry): ChunkReference {
+  if (key !== null || count !== 1 || bytes === 0) throw damaged('an entry is no chunk of a stream');
+  return { address: decodeAddress(value), length: bytes };
+}
+
+/** `value`: `['file', mode, root of its stream or null]`, `['directory', mode]` or `['link', mode, target]`. */
+export function fileToEntry(file: FileNodeEntry): Entry {
+  const key: Key = utf8(file.path);
+  const common = { key, count: 1 };
+  if (file.type === 'file') return { ...common, bytes: file.size, value: ['file', file.mode, file.content] };
+  if (file.type === 'link') return { ...common, bytes: 0, value: ['link', file.mode, file.target] };
+  return { ...common, bytes: 0, value: ['directory', file.mode] };
+}
+
+/** @throws VecsnapError MANIFEST_DAMAGED unless the entry is a file with a path that stays inside its tree. */
+export function entryToFile({ key, count, bytes, value }: Entry): FileNodeEntry {
+  if (!(key instanceof Uint8Array) || count !== 1 || !Array.isArray(value))
+    throw damaged('an entry is no file');
+  const [type, mode, detail] = value as readonly Canonical[];
+  const path = decodePath(key);
+  if (!Number.isSafeInteger(mode) || (mode as number) < 0 || (mode as number) > 0o7777)
+    throw damaged('a file has no mode');
+  const common = { path, mode: mode as number };
+  if (type === 'file' && value.length === 3)
+    return { ...common, type, size: bytes, content: decodeContent(detail, bytes) };
+  if (type === 'link' && value.length === 3 && typeof detail === 'string')
+    return { ...common, type, target: detail };
+  if (type === 'directory' && value.length === 2) return { ...common, type };
+  throw damaged('a file is of no known type');
+}
+
+function decodeContent(content: Canonical | undefined, bytes: number): Address | null {
+  if ((content === null) !== (bytes === 0)) throw damaged('a file has no content, or an empty one has some');
+  return content === null ? null : decodeAddress(content);
+}
+
+function decodePath(key: Uint8Array): string {
+  const path = decodeText(key);
+  const parts = path.split('/');
+  const unsafe = parts.some((part) => part === '' || part === '.' || part === '..') || path.includes('\0');
+  if (unsafe) throw damaged('a path leads out of its tree');
+  return path;
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return fromUtf8(bytes);
+  } catch (cause) {
+    throw damaged('a path is not UTF-8', cause);
+  }
+}

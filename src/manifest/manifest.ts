@@ -1,0 +1,134 @@
+/**
+ * The manifest of one collection at one moment: a chunk that holds the schema, the format note and the roots of the trees.
+ *
+ * It holds nothing about when, by whom or after what it was made, so the same content has the same address.
+ */
+import {
+  type Address,
+  ADDRESS_LENGTH,
+  type Canonical,
+  checkSchema,
+  type Schema,
+  toAddress,
+  VecsnapError,
+} from '../core/index.js';
+import { decodeCanonical, encodeCanonical } from '../core/index.js';
+import { damaged } from './node.js';
+
+/** The root of a tree with its totals. */
+export interface TreeReference {
+  readonly root: Address;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** See the head of this file. */
+export interface Manifest {
+  /** Which format the content came from and what it takes to write it again; see FormatNote in src/source/port.ts. */
+  readonly format: { readonly name: string } & { readonly [detail: string]: Canonical };
+  readonly schema: Schema | undefined;
+  /** The tree of row groups; present when `schema` is. */
+  readonly records: TreeReference | undefined;
+  /** The tree of files. */
+  readonly files: TreeReference | undefined;
+}
+
+const FORMAT_VERSION = 1;
+
+/** The plaintext of a manifest. */
+export function encodeManifest({ format, schema, records, files }: Manifest): Uint8Array {
+  return encodeCanonical({
+    version: FORMAT_VERSION,
+    format,
+    schema: schema === undefined ? null : encodeSchema(schema),
+    records: encodeReference(records),
+    files: encodeReference(files),
+  });
+}
+
+/** @throws VecsnapError MANIFEST_DAMAGED; REPOSITORY_NEWER for a manifest of a later format. */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  const manifest = asMap(decodeOrFail(bytes), 'the manifest');
+  if (manifest['version'] !== FORMAT_VERSION) throw unknownVersion(manifest['version']);
+  const format = asMap(manifest['format'], 'the format');
+  if (typeof format['name'] !== 'string') throw damaged('the format has no name');
+  const schema = manifest['schema'] === null ? undefined : decodeSchema(manifest['schema']);
+  const records = decodeReference(manifest['records']);
+  if ((schema === undefined) !== (records === undefined))
+    throw damaged('it has a schema without records, or the reverse');
+  return { format: format as Manifest['format'], schema, records, files: decodeReference(manifest['files']) };
+}
+
+function encodeSchema({ id, vectors, payload, model }: Schema): Canonical {
+  return {
+    id,
+    payload,
+    vectors: vectors.map(({ name, dtype, dimension, metric }) => [name, dtype, dimension, metric ?? null]),
+    model: model === undefined ? null : { ...model },
+  };
+}
+
+function decodeSchema(value: Canonical | undefined): Schema {
+  const { id, payload, vectors, model } = asMap(value, 'the schema');
+  if (!Array.isArray(vectors)) throw damaged('the schema has no vector columns');
+  const schema = {
+    id,
+    payload,
+    vectors: (vectors as readonly Canonical[]).map(decodeVectorColumn),
+    ...(model === null ? {} : { model: asMap(model, 'the model') }),
+  } as unknown as Schema;
+  try {
+    checkSchema(schema);
+  } catch (cause) {
+    throw damaged('its schema is wrong', cause);
+  }
+  return schema;
+}
+
+function decodeVectorColumn(column: Canonical): Canonical {
+  if (!Array.isArray(column) || column.length !== 4)
+    throw damaged('a vector column does not have four parts');
+  const [name, dtype, dimension, metric] = column as [Canonical, Canonical, Canonical, Canonical];
+  if (typeof name !== 'string' || typeof dtype !== 'string')
+    throw damaged('a vector column has no name or dtype');
+  return { name, dtype, dimension, ...(metric === null ? {} : { metric }) };
+}
+
+function encodeReference(tree: TreeReference | undefined): Canonical {
+  return tree === undefined ? null : [tree.root, tree.count, tree.bytes];
+}
+
+function decodeReference(value: Canonical | undefined): TreeReference | undefined {
+  if (value === null) return undefined;
+  if (!Array.isArray(value) || value.length !== 3) throw damaged('a tree has no root and totals');
+  const [root, count, bytes] = value as readonly Canonical[];
+  if (!(root instanceof Uint8Array) || root.length !== ADDRESS_LENGTH) throw damaged('a root is no address');
+  if (!Number.isSafeInteger(count) || !Number.isSafeInteger(bytes)) throw damaged('a total is no number');
+  return { root: toAddress(root), count: count as number, bytes: bytes as number };
+}
+
+function asMap(value: Canonical | undefined, what: string): { readonly [key: string]: Canonical } {
+  const isMap =
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+  if (!isMap) throw damaged(`${what} is no map`);
+  return value as { readonly [key: string]: Canonical };
+}
+
+function decodeOrFail(bytes: Uint8Array): Canonical {
+  try {
+    return decodeCanonical(bytes);
+  } catch (cause) {
+    throw damaged('the manifest is not canonical msgpack', cause);
+  }
+}
+
+function unknownVersion(version: Canonical | undefined): VecsnapError {
+  if (!Number.isSafeInteger(version)) return damaged('the manifest has no version');
+  return new VecsnapError(
+    'REPOSITORY_NEWER',
+    `The manifest has format ${String(version)}; this vecsnap reads ${FORMAT_VERSION}.`,
+    {
+      remedy: 'Install a newer version of vecsnap.',
+    },
+  );
+}

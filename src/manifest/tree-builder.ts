@@ -1,0 +1,106 @@
+/**
+ * Builds a tree from its entries in order.
+ *
+ * Where a node ends is decided by a hash of its last entry's key on that level (see chunker/local-minimum.ts), so the
+ * nodes, and with them the root, follow from the entries alone: whatever the history, the same content has the same root,
+ * and an edit changes the nodes on its path to the root and at most a few beside them.
+ */
+import { type Address, type Sha256, viewOf } from '../core/index.js';
+import { hashAtLevel, hashBytes } from '../core/index.js';
+import { LocalMinimumCutter, type LocalMinimumOptions } from '../core/index.js';
+import { encodeNode, type Entry, sumOf } from './node.js';
+
+/** The defaults of new repositories: nodes of 65 entries in the mean. */
+export const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
+
+/** A node that is complete: to be stored under its address. */
+export interface BuiltNode {
+  readonly address: Address;
+  readonly bytes: Uint8Array;
+}
+
+/** A tree that is complete. */
+export interface BuiltTree {
+  readonly root: Address;
+  /** Records, chunks or files in the tree. */
+  readonly count: number;
+  /** Plaintext bytes in the tree. */
+  readonly bytes: number;
+}
+
+/** Takes the entries of level 0 and gives nodes as they are complete, children before parents. */
+export class TreeBuilder {
+  readonly #sha256: Sha256;
+  readonly #options: LocalMinimumOptions;
+  readonly #levels: Level[] = [];
+
+  constructor(sha256: Sha256, options: LocalMinimumOptions) {
+    this.#sha256 = sha256;
+    this.#options = options;
+  }
+
+  /** Takes the next entry. Gives the nodes that it completes. */
+  *append(entry: Entry): Generator<BuiltNode> {
+    yield* this.#appendAt(0, entry);
+  }
+
+  /** Completes the tree. Gives its remaining nodes; the last of them is the root. */
+  *finish(): Generator<BuiltNode, BuiltTree> {
+    for (let level = 0; ; level++) {
+      const { pending, closed, cutter } = this.#levelAt(level);
+      const isTop = level === this.#levels.length - 1;
+      const sizes = cutter.finish();
+      if (isTop && closed === 0 && sizes.length <= 1) {
+        const node = this.#build({ level, entries: pending });
+        yield node;
+        return { root: node.address, ...sumOf(pending) };
+      }
+      for (const size of sizes) yield* this.#close(level, size);
+    }
+  }
+
+  *#appendAt(level: number, entry: Entry): Generator<BuiltNode> {
+    const { pending, cutter } = this.#levelAt(level);
+    pending.push(entry);
+    const size = cutter.push(hashAtLevel(entryHash(entry), level));
+    if (size > 0) yield* this.#close(level, size);
+  }
+
+  *#close(level: number, size: number): Generator<BuiltNode> {
+    const state = this.#levelAt(level);
+    const entries = state.pending.splice(0, size);
+    state.closed++;
+    const node = this.#build({ level, entries });
+    yield node;
+    const key = entries.at(-1)?.key ?? null;
+    yield* this.#appendAt(level + 1, { key, ...sumOf(entries), value: node.address });
+  }
+
+  #build(node: { level: number; entries: readonly Entry[] }): BuiltNode {
+    const bytes = encodeNode(node);
+    return { address: this.#sha256(bytes), bytes };
+  }
+
+  #levelAt(level: number): Level {
+    return (this.#levels[level] ??= {
+      pending: [],
+      closed: 0,
+      cutter: new LocalMinimumCutter(this.#options),
+    });
+  }
+}
+
+interface Level {
+  /** Entries that belong to no node yet. */
+  readonly pending: Entry[];
+  /** Nodes that were closed on this level. */
+  closed: number;
+  readonly cutter: LocalMinimumCutter;
+}
+
+/** The hash that decides about ends: of the key, or of the address below where there is no key. */
+function entryHash({ key, value }: Entry): number {
+  if (key instanceof Uint8Array) return hashBytes(key);
+  if (typeof key === 'number') return key;
+  return value instanceof Uint8Array && value.length >= 4 ? viewOf(value).getUint32(0, true) : 0;
+}

@@ -1,0 +1,179 @@
+/** Reads trees: all entries, a range, the n-th, every node once, and what differs between two of them. */
+import {
+  type Address,
+  type Canonical,
+  compareBytes,
+  equalBytes,
+  encodeCanonical,
+  toHex,
+} from '../core/index.js';
+import { checkChild, childAddress, decodeNode, type Entry, type Node } from './node.js';
+
+/** All that reading a tree needs of a store: the plaintext of chunks. */
+export interface ChunkReader {
+  get(address: Address): Promise<Uint8Array>;
+}
+
+/** A part of a tree whose keys are bytes: keys from `from` on and before `to`. */
+export interface KeyRange {
+  readonly from?: Uint8Array | undefined;
+  readonly to?: Uint8Array | undefined;
+}
+
+/** Entries that only one of two trees has. */
+export interface EntryDifference {
+  /** In the first tree only, in its order. */
+  readonly removed: readonly Entry[];
+  /** In the second tree only, in its order. */
+  readonly added: readonly Entry[];
+}
+
+/** Reads the trees of one store. */
+export class TreeReader {
+  readonly #chunks: ChunkReader;
+
+  constructor(chunks: ChunkReader) {
+    this.#chunks = chunks;
+  }
+
+  /** @throws VecsnapError MANIFEST_DAMAGED, or what the store throws. */
+  async node(address: Address): Promise<Node> {
+    return decodeNode(await this.#chunks.get(address));
+  }
+
+  /**
+   * The entries of level 0 in order. With a range, those whose group may hold keys of the range: an entry's key is the last
+   * of its group, so the first group that is given may begin before `from`.
+   */
+  async *entries(root: Address, range: KeyRange = {}): AsyncGenerator<Entry> {
+    yield* this.#entriesBelow(await this.node(root), range);
+  }
+
+  /**
+   * The entry of level 0 that holds the item at `position`, counted from 0, and how many items come before it.
+   * @returns undefined when the tree has fewer items.
+   */
+  async entryAt(root: Address, position: number): Promise<{ entry: Entry; before: number } | undefined> {
+    let node = await this.node(root);
+    let before = 0;
+    for (;;) {
+      const found = findPosition(node.entries, position - before);
+      if (found === undefined) return undefined;
+      before += found.before;
+      if (node.level === 0) return { entry: found.entry, before };
+      node = await this.#child(found.entry, node.level);
+    }
+  }
+
+  /** Calls `visit` with the address of each node, parents first, and goes below those for which it gives true. */
+  async *walk(root: Address, visit: (address: Address) => boolean): AsyncGenerator<Entry> {
+    if (!visit(root)) return;
+    yield* this.#walkBelow(await this.node(root), visit);
+  }
+
+  /** What differs between two trees. Equal subtrees are not read. */
+  async diff(a: Address, b: Address): Promise<EntryDifference> {
+    if (equalBytes(a, b)) return { removed: [], added: [] };
+    let left = await this.node(a);
+    let right = await this.node(b);
+    while (left.level > 0 || right.level > 0) {
+      const level = Math.max(left.level, right.level);
+      if (left.level === right.level) [left, right] = withoutShared(left, right);
+      const expandLeft = left.level === level;
+      const expandRight = right.level === level;
+      if (expandLeft) left = await this.#expand(left);
+      if (expandRight) right = await this.#expand(right);
+    }
+    const [removed, added] = withoutShared(left, right);
+    return { removed: removed.entries, added: added.entries };
+  }
+
+  async *#entriesBelow(node: Node, range: KeyRange): AsyncGenerator<Entry> {
+    let previous: Uint8Array | undefined;
+    for (const entry of node.entries) {
+      const wanted = mayHold(entry, previous, range);
+      previous = entry.key instanceof Uint8Array ? entry.key : undefined;
+      if (!wanted) continue;
+      if (node.level === 0) yield entry;
+      else yield* this.#entriesBelow(await this.#child(entry, node.level), range);
+    }
+  }
+
+  async *#walkBelow(node: Node, visit: (address: Address) => boolean): AsyncGenerator<Entry> {
+    for (const entry of node.entries) {
+      if (node.level === 0) yield entry;
+      else if (visit(childAddress(entry)))
+        yield* this.#walkBelow(await this.#child(entry, node.level), visit);
+    }
+  }
+
+  async #child(entry: Entry, parentLevel: number): Promise<Node> {
+    const child = await this.node(childAddress(entry));
+    checkChild(child, entry, parentLevel);
+    return child;
+  }
+
+  async #expand(node: Node): Promise<Node> {
+    const entries: Entry[] = [];
+    for (const entry of node.entries) entries.push(...(await this.#child(entry, node.level)).entries);
+    return { level: node.level - 1, entries };
+  }
+}
+
+/** Whether the keys of an entry, which come after `previous`, may lie in the range. */
+function mayHold({ key }: Entry, previous: Uint8Array | undefined, { from, to }: KeyRange): boolean {
+  if (!(key instanceof Uint8Array)) return true;
+  const endsBefore = from !== undefined && compareBytes(key, from) < 0;
+  const beginsAfter = to !== undefined && previous !== undefined && compareBytes(previous, to) >= 0;
+  return !endsBefore && !beginsAfter;
+}
+
+function findPosition(
+  entries: readonly Entry[],
+  position: number,
+): { entry: Entry; before: number } | undefined {
+  let before = 0;
+  for (const entry of entries) {
+    if (position < before + entry.count) return { entry, before };
+    before += entry.count;
+  }
+  return undefined;
+}
+
+/** Two nodes of one level without the entries that both have. An entry that stands n times in both goes n times. */
+function withoutShared(left: Node, right: Node): [Node, Node] {
+  const inLeft = countByIdentity(left.entries);
+  const shared = new Map<string, number>();
+  const rightOnly = right.entries.filter((entry) => {
+    const identity = identityOf(entry);
+    const there = inLeft.get(identity) ?? 0;
+    if (there === 0) return true;
+    inLeft.set(identity, there - 1);
+    shared.set(identity, (shared.get(identity) ?? 0) + 1);
+    return false;
+  });
+  const leftOnly = left.entries.filter((entry) => {
+    const identity = identityOf(entry);
+    const there = shared.get(identity) ?? 0;
+    if (there > 0) shared.set(identity, there - 1);
+    return there === 0;
+  });
+  return [
+    { level: left.level, entries: leftOnly },
+    { level: right.level, entries: rightOnly },
+  ];
+}
+
+function countByIdentity(entries: readonly Entry[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const entry of entries) {
+    const identity = identityOf(entry);
+    counts.set(identity, (counts.get(identity) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Equal for equal entries and for no others. */
+function identityOf({ key, count, value }: Entry): string {
+  return toHex(encodeCanonical([key, count, value] as readonly Canonical[]));
+}

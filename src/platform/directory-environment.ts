@@ -1,0 +1,140 @@
+/** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
+import { lstat, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { acquireLease, fsBlobStore, isProcessAlive, processIdentity } from '../blob/index.js';
+import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
+import { VecsnapError } from '../core/index.js';
+import type { Environment } from '../snapshot/environment.js';
+import { nodeSha256, systemClock, systemRandom } from './node.js';
+import { pooledCoder } from './pool.js';
+
+/** What can be set about an {@link Environment} in a directory. */
+export interface DirectoryOptions {
+  /** Worker threads; by default as many as the machine runs at once. */
+  readonly workers?: number | undefined;
+}
+
+/** An environment around the repository in `directory`, which need not be there yet. */
+export function directoryEnvironment(directory: string, { workers }: DirectoryOptions = {}): Environment {
+  const blobs = fsBlobStore(directory);
+  const coder = pooledCoder(workers);
+  const indexPath = join(directory, 'index');
+  return {
+    blobs,
+    coder,
+    sha256: nodeSha256,
+    clock: systemClock,
+    random: systemRandom,
+    openIndex: (prefer) => (prefer === 'memory' ? Promise.resolve(memoryIndex()) : openLevelIndex(indexPath)),
+    discardIndex: () => rm(indexPath, { recursive: true, force: true }),
+    async lock({ operation, timeoutMs, signal }) {
+      const lease = await acquireLease(blobs, {
+        kind: 'writer',
+        identity: processIdentity(operation, systemClock),
+        isAlive: isProcessAlive,
+        clock: systemClock,
+        random: systemRandom,
+        timeoutMs,
+        signal,
+      });
+      await blobs.removeTemporary();
+      return lease;
+    },
+    indexBytes: () => bytesBelow(indexPath),
+    async close() {
+      await coder.close();
+      await blobs.close();
+    },
+  };
+}
+
+/**
+ * LevelDB lets in one process at a time; any other takes an index in memory, which is as good and is gone with it. An index
+ * that cannot be opened or read is discarded: it is rebuilt from the packs.
+ */
+async function openLevelIndex(path: string): Promise<ChunkIndex> {
+  try {
+    return await openDatabase(path);
+  } catch (error) {
+    if (isHeldElsewhere(error)) return memoryIndex();
+    if (isOutOfReach(error)) return memoryIndex();
+    await rm(path, { recursive: true, force: true });
+    return openDatabase(path);
+  }
+}
+
+async function openDatabase(path: string): Promise<ChunkIndex> {
+  const { Level } = await import('level');
+  const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
+  await db.open();
+  try {
+    return await levelIndex(db as unknown as IndexDatabase);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+function isHeldElsewhere(error: unknown): boolean {
+  return error instanceof Error && codeOf(error.cause) === 'LEVEL_LOCKED';
+}
+
+/** A full or read-only disk: nothing is wrong with the index, it just cannot be used. */
+function isOutOfReach(error: unknown): boolean {
+  const message =
+    error instanceof Error ? `${error.message} ${String((error.cause as Error | undefined)?.message)}` : '';
+  return /No space left|Read-only file system|Permission denied|Too many open files/.test(message);
+}
+
+/** Bytes of the files below a directory. */
+async function bytesBelow(path: string): Promise<number> {
+  const names = await readdir(path).catch(() => [] as string[]); // There may be no index yet.
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(path, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/**
+ * Checks that a repository can be opened at a path.
+ * @throws VecsnapError REPOSITORY_MISSING.
+ */
+export async function checkDirectory(directory: string): Promise<void> {
+  try {
+    if ((await stat(directory)).isDirectory()) return;
+  } catch (cause) {
+    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause;
+    throw new VecsnapError('REPOSITORY_MISSING', 'There is no repository at this path.', {
+      place: directory,
+      remedy: `Check the path, or make a new repository: vecsnap init ${directory}`,
+      cause,
+    });
+  }
+  throw new VecsnapError('NOT_A_REPOSITORY', 'The path is a file, so it is no vecsnap repository.', {
+    place: directory,
+    remedy: 'Give the directory of a repository.',
+  });
+}
+
+/**
+ * Checks that a repository can be made at a path: nothing stands there, or an empty directory.
+ * @throws VecsnapError REPOSITORY_EXISTS.
+ */
+export async function checkDirectoryFree(directory: string): Promise<void> {
+  const found = await lstat(directory).catch(() => undefined); // Nothing there: as it should be.
+  if (found === undefined) return;
+  if (found.isDirectory() && (await readdir(directory)).length === 0) return;
+  throw new VecsnapError('REPOSITORY_EXISTS', 'Something already stands at this path.', {
+    place: directory,
+    remedy: 'Make the repository in a new or empty directory.',
+  });
+}

@@ -1,0 +1,5 @@
+/** The machine behind the pure parts: hashing, deflate, worker threads. */
+export * from './node.js';
+export * from './pool.js';
+export * from './portable.js';
+export * from './directory-environment.js';

@@ -1,0 +1,34 @@
+/** What the pool of coders and its workers say to each other. Bytes in shared memory are not copied. */
+import type { CompressionOptions, PlainChunk } from '../cas/codec.js';
+import type { StoredChunk } from '../cas/coder.js';
+
+/** Work for a worker. */
+export type Job =
+  | { readonly operation: 'address'; readonly chunks: readonly Uint8Array[] }
+  | {
+      readonly operation: 'encode';
+      readonly chunks: readonly PlainChunk[];
+      readonly options: CompressionOptions;
+    }
+  | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean };
+
+/** A chunk that the worker encoded; without bytes when the plaintext itself is the encoded form. */
+export interface EncodedReply {
+  readonly codec: number;
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** A chunk that the worker decoded: bytes, or that the stored bytes themselves are the plaintext, or that it is damaged. */
+export type DecodedReply = Uint8Array | 'stored' | 'damaged';
+
+/** The answer to a job. */
+export type Reply =
+  | { readonly operation: 'address'; readonly digests: Uint8Array }
+  | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[] }
+  | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[] };
+
+/** A job or its answer on the way. */
+export interface Envelope<T> {
+  readonly id: number;
+  readonly content: T;
+}

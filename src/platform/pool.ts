@@ -1,0 +1,90 @@
+/** A coder that shares its work among worker threads. */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { Address } from '../core/address.js';
+import type { CodecNumber } from '../cas/codec.js';
+import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
+import { nodeDeflate, nodeSha256 } from './node.js';
+import type { Envelope, Job, Reply } from './pool-protocol.js';
+
+/** Below this many bytes the way to a worker and back costs more than the work. */
+const INLINE_BYTES = 48 * 1024;
+
+interface Member {
+  readonly worker: Worker;
+  readonly waiting: Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>;
+}
+
+/**
+ * A coder with up to `size` worker threads, which start with the first large piece of work. With a size of 1 or less, all
+ * work is done in the calling thread.
+ */
+export function pooledCoder(size = availableParallelism()): ChunkCoder {
+  const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+  if (size <= 1) return inline;
+  const members: Member[] = [];
+  let lastId = 0;
+
+  const send = (job: Job): Promise<Reply> => {
+    if (members.length < size) members.push(startMember(members));
+    const member = members.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
+    const id = ++lastId;
+    return new Promise((resolve, reject) => {
+      member.waiting.set(id, { resolve, reject });
+      member.worker.ref();
+      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>);
+    });
+  };
+
+  return {
+    async address(chunks) {
+      if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
+      const { digests } = (await send({ operation: 'address', chunks })) as Reply & { operation: 'address' };
+      return chunks.map((_, i) => digests.subarray(i * 32, (i + 1) * 32) as Address);
+    },
+    async encode(chunks, options) {
+      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES) return inline.encode(chunks, options);
+      const reply = (await send({ operation: 'encode', chunks, options })) as Reply & { operation: 'encode' };
+      return reply.chunks.map(({ codec, bytes }, i) => ({
+        codec: codec as CodecNumber,
+        bytes: bytes ?? (chunks[i] as (typeof chunks)[number]).bytes,
+      }));
+    },
+    async decode(chunks, verify) {
+      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES) return inline.decode(chunks, verify);
+      const reply = (await send({ operation: 'decode', chunks, verify })) as Reply & { operation: 'decode' };
+      return reply.chunks.map((plain, i) => {
+        if (plain === 'damaged') return undefined;
+        return plain === 'stored' ? (chunks[i] as (typeof chunks)[number]).bytes : plain;
+      });
+    },
+    async close() {
+      await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()));
+    },
+  };
+}
+
+function startMember(members: Member[]): Member {
+  const worker = new Worker(new URL('./pool-worker.js', import.meta.url));
+  const member: Member = { worker, waiting: new Map() };
+  worker.unref(); // An idle worker keeps no process alive; one that has work does.
+  worker.on('message', ({ id, content }: Envelope<Reply>) => {
+    const waiting = member.waiting.get(id);
+    member.waiting.delete(id);
+    if (member.waiting.size === 0) worker.unref();
+    waiting?.resolve(content);
+  });
+  const fail = (error: Error): void => {
+    const at = members.indexOf(member);
+    if (at >= 0) members.splice(at, 1);
+    for (const { reject } of member.waiting.values()) reject(error);
+    member.waiting.clear();
+  };
+  worker.on('error', fail);
+  worker.on('exit', (code) => fail(new Error(`a worker thread ended with code ${code}`)));
+  return member;
+}
+
+function sumBytes(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0);
+}

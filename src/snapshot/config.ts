@@ -1,0 +1,146 @@
+/**
+ * The config of a repository: its format, its identity, and the parameters by which content is cut.
+ *
+ * Parameters are kept by name and value, so a repository is always read and continued with those it was made with, whatever
+ * the defaults have become since.
+ */
+import {
+  type Canonical,
+  type LocalMinimumOptions,
+  type Sha256,
+  toHex,
+  type RandomBytes,
+  VecsnapError,
+} from '../core/index.js';
+import {
+  checkFixedOptions,
+  checkGearOptions,
+  DEFAULT_FIXED,
+  DEFAULT_GEAR,
+  DEFAULT_ROW_GROUPS,
+  type FixedOptions,
+  type GearOptions,
+  type RowGroupOptions,
+} from '../chunker/index.js';
+import { DEFAULT_NODE_CUTS } from '../manifest/index.js';
+import { seal, unseal } from './sealed-blob.js';
+
+/** See the head of this file. */
+export interface RepositoryConfig {
+  /** 32 hexadecimal digits, random. */
+  readonly id: string;
+  readonly rowGroups: RowGroupOptions;
+  readonly gear: GearOptions;
+  readonly fixed: FixedOptions;
+  readonly nodes: LocalMinimumOptions;
+  /** A pack is written when its chunks reach this many bytes. */
+  readonly packBytes: number;
+}
+
+/** The name of the blob. */
+export const CONFIG_BLOB = 'config';
+
+const MAGIC = 'vsnconf';
+const FORMAT = 1;
+const DEFAULT_PACK_BYTES = 16 * 1024 * 1024;
+/** The algorithms that the parameters belong to. Another algorithm gets another name. */
+const ALGORITHMS = {
+  rowGroups: 'local-minimum-1',
+  gear: 'fastcdc-gear32-1',
+  fixed: 'fixed-1',
+  nodes: 'local-minimum-1',
+};
+
+/** The config of a new repository. */
+export function newConfig(
+  random: RandomBytes,
+  overrides: Partial<Omit<RepositoryConfig, 'id'>> = {},
+): RepositoryConfig {
+  const config = {
+    id: toHex(random(16)),
+    rowGroups: DEFAULT_ROW_GROUPS,
+    gear: DEFAULT_GEAR,
+    fixed: DEFAULT_FIXED,
+    nodes: DEFAULT_NODE_CUTS,
+    packBytes: DEFAULT_PACK_BYTES,
+    ...overrides,
+  };
+  checkGearOptions(config.gear);
+  checkFixedOptions(config.fixed);
+  return config;
+}
+
+/** The bytes of the config blob. */
+export function encodeConfig({ id, packBytes, ...cuts }: RepositoryConfig, sha256: Sha256): Uint8Array {
+  const algorithms = Object.fromEntries(
+    Object.entries(cuts).map(([name, options]) => [
+      name,
+      {
+        algorithm: ALGORITHMS[name as keyof typeof ALGORITHMS],
+        ...(options as unknown as { readonly [key: string]: Canonical }),
+      },
+    ]),
+  );
+  return seal(MAGIC, { format: FORMAT, id, packBytes, ...algorithms }, sha256);
+}
+
+/** @throws VecsnapError NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
+export function decodeConfig(bytes: Uint8Array, place: string, sha256: Sha256): RepositoryConfig {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  if ('flaw' in unsealed) throw unsealed.flaw === 'foreign' ? notARepository(place) : configDamaged(place);
+  const config = unsealed.value as { readonly [key: string]: Canonical };
+  if (config['format'] !== FORMAT) throw newerFormat(place, config['format']);
+  for (const [name, algorithm] of Object.entries(ALGORITHMS)) {
+    const found = (config[name] as { readonly [key: string]: Canonical } | undefined)?.['algorithm'];
+    if (found !== algorithm) throw newerFormat(place, found);
+  }
+  return checkedConfig(config, place);
+}
+
+function checkedConfig(config: { readonly [key: string]: Canonical }, place: string): RepositoryConfig {
+  const { id, rowGroups, gear, fixed, nodes, packBytes } = config as unknown as RepositoryConfig;
+  try {
+    checkGearOptions(gear);
+    checkFixedOptions(fixed);
+    const numbers = [
+      packBytes,
+      nodes.window,
+      nodes.max,
+      rowGroups.targetBytes,
+      rowGroups.minRecords,
+      rowGroups.maxRecords,
+    ];
+    if (typeof id !== 'string' || !numbers.every((n) => Number.isSafeInteger(n) && n > 0))
+      throw new RangeError('parameters');
+  } catch (cause) {
+    throw configDamaged(place, cause);
+  }
+  return { id, rowGroups, gear, fixed, nodes, packBytes };
+}
+
+/** A place that holds something else. */
+export function notARepository(place: string): VecsnapError {
+  return new VecsnapError('NOT_A_REPOSITORY', 'This is not a vecsnap repository.', {
+    place,
+    remedy: 'Check the path, or make a repository at another one: vecsnap init REPO.',
+  });
+}
+
+function configDamaged(place: string, cause?: unknown): VecsnapError {
+  return new VecsnapError('REPOSITORY_DAMAGED', 'The config of the repository is damaged.', {
+    place: `${place}, config`,
+    remedy: 'Put the file config back from another copy of the repository.',
+    cause,
+  });
+}
+
+function newerFormat(place: string, found: Canonical | undefined): VecsnapError {
+  return new VecsnapError(
+    'REPOSITORY_NEWER',
+    `The repository has a format (${String(found)}) that this vecsnap does not know.`,
+    {
+      place,
+      remedy: 'Install a newer version of vecsnap.',
+    },
+  );
+}

@@ -1,0 +1,306 @@
+/** What differs between two snapshots: records and files that were added, removed and changed. */
+import {
+  compareIds,
+  equalBytes,
+  type RecordBatch,
+  type RecordId,
+  type Schema,
+  toHex,
+  vectorBytes,
+  viewOf,
+} from '../core/index.js';
+import type { ChunkStore } from '../cas/index.js';
+import {
+  columnCount,
+  type Entry,
+  entryToFile,
+  entryToRowGroup,
+  type FileNodeEntry,
+  type Manifest,
+  TreeReader,
+  type TreeReference,
+} from '../manifest/index.js';
+import { contentOf, readManifest, readRowGroups } from './content.js';
+import type { Snapshot } from './snapshot.js';
+
+/** A record that both snapshots have, with another vector or payload. */
+export interface ChangedRecord {
+  readonly id: RecordId;
+  /** The Euclidean distance between its vectors, over all columns; 0 when only the payload differs. NaN when it has none. */
+  readonly distance: number;
+  readonly payloadChanged: boolean;
+}
+
+/** What differs between the records of two snapshots. */
+export interface RecordDifference {
+  /** Records that only the second has, and only the first. Without ids a changed record counts as removed and added. */
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  /** Of the changed records: those with another vector, and those with another payload. */
+  readonly vectorsChanged: number;
+  readonly payloadsChanged: number;
+  /** Over records with another vector: the mean and the largest Euclidean distance. */
+  readonly meanDistance: number;
+  readonly maxDistance: number;
+  /** The ids themselves, in order; empty for collections without ids. */
+  readonly addedIds: readonly RecordId[];
+  readonly removedIds: readonly RecordId[];
+  readonly changedRecords: readonly ChangedRecord[];
+  /** Whether the two have different schemas; every record then counts as removed and added. */
+  readonly schemaChanged: boolean;
+}
+
+/** What differs between the files of two snapshots. */
+export interface FileDifference {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  readonly changed: readonly string[];
+}
+
+/** See the head of this file. */
+export interface SnapshotDifference {
+  readonly a: string;
+  readonly b: string;
+  readonly identical: boolean;
+  readonly records: RecordDifference;
+  readonly files: FileDifference;
+}
+
+/** Compares two snapshots. What both have in common is not read. */
+export async function diffSnapshots(
+  store: ChunkStore,
+  a: Snapshot,
+  b: Snapshot,
+): Promise<SnapshotDifference> {
+  const left = await readManifest(store, a);
+  const right = await readManifest(store, b);
+  return {
+    a: a.id,
+    b: b.id,
+    identical: a.checksum === b.checksum,
+    records: await diffRecords(store, left, right),
+    files: await diffFiles(store, left.files, right.files),
+  };
+}
+
+async function diffRecords(store: ChunkStore, left: Manifest, right: Manifest): Promise<RecordDifference> {
+  const tally = new Tally();
+  if (left.schema && right.schema && sameLayout(left.schema, right.schema)) {
+    const { removed, added } = await new TreeReader(store).diff(
+      (left.records as TreeReference).root,
+      (right.records as TreeReference).root,
+    );
+    const before = rowsOf(store, left.schema, removed);
+    const after = rowsOf(store, right.schema, added);
+    if (left.schema.id === 'none') await tally.compareUnordered(before, after);
+    else await tally.compareOrdered(before, after, right.schema);
+    return tally.result(false);
+  }
+  for await (const row of allRows(store, left)) tally.removed(row.id);
+  for await (const row of allRows(store, right)) tally.added(row.id);
+  return tally.result(left.schema !== undefined && right.schema !== undefined);
+}
+
+/** One record, its vectors as one view for each column. */
+interface Row {
+  readonly id: RecordId | undefined;
+  readonly vectors: readonly Uint8Array[];
+  readonly payload: Uint8Array | undefined;
+}
+
+async function* rowsOf(store: ChunkStore, schema: Schema, entries: readonly Entry[]): AsyncGenerator<Row> {
+  const columns = columnCount(schema);
+  for (const entry of entries) {
+    const [batch] = await readRowGroups(store, schema, [entryToRowGroup(entry, columns)]);
+    yield* rowsIn(schema, batch as RecordBatch);
+  }
+}
+
+async function* allRows(store: ChunkStore, manifest: Manifest): AsyncGenerator<Row> {
+  const { schema, records } = contentOf(store, manifest);
+  if (schema === undefined || records === undefined) return;
+  for await (const batch of records()) yield* rowsIn(schema, batch);
+}
+
+function* rowsIn(schema: Schema, { count, ids, vectors, payloads }: RecordBatch): Generator<Row> {
+  const widths = schema.vectors.map(vectorBytes);
+  for (let i = 0; i < count; i++) {
+    yield {
+      id: ids?.[i],
+      vectors: vectors.map((column, c) =>
+        column.subarray(i * (widths[c] as number), (i + 1) * (widths[c] as number)),
+      ),
+      payload: payloads?.[i],
+    };
+  }
+}
+
+class Tally {
+  #added = 0;
+  #removed = 0;
+  readonly #addedIds: RecordId[] = [];
+  readonly #removedIds: RecordId[] = [];
+  readonly #changed: ChangedRecord[] = [];
+  #vectorsChanged = 0;
+  #distanceSum = 0;
+  #maxDistance = 0;
+
+  added(id: RecordId | undefined): void {
+    this.#added++;
+    if (id !== undefined) this.#addedIds.push(id);
+  }
+
+  removed(id: RecordId | undefined): void {
+    this.#removed++;
+    if (id !== undefined) this.#removedIds.push(id);
+  }
+
+  /** Merges two ascending sequences of records. */
+  async compareOrdered(before: AsyncIterator<Row>, after: AsyncIterator<Row>, schema: Schema): Promise<void> {
+    let left = await before.next();
+    let right = await after.next();
+    while (!left.done || !right.done) {
+      const order = left.done
+        ? 1
+        : right.done
+          ? -1
+          : compareIds(left.value.id as RecordId, right.value.id as RecordId);
+      if (order === 0) this.#compare(left.value as Row, right.value as Row, schema);
+      else if (order < 0) this.removed((left.value as Row).id);
+      else this.added((right.value as Row).id);
+      if (order <= 0) left = await before.next();
+      if (order >= 0) right = await after.next();
+    }
+  }
+
+  /** Compares records without ids by their bytes, however often each comes. */
+  async compareUnordered(before: AsyncIterable<Row>, after: AsyncIterable<Row>): Promise<void> {
+    const counts = new Map<string, number>();
+    for await (const row of before) counts.set(bytesKey(row), (counts.get(bytesKey(row)) ?? 0) + 1);
+    for await (const row of after) {
+      const left = counts.get(bytesKey(row)) ?? 0;
+      if (left > 0) counts.set(bytesKey(row), left - 1);
+      else this.added(undefined);
+    }
+    for (const left of counts.values()) this.#removed += left;
+  }
+
+  result(schemaChanged: boolean): RecordDifference {
+    return {
+      added: this.#added,
+      removed: this.#removed,
+      changed: this.#changed.length,
+      vectorsChanged: this.#vectorsChanged,
+      payloadsChanged: this.#changed.filter(({ payloadChanged }) => payloadChanged).length,
+      meanDistance: this.#vectorsChanged === 0 ? 0 : this.#distanceSum / this.#vectorsChanged,
+      maxDistance: this.#maxDistance,
+      addedIds: this.#addedIds,
+      removedIds: this.#removedIds,
+      changedRecords: this.#changed,
+      schemaChanged,
+    };
+  }
+
+  #compare(before: Row, after: Row, schema: Schema): void {
+    const vectorChanged = before.vectors.some(
+      (vector, i) => !equalBytes(vector, after.vectors[i] as Uint8Array),
+    );
+    const payloadChanged =
+      before.payload !== undefined &&
+      after.payload !== undefined &&
+      !equalBytes(before.payload, after.payload);
+    if (!vectorChanged && !payloadChanged) return;
+    const distance = vectorChanged ? distanceBetween(before, after, schema) : 0;
+    this.#changed.push({ id: after.id as RecordId, distance, payloadChanged });
+    if (!vectorChanged) return;
+    this.#vectorsChanged++;
+    this.#distanceSum += distance;
+    this.#maxDistance = Math.max(this.#maxDistance, distance);
+  }
+}
+
+function distanceBetween(before: Row, after: Row, { vectors }: Schema): number {
+  let sum = 0;
+  for (const [i, { dtype, dimension }] of vectors.entries()) {
+    const read = numberReader(dtype);
+    const x = viewOf(before.vectors[i] as Uint8Array);
+    const y = viewOf(after.vectors[i] as Uint8Array);
+    for (let k = 0; k < dimension; k++) sum += (read(x, k) - read(y, k)) ** 2;
+  }
+  return Math.sqrt(sum);
+}
+
+/** Reads the k-th number of a vector. */
+function numberReader(dtype: Schema['vectors'][number]['dtype']): (view: DataView, k: number) => number {
+  switch (dtype) {
+    case 'f32':
+      return (view, k) => view.getFloat32(k * 4, true);
+    case 'f64':
+      return (view, k) => view.getFloat64(k * 8, true);
+    case 'f16':
+      return (view, k) => halfToNumber(view.getUint16(k * 2, true));
+    case 'bf16':
+      return (view, k) => bfloatToNumber(view.getUint16(k * 2, true));
+    case 'i8':
+      return (view, k) => view.getInt8(k);
+    case 'u8':
+      return (view, k) => view.getUint8(k);
+    case 'bits':
+      return (view, k) => (view.getUint8(k >>> 3) >>> (k & 7)) & 1;
+  }
+}
+
+/** IEEE 754 binary16. */
+function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >>> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function bfloatToNumber(bits: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, bits << 16);
+  return view.getFloat32(0);
+}
+
+function bytesKey({ vectors, payload }: Row): string {
+  return [...vectors, payload ?? new Uint8Array(0)].map(toHex).join('/');
+}
+
+function sameLayout(a: Schema, b: Schema): boolean {
+  const layout = ({ id, vectors, payload }: Schema) =>
+    JSON.stringify([id, payload, vectors.map(({ name, dtype, dimension }) => [name, dtype, dimension])]);
+  return layout(a) === layout(b);
+}
+
+async function diffFiles(
+  store: ChunkStore,
+  left: TreeReference | undefined,
+  right: TreeReference | undefined,
+): Promise<FileDifference> {
+  const trees = new TreeReader(store);
+  const none = { removed: [] as readonly Entry[], added: [] as readonly Entry[] };
+  const difference = left && right ? await trees.diff(left.root, right.root) : none;
+  const removed = left && !right ? await collect(trees.entries(left.root)) : difference.removed;
+  const added = right && !left ? await collect(trees.entries(right.root)) : difference.added;
+  const before = new Map(removed.map(entryToFile).map((file) => [file.path, file]));
+  const after = new Map(added.map(entryToFile).map((file) => [file.path, file]));
+  return {
+    added: paths(after.values()).filter((path) => !before.has(path)),
+    removed: paths(before.values()).filter((path) => !after.has(path)),
+    changed: paths(after.values()).filter((path) => before.has(path)),
+  };
+}
+
+async function collect(entries: AsyncIterable<Entry>): Promise<Entry[]> {
+  const all: Entry[] = [];
+  for await (const entry of entries) all.push(entry);
+  return all;
+}
+
+function paths(files: Iterable<FileNodeEntry>): string[] {
+  return [...files].map(({ path }) => path);
+}

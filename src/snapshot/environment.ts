@@ -1,0 +1,39 @@
+/** What a repository needs around it. src/platform makes one for a local directory; tests and other places make their own. */
+import type { BlobStore } from '../blob/port.js';
+import type { ChunkCoder, ChunkIndex } from '../cas/index.js';
+import type { Clock, RandomBytes, Sha256 } from '../core/index.js';
+
+/** Somebody who holds or wants the write lock, as others see it. */
+export interface LockRequest {
+  /** What the holder does, for example `create`. */
+  readonly operation: string;
+  /** How long to wait for another holder, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A lock that is held. */
+export interface HeldLock {
+  release(): Promise<void>;
+}
+
+/** See the head of this file. */
+export interface Environment {
+  readonly blobs: BlobStore;
+  readonly coder: ChunkCoder;
+  readonly sha256: Sha256;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /**
+   * Opens the index: the one that persists, where there is one and no other process has it open; else an empty one in
+   * memory. Whatever it opens may be empty, behind or ahead.
+   */
+  openIndex(prefer: 'persistent' | 'memory'): Promise<ChunkIndex>;
+  /** Removes the index that persists, so that the next one opened is empty. */
+  discardIndex(): Promise<void>;
+  /** @throws VecsnapError REPOSITORY_LOCKED, which names the holder. */
+  lock(request: LockRequest): Promise<HeldLock>;
+  /** Bytes that the index takes on disk. */
+  indexBytes(): Promise<number>;
+  close(): Promise<void>;
+}

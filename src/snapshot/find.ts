@@ -1,0 +1,54 @@
+/** Finds the snapshot that a person means. */
+import { VecsnapError } from '../core/index.js';
+import type { Snapshot } from './snapshot.js';
+
+/** The fewest characters of the end of an id that name a snapshot. */
+const LEAST_ENDING = 6;
+
+/**
+ * The snapshot that `text` means: an id, six or more characters of the end of one, a name (the newest of that name), or
+ * `latest`. A whole id comes before a name, and a name before the end of an id.
+ * @param snapshots newest first.
+ * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+ */
+export function findSnapshot(snapshots: readonly Snapshot[], text: string): Snapshot {
+  const byId = snapshots.find(({ id }) => id === text.toLowerCase());
+  if (byId !== undefined) return byId;
+  const byName = snapshots.find(({ name }) => name === text);
+  if (byName !== undefined) return byName;
+  if (text === 'latest' && snapshots[0] !== undefined) return snapshots[0];
+  const byEnding =
+    text.length < LEAST_ENDING ? [] : snapshots.filter(({ id }) => id.endsWith(text.toLowerCase()));
+  if (byEnding.length > 1) throw ambiguous(text, byEnding);
+  if (byEnding[0] !== undefined) return byEnding[0];
+  throw unknown(text, snapshots);
+}
+
+function unknown(text: string, snapshots: readonly Snapshot[]): VecsnapError {
+  const remedy =
+    snapshots.length === 0
+      ? 'The repository has no snapshots yet; take one with create.'
+      : `Give an id, ${LEAST_ENDING} or more characters of its end, a name, or latest; list shows them.`;
+  return new VecsnapError('SNAPSHOT_UNKNOWN', `There is no snapshot ${JSON.stringify(shorten(text))}.`, {
+    place: shorten(text),
+    remedy,
+  });
+}
+
+function ambiguous(text: string, found: readonly Snapshot[]): VecsnapError {
+  return new VecsnapError(
+    'SNAPSHOT_AMBIGUOUS',
+    `${found.length} snapshots end in ${JSON.stringify(shorten(text))}.`,
+    {
+      place: shorten(text),
+      remedy: `Give more characters: ${found
+        .slice(0, 5)
+        .map(({ id }) => id)
+        .join(', ')}.`,
+    },
+  );
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,606 @@
+/** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
+import {
+  type Address,
+  type DigestTable,
+  formatAddress,
+  isVecsnapError,
+  type RecordBatch,
+  utf8,
+  VecsnapError,
+} from '../core/index.js';
+import { computeStats, type RepositoryStats } from '../audit/index.js';
+import { type ChunkStore, ChunkWriter, PACK_PREFIX, packEntryBytes } from '../cas/index.js';
+import {
+  decideRetention,
+  DEFAULT_SWEEP,
+  mark,
+  planSweep,
+  type RetentionDecision,
+  type RetentionPolicy,
+  sweep,
+  type SweepPlan,
+} from '../gc/index.js';
+import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
+import type { RepositoryConfig } from './config.js';
+import { contentOf, readManifest } from './content.js';
+import { diffSnapshots, type SnapshotDifference } from './diff.js';
+import type { Environment, LockRequest } from './environment.js';
+import { findSnapshot } from './find.js';
+import type { WorkOptions } from './progress.js';
+import { Repository, type RepositoryOptions, type Session, type SnapshotListing } from './repository.js';
+import {
+  type Json,
+  manifestAddress,
+  newSnapshotId,
+  nextCreationTime,
+  type Snapshot,
+  SNAPSHOT_PREFIX,
+} from './snapshot.js';
+import { type Taken, takeContent } from './take.js';
+import { verifyRepository, type VerifyReport, verifySnapshots } from './verify.js';
+
+/** How a repository is opened and worked with. Everything but the place has a default. */
+export interface SnapshotConfig {
+  /** The directory of the repository. Or give an `environment`. */
+  readonly snapshotDir?: string;
+  /** A repository that is not in a local directory. */
+  readonly environment?: Environment;
+  /** `auto` keeps each chunk in its smallest form, `none` keeps all as they are. Default: `auto`. */
+  readonly compression?: 'auto' | 'none';
+  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 6. */
+  readonly compressionLevel?: number;
+  /** Whether every chunk that is read is compared with its address. Default: true. Without it damage goes unnoticed. */
+  readonly verifyChecksum?: boolean;
+  /** Reads and writes of blobs under way at the same time. Default: 8. */
+  readonly maxConcurrentIo?: number;
+  /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
+  readonly workers?: number;
+  /** How long to wait for another writer, in milliseconds. Default: 10,000. */
+  readonly lockTimeoutMs?: number;
+}
+
+/** The defaults of {@link SnapshotConfig}. */
+export const DEFAULT_CONFIG = {
+  compression: 'auto',
+  compressionLevel: 6,
+  verifyChecksum: true,
+  maxConcurrentIo: 8,
+  lockTimeoutMs: 10_000,
+} as const satisfies SnapshotConfig;
+
+/** How a snapshot is taken. */
+export interface CreateOptions extends WorkOptions {
+  /** Default: the source's own name. */
+  readonly collection?: string | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** Anything to be kept with the snapshot. */
+  readonly metadata?: { readonly [key: string]: Json } | undefined;
+  /** The time of the snapshot, where it is not now: for what was taken elsewhere. */
+  readonly createdAt?: Date | undefined;
+}
+
+/** Which snapshots are meant. */
+export interface SnapshotFilter {
+  readonly collection?: string | undefined;
+}
+
+/** How a snapshot is restored. */
+export interface RestoreOptions extends WorkOptions {
+  /** Replace what stands at the target. Default: false, which makes that an error. */
+  readonly overwrite?: boolean | undefined;
+}
+
+/** How the store is swept. */
+export interface CollectOptions extends WorkOptions {
+  /** Only say what would be done. Default: false. */
+  readonly dryRun?: boolean | undefined;
+  /** The part of the bytes of all packs that may stay unused, from 0 to 1. Default: 0.05. */
+  readonly maxUnused?: number | undefined;
+}
+
+/** Tries in all when a source changes while it is read. */
+const TAKE_ATTEMPTS = 3;
+/** Names are kept in the snapshot's own blob; this keeps that small. */
+const MAX_NAME_BYTES = 65_536;
+
+/** See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}. */
+export class SnapshotManager {
+  readonly #repository: Repository;
+  readonly #lockTimeoutMs: number;
+
+  private constructor(repository: Repository, lockTimeoutMs: number) {
+    this.#repository = repository;
+    this.#lockTimeoutMs = lockTimeoutMs;
+  }
+
+  /**
+   * Opens a repository.
+   * @throws VecsnapError REPOSITORY_MISSING, NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER, OPTION_INVALID.
+   * @example
+   * const manager = await SnapshotManager.open({ snapshotDir: 'repo' });
+   */
+  static async open(config: SnapshotConfig): Promise<SnapshotManager> {
+    const settings = checkConfig(config);
+    const environment = await environmentOf(config, 'open');
+    return SnapshotManager.#with(environment, settings, () => Repository.open(environment, settings));
+  }
+
+  /**
+   * Makes a new, empty repository and opens it.
+   * @param parameters how content is cut, where that should differ from the defaults; fixed for the repository's life.
+   * @throws VecsnapError REPOSITORY_EXISTS, OPTION_INVALID.
+   */
+  static async init(
+    config: SnapshotConfig,
+    parameters?: Partial<Omit<RepositoryConfig, 'id'>>,
+  ): Promise<SnapshotManager> {
+    const settings = checkConfig(config);
+    const environment = await environmentOf(config, 'init');
+    return SnapshotManager.#with(environment, settings, () =>
+      Repository.init(environment, settings, parameters),
+    );
+  }
+
+  static async #with(
+    environment: Environment,
+    { lockTimeoutMs }: Settings,
+    make: () => Promise<Repository>,
+  ): Promise<SnapshotManager> {
+    try {
+      return new SnapshotManager(await make(), lockTimeoutMs);
+    } catch (error) {
+      await environment.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes a snapshot of everything that `source` holds.
+   * @throws VecsnapError what the source throws; REPOSITORY_LOCKED, STORE_FULL, STORE_FAILED, ABORTED. The repository is then
+   * as it was.
+   */
+  async createSnapshot(source: Source, name: string, options: CreateOptions = {}): Promise<Snapshot> {
+    return this.#create(source, name, options, async () => null);
+  }
+
+  /**
+   * Takes a snapshot and notes that it continues `baseId`. What it stores and restores is the same as for a full one; either
+   * way only chunks that are not in the store are written.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, and as {@link createSnapshot}.
+   */
+  async createIncrementalSnapshot(
+    source: Source,
+    name: string,
+    baseId: string,
+    options: CreateOptions = {},
+  ): Promise<Snapshot> {
+    return this.#create(source, name, options, async () => (await this.#mustGet(baseId)).id);
+  }
+
+  /**
+   * Every snapshot, newest first, of one collection or of all. Damaged ones are left out; {@link verifyRepository} tells them.
+   */
+  async listSnapshots(filter: SnapshotFilter = {}): Promise<readonly Snapshot[]> {
+    const { snapshots } = await this.#repository.listSnapshots();
+    return snapshots.filter(matches(filter));
+  }
+
+  /** The same as {@link listSnapshots} with a collection. */
+  async listSnapshotsForCollection(collection: string): Promise<readonly Snapshot[]> {
+    return this.listSnapshots({ collection });
+  }
+
+  /** The snapshots that can be read and the blobs of those that cannot. */
+  async listAll(): Promise<SnapshotListing> {
+    return this.#repository.listSnapshots();
+  }
+
+  /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
+  async getSnapshot(id: string): Promise<Snapshot | undefined> {
+    return this.#repository.getSnapshot(id);
+  }
+
+  /**
+   * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+   */
+  async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
+    return findSnapshot(await this.listSnapshots(filter), text);
+  }
+
+  /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
+  async snapshotFormat(id: string): Promise<FormatNote> {
+    const snapshot = await this.#mustGet(id);
+    return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
+  }
+
+  /**
+   * Writes a snapshot into a target.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
+   * was.
+   */
+  async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
+    const snapshot = await this.#mustGet(id);
+    await target.prepare(options);
+    return this.#repository.read(async ({ store }) => {
+      const manifest = await readManifest(store, snapshot);
+      return target.write(contentOf(store, manifest, options), options);
+    });
+  }
+
+  /**
+   * The records of a snapshot, in the order of their ids, in batches that are read ahead.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …
+   */
+  async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
+    const snapshot = await this.#mustGet(id);
+    const { store } = await this.#repository.openSession('memory');
+    try {
+      const { records } = contentOf(store, await readManifest(store, snapshot), options);
+      if (records !== undefined) yield* records();
+    } finally {
+      await store.close();
+    }
+  }
+
+  /**
+   * Writes a snapshot as a folder of plain files, `snapshot-{id}` in `directory` (docs/format.md), for tools that do not know
+   * vecsnap.
+   * @returns the path of the folder, and what was written.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, TARGET_EXISTS, TARGET_FAILED, …
+   */
+  async exportSnapshot(
+    id: string,
+    directory: string,
+    options: RestoreOptions = {},
+  ): Promise<WriteReport & { path: string }> {
+    const { folderTarget } = await import('../source/folder-target.js');
+    const snapshot = await this.#mustGet(id);
+    const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
+    return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };
+  }
+
+  /**
+   * Takes a snapshot of a folder that {@link exportSnapshot} made; `directory` is that folder, or holds it alone. Name,
+   * collection, time, tags and metadata are those of the exported snapshot; the id is new.
+   * @throws VecsnapError IMPORT_DAMAGED, SOURCE_MISSING, and as {@link createSnapshot}.
+   */
+  async importSnapshot(directory: string, options: WorkOptions = {}): Promise<Snapshot> {
+    const { folderSource } = await import('../source/folder-source.js');
+    const source = await folderSource(directory);
+    const { name, ...described } = importedFrom(source.snapshot, directory);
+    return this.createSnapshot(source, name, { ...options, ...described });
+  }
+
+  /** Reads everything that a snapshot needs. @throws VecsnapError SNAPSHOT_UNKNOWN. */
+  async verifySnapshot(id: string, options: WorkOptions = {}): Promise<VerifyReport> {
+    return verifySnapshots(this.#repository, [await this.#mustGet(id)], options);
+  }
+
+  /** Reads what several snapshots need, each chunk once. */
+  async verifySnapshots(ids: readonly string[], options: WorkOptions = {}): Promise<VerifyReport> {
+    const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
+    return verifySnapshots(this.#repository, snapshots, options);
+  }
+
+  /** Reads the whole repository, from the first byte of every pack to the last. */
+  async verifyRepository(options: WorkOptions = {}): Promise<VerifyReport> {
+    return verifyRepository(this.#repository, options);
+  }
+
+  /** What differs between two snapshots. @throws VecsnapError SNAPSHOT_UNKNOWN. */
+  async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
+    const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
+    return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
+  }
+
+  /** Drops a snapshot. Its chunks stay until {@link collectGarbage}. @throws VecsnapError SNAPSHOT_UNKNOWN, REPOSITORY_LOCKED. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.deleteSnapshots([id]);
+  }
+
+  /** Drops several snapshots, or none when one of them is unknown. */
+  async deleteSnapshots(ids: readonly string[]): Promise<void> {
+    await this.#repository.locked(this.#lockFor('forget'), async () => {
+      const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
+      for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
+    });
+  }
+
+  /**
+   * Drops all but the newest `keep` snapshots of each collection.
+   * @returns the ids of those that were dropped, oldest first.
+   * @throws VecsnapError OPTION_INVALID unless `keep` is at least 1.
+   */
+  async cleanupOldSnapshots(keep: number, filter: SnapshotFilter = {}): Promise<readonly string[]> {
+    const { forget } = await this.decideRetention({ keepLast: keep }, filter);
+    await this.deleteSnapshots(forget);
+    return forget;
+  }
+
+  /** What a policy would keep and drop. */
+  async decideRetention(policy: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
+    return decideRetention(await this.listSnapshots(filter), policy);
+  }
+
+  /**
+   * Gives back the space of chunks that no snapshot needs.
+   * @returns what was done or, for a dry run, would be.
+   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
+   */
+  async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
+    return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
+      const live = await mark(session.store, await this.#allManifests(), options.signal);
+      const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
+      const plan = await this.#planSweep(session, live, maxUnused);
+      return dryRun ? plan : sweep(session.store, plan, live);
+    });
+  }
+
+  /** What is shared, exclusive and reclaimable. */
+  async stats(): Promise<RepositoryStats> {
+    const { snapshots } = await this.#repository.listSnapshots();
+    const other = await this.#otherBytes();
+    const audited = snapshots
+      .toReversed()
+      .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+    return this.#repository.read(({ store }) => computeStats(store, audited, other));
+  }
+
+  /** Bytes of the whole repository where it is kept. */
+  async totalSize(): Promise<number> {
+    let bytes = await this.#repository.environment.indexBytes();
+    for await (const { size } of this.#repository.environment.blobs.list('')) bytes += size;
+    return bytes;
+  }
+
+  /** Bytes that the chunks of a collection's snapshots take where they are kept, each counted once, those of others included. */
+  async collectionSize(collection: string): Promise<number> {
+    const snapshots = await this.listSnapshots({ collection });
+    return this.#repository.read(({ store }) => sizeOnDisk(store, snapshots));
+  }
+
+  /**
+   * Rebuilds the index from the packs.
+   * @returns the packs whose directories cannot be read.
+   */
+  async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
+    return this.#repository.locked(this.#lockFor('repair'), async () => {
+      await this.#repository.environment.discardIndex();
+      return this.#repository.read(
+        async ({ store }) => ({
+          packs: store.packs.size,
+          damagedPacks: store.problems.map(({ blob }) => blob),
+        }),
+        'persistent',
+      );
+    });
+  }
+
+  /** Lets go of files and worker threads. */
+  async close(): Promise<void> {
+    await this.#repository.environment.close();
+  }
+
+  async #create(
+    source: Source,
+    name: string,
+    options: CreateOptions,
+    findBase: () => Promise<string | null>,
+  ): Promise<Snapshot> {
+    const collection = options.collection ?? source.collection;
+    checkName(name, 'name');
+    checkName(collection, 'collection');
+    for (const tag of options.tags ?? []) checkName(tag, 'tag');
+    return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
+      const baseId = await findBase();
+      const named: NamedSnapshot = {
+        name,
+        collection,
+        baseId,
+        snapshotType: baseId === null ? 'full' : 'incremental',
+      };
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await this.#takeOnce(session, source, named, options);
+        } catch (error) {
+          if (!isVecsnapError(error, 'SOURCE_CHANGED') || attempt >= TAKE_ATTEMPTS) throw error;
+        }
+      }
+    });
+  }
+
+  async #takeOnce(
+    { store }: Session,
+    source: Source,
+    named: NamedSnapshot,
+    options: CreateOptions,
+  ): Promise<Snapshot> {
+    const open = await source.open();
+    const writer = new ChunkWriter(store);
+    try {
+      const taken = await this.#takeFrom(open, writer, options);
+      const totals = await writer.commit();
+      const snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
+      await this.#repository.putSnapshot(snapshot);
+      return snapshot;
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    } finally {
+      await open.close();
+    }
+  }
+
+  async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
+    const { config, environment } = this.#repository;
+    const taken = await takeContent(open, writer, config, environment.sha256, options);
+    await open.confirmUnchanged();
+    return taken;
+  }
+  async #describe(
+    named: NamedSnapshot,
+    { manifest, ...taken }: Taken,
+    addedBytes: number,
+    notes: readonly string[],
+    { tags = [], metadata = {}, createdAt }: CreateOptions,
+  ): Promise<Snapshot> {
+    const { clock, random } = this.#repository.environment;
+    const { snapshots } = await this.#repository.listSnapshots();
+    const time = nextCreationTime(
+      createdAt === undefined ? clock : { now: () => createdAt.getTime() },
+      snapshots,
+    );
+    return {
+      id: newSnapshotId(time, random),
+      ...named,
+      createdAt: new Date(time).toISOString(),
+      ...taken,
+      checksum: formatAddress(manifest, 'node'),
+      sizeBytes: taken.logicalBytes,
+      addedBytes,
+      tags: [...tags],
+      metadata,
+      notes: [...notes],
+    };
+  }
+
+  async #mustGet(id: string): Promise<Snapshot> {
+    const snapshot = await this.getSnapshot(id);
+    if (snapshot !== undefined) return snapshot;
+    throw new VecsnapError(
+      'SNAPSHOT_UNKNOWN',
+      `There is no snapshot with the id ${JSON.stringify(id.slice(0, 80))}.`,
+      {
+        place: this.#repository.place,
+        remedy: 'listSnapshots gives the ids; findSnapshot takes names and the ends of ids.',
+      },
+    );
+  }
+
+  #lockFor(operation: string, signal?: AbortSignal): LockRequest {
+    return { operation, timeoutMs: this.#lockTimeoutMs, signal };
+  }
+
+  /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
+  async #allManifests(): Promise<Address[]> {
+    const { snapshots, problems } = await this.#repository.listSnapshots();
+    const [problem] = problems;
+    if (problem === undefined) return snapshots.map(manifestAddress);
+    throw new VecsnapError(
+      'SWEEP_REFUSED',
+      'A snapshot cannot be read, so nobody knows what it needs. Nothing is deleted.',
+      {
+        place: problem.blob,
+        remedy: problem.error.remedy,
+        cause: problem.error,
+      },
+    );
+  }
+
+  #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
+    if (!(maxUnused >= 0 && maxUnused <= 1))
+      throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
+    return planSweep(
+      store.packs,
+      store.parts.index.entries(),
+      live,
+      { maxUnused },
+      this.#repository.config.packBytes,
+    );
+  }
+
+  async #otherBytes() {
+    const { environment } = this.#repository;
+    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
+    for await (const { name, size } of environment.blobs.list('')) {
+      if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
+      else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
+    }
+    return bytes;
+  }
+}
+
+type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
+
+type Settings = RepositoryOptions & { readonly lockTimeoutMs: number };
+
+function checkConfig(config: SnapshotConfig): Settings {
+  const { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs } = {
+    ...DEFAULT_CONFIG,
+    ...definedOnly(config),
+  };
+  if (compression !== 'auto' && compression !== 'none')
+    throw invalidOption('compression', compression, 'auto or none');
+  checkWhole('compressionLevel', compressionLevel, 1, 9);
+  checkWhole('maxConcurrentIo', maxConcurrentIo, 1, 1024);
+  checkWhole('lockTimeoutMs', lockTimeoutMs, 0, 2 ** 31 - 1);
+  if (config.workers !== undefined) checkWhole('workers', config.workers, 1, 256);
+  return { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs };
+}
+
+function definedOnly<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function checkWhole(option: string, value: number, least: number, most: number): void {
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw invalidOption(option, value, `a whole number from ${least} to ${most}`);
+  }
+}
+
+/** An option with a value that it does not take. */
+function invalidOption(option: string, value: unknown, takes: string): VecsnapError {
+  return new VecsnapError(
+    'OPTION_INVALID',
+    `The option ${option} does not take ${String(value).slice(0, 80)}.`,
+    {
+      place: option,
+      remedy: `Give ${takes}.`,
+    },
+  );
+}
+
+function checkName(name: string, option: string): void {
+  if (name === '' || !name.isWellFormed() || utf8(name).length > MAX_NAME_BYTES) {
+    throw invalidOption(option, name, `text of 1 to ${MAX_NAME_BYTES} bytes without lone surrogates`);
+  }
+}
+
+/** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
+async function environmentOf(
+  { environment, snapshotDir, workers }: SnapshotConfig,
+  purpose: 'open' | 'init',
+): Promise<Environment> {
+  if (environment !== undefined) return environment;
+  if (snapshotDir === undefined)
+    throw invalidOption('snapshotDir', snapshotDir, 'the path of a directory, or an environment');
+  const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
+    await import('../platform/directory-environment.js');
+  await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
+  return directoryEnvironment(snapshotDir, { workers });
+}
+
+function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
+  return (snapshot) => collection === undefined || snapshot.collection === collection;
+}
+
+/** What an exported folder says about its snapshot. @throws VecsnapError IMPORT_DAMAGED. */
+function importedFrom(snapshot: unknown, place: string): CreateOptions & { name: string } {
+  const { name, collection, createdAt, tags, metadata } = (snapshot ?? {}) as Partial<Snapshot>;
+  const time = new Date(String(createdAt));
+  const isWhole = typeof name === 'string' && typeof collection === 'string' && Array.isArray(tags);
+  if (isWhole && !Number.isNaN(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
+  throw new VecsnapError('IMPORT_DAMAGED', 'The folder does not say which snapshot it is.', {
+    place,
+    remedy: 'Export the snapshot again.',
+  });
+}
+
+async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
+  const live = await mark(store, snapshots.map(manifestAddress));
+  let bytes = 0;
+  for await (const entry of store.parts.index.entries())
+    if (live.has(entry.address)) bytes += packEntryBytes(entry);
+  return bytes;
+}

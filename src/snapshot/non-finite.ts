@@ -1,0 +1,34 @@
+/** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
+import { type Dtype, viewOf } from '../core/index.js';
+
+/** How many of the numbers in `bytes` are not finite; 0 for dtypes that have none. */
+export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
+  if (dtype === 'f32') return countWords(bytes);
+  if (dtype === 'f64') return countUpperHalves(bytes);
+  if (dtype === 'f16') return countHalves(bytes, 0x7c00);
+  if (dtype === 'bf16') return countHalves(bytes, 0x7f80);
+  return 0;
+}
+
+function countWords(bytes: Uint8Array): number {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
+  let count = 0;
+  for (let i = 0; i < words.length; i++) if (((words[i] as number) & 0x7f800000) === 0x7f800000) count++;
+  return count;
+}
+
+function countUpperHalves(bytes: Uint8Array): number {
+  const view = viewOf(bytes);
+  let count = 0;
+  for (let i = 4; i < bytes.length; i += 8)
+    if ((view.getUint32(i, true) & 0x7ff00000) === 0x7ff00000) count++;
+  return count;
+}
+
+function countHalves(bytes: Uint8Array, exponent: number): number {
+  const view = viewOf(bytes);
+  let count = 0;
+  for (let i = 0; i < bytes.length; i += 2) if ((view.getUint16(i, true) & exponent) === exponent) count++;
+  return count;
+}

@@ -1,0 +1,197 @@
+/** A repository: its config, its snapshots, and sessions that read or write its chunks. */
+import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
+import { ChunkStore } from '../cas/index.js';
+import type { CompressionOptions } from '../cas/index.js';
+import {
+  CONFIG_BLOB,
+  decodeConfig,
+  encodeConfig,
+  newConfig,
+  notARepository,
+  type RepositoryConfig,
+} from './config.js';
+import type { Environment, LockRequest } from './environment.js';
+import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+
+/** How a repository is worked with. */
+export interface RepositoryOptions extends CompressionOptions {
+  readonly verifyChecksum: boolean;
+  readonly maxConcurrentIo: number;
+}
+
+/** A snapshot blob that cannot be read. */
+export interface SnapshotProblem {
+  readonly blob: string;
+  readonly error: VecsnapError;
+}
+
+/** All snapshots that can be read, newest first, and those that cannot. */
+export interface SnapshotListing {
+  readonly snapshots: readonly Snapshot[];
+  readonly problems: readonly SnapshotProblem[];
+}
+
+/** The chunks of a repository for as long as one piece of work takes. */
+export interface Session {
+  readonly repository: Repository;
+  readonly store: ChunkStore;
+}
+
+/** Snapshots that are read at the same time. */
+const SNAPSHOTS_AT_ONCE = 32;
+
+/** See the head of this file. */
+export class Repository {
+  readonly environment: Environment;
+  readonly config: RepositoryConfig;
+  readonly options: RepositoryOptions;
+
+  private constructor(environment: Environment, config: RepositoryConfig, options: RepositoryOptions) {
+    this.environment = environment;
+    this.config = config;
+    this.options = options;
+  }
+
+  /** Makes a new repository. @throws VecsnapError REPOSITORY_EXISTS. */
+  static async init(
+    environment: Environment,
+    options: RepositoryOptions,
+    overrides?: Partial<Omit<RepositoryConfig, 'id'>>,
+  ): Promise<Repository> {
+    const { blobs, random, sha256 } = environment;
+    if (await hasBlobs(environment)) throw repositoryExists(blobs.place);
+    const config = newConfig(random, overrides);
+    try {
+      await blobs.put(CONFIG_BLOB, encodeConfig(config, sha256));
+    } catch (cause) {
+      throw isVecsnapError(cause, 'BLOB_EXISTS') ? repositoryExists(blobs.place) : cause;
+    }
+    return new Repository(environment, config, options);
+  }
+
+  /** @throws VecsnapError REPOSITORY_MISSING, NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
+  static async open(environment: Environment, options: RepositoryOptions): Promise<Repository> {
+    const { blobs, sha256 } = environment;
+    const bytes = await blobs.get(CONFIG_BLOB).catch(async (cause: unknown) => {
+      if (!isVecsnapError(cause, 'BLOB_MISSING')) throw cause;
+      if (await hasBlobs(environment)) throw configMissing(blobs.place, cause);
+      throw notARepository(blobs.place);
+    });
+    return new Repository(environment, decodeConfig(bytes, blobs.place, sha256), options);
+  }
+
+  get place(): string {
+    return this.environment.blobs.place;
+  }
+
+  /** Every snapshot, newest first. Those whose blob is damaged are told apart. */
+  async listSnapshots(): Promise<SnapshotListing> {
+    const names: string[] = [];
+    for await (const { name } of this.environment.blobs.list(SNAPSHOT_PREFIX)) names.push(name);
+    const read = await mapConcurrent(names, SNAPSHOTS_AT_ONCE, (name) => this.#readSnapshot(name));
+    const snapshots = read.filter((one): one is Snapshot => one !== undefined && 'id' in one);
+    const problems = read.filter((one): one is SnapshotProblem => one !== undefined && 'error' in one);
+    return { snapshots: snapshots.toSorted(newestFirst), problems };
+  }
+
+  /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
+  async getSnapshot(id: string): Promise<Snapshot | undefined> {
+    if (!isSnapshotId(id)) return undefined;
+    const read = await this.#readSnapshot(`${SNAPSHOT_PREFIX}${id}`);
+    if (read !== undefined && 'error' in read) throw read.error;
+    return read;
+  }
+
+  /** Writes the blob of a snapshot (docs/ordering.md, W3). */
+  async putSnapshot(snapshot: Snapshot): Promise<void> {
+    const { blobs, sha256 } = this.environment;
+    await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
+  }
+
+  /** Removes the blob of a snapshot. Its chunks stay until the next sweep. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.environment.blobs.delete(`${SNAPSHOT_PREFIX}${id}`);
+  }
+
+  /** Runs `work` on the chunks, for reading. Writers elsewhere are not disturbed. */
+  async read<T>(
+    work: (session: Session) => Promise<T>,
+    prefer: 'persistent' | 'memory' = 'memory',
+  ): Promise<T> {
+    const session = await this.openSession(prefer);
+    try {
+      return await work(session);
+    } finally {
+      await session.store.close();
+    }
+  }
+
+  /** Runs `work` as the one writer. @throws VecsnapError REPOSITORY_LOCKED. */
+  async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.locked(request, () => this.read(work, 'persistent'));
+  }
+
+  /** Runs `work` with the write lock but without opening the chunks. @throws VecsnapError REPOSITORY_LOCKED. */
+  async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
+    const lock = await this.environment.lock(request);
+    try {
+      return await work();
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** Opens the chunks. The caller closes the store. */
+  async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
+    const { blobs, coder, sha256, random } = this.environment;
+    const index = await this.environment.openIndex(prefer);
+    const options = { ...this.options, packBytes: this.config.packBytes };
+    try {
+      return {
+        repository: this,
+        store: await ChunkStore.open({ blobs, index, coder, sha256, random }, options),
+      };
+    } catch (error) {
+      await index.close();
+      throw error;
+    }
+  }
+
+  async #readSnapshot(blob: string): Promise<Snapshot | SnapshotProblem | undefined> {
+    try {
+      return decodeSnapshot(await this.environment.blobs.get(blob), blob, this.environment.sha256);
+    } catch (error) {
+      if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Forgotten since it was listed.
+      if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID'))
+        return { blob, error };
+      throw error;
+    }
+  }
+}
+
+function newestFirst(a: Snapshot, b: Snapshot): number {
+  if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? 1 : -1;
+  return a.id < b.id ? 1 : -1;
+}
+
+async function hasBlobs({ blobs }: Environment): Promise<boolean> {
+  for await (const { name } of blobs.list('')) {
+    if (name === CONFIG_BLOB || name.startsWith('packs/') || name.startsWith(SNAPSHOT_PREFIX)) return true;
+  }
+  return false;
+}
+
+function repositoryExists(place: string): VecsnapError {
+  return new VecsnapError('REPOSITORY_EXISTS', 'There is a repository at this place already.', {
+    place,
+    remedy: 'Use it as it is, or make a new one at another place.',
+  });
+}
+
+function configMissing(place: string, cause: unknown): VecsnapError {
+  return new VecsnapError('REPOSITORY_DAMAGED', 'The config of the repository is gone.', {
+    place: `${place}, config`,
+    remedy: 'Put the file config back from another copy of the repository.',
+    cause,
+  });
+}

@@ -1,0 +1,42 @@
+/**
+ * Small blobs that are read whole: a magic number that says what they are, canonical msgpack, and the SHA-256 of both.
+ *
+ * A blob that is cut short or has a bit flipped is told apart from one that was never ours.
+ */
+import {
+  type Canonical,
+  concatBytes,
+  decodeCanonical,
+  encodeCanonical,
+  equalBytes,
+  fromUtf8,
+  type Sha256,
+  utf8,
+} from '../core/index.js';
+
+const CHECKSUM_BYTES = 32;
+/** Each kind of blob has a magic number of this many ASCII letters. */
+const MAGIC_BYTES = 8;
+
+/** What became of an attempt to open a sealed blob. */
+export type Unsealed = { readonly value: Canonical } | { readonly flaw: 'foreign' | 'damaged' };
+
+/** The bytes of a sealed blob. @param magic eight ASCII letters. */
+export function seal(magic: string, value: Canonical, sha256: Sha256): Uint8Array {
+  const body = concatBytes([utf8(magic.padEnd(MAGIC_BYTES)), encodeCanonical(value)]);
+  return concatBytes([body, sha256(body)]);
+}
+
+/** The value of a sealed blob, or why there is none: another magic number, or a checksum that does not fit. */
+export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unsealed {
+  const body = bytes.subarray(0, Math.max(0, bytes.length - CHECKSUM_BYTES));
+  const isWhole = body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
+  if (!isWhole) return { flaw: beginsWith(bytes, magic) ? 'damaged' : 'foreign' };
+  if (!beginsWith(bytes, magic)) return { flaw: 'foreign' };
+  return { value: decodeCanonical(body.subarray(MAGIC_BYTES)) };
+}
+
+function beginsWith(bytes: Uint8Array, magic: string): boolean {
+  const start = bytes.subarray(0, MAGIC_BYTES);
+  return start.every((byte) => byte < 0x80) && fromUtf8(start) === magic.padEnd(MAGIC_BYTES);
+}

@@ -1,0 +1,136 @@
+/** Snapshots: named and dated pointers to manifests, and the blobs that hold them. */
+import {
+  type Address,
+  ADDRESS_LENGTH,
+  type Canonical,
+  type Clock,
+  formatAddress,
+  parseAddress,
+  type RandomBytes,
+  type Sha256,
+  VecsnapError,
+} from '../core/index.js';
+import { seal, unseal } from './sealed-blob.js';
+
+/** A value that JSON can hold. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** How a snapshot was taken. It never bears on what the snapshot can restore. */
+export type SnapshotType = 'full' | 'incremental';
+
+/** One snapshot of one collection. */
+export interface Snapshot {
+  /** 26 characters: ten of the time, sixteen of chance (https://github.com/ulid/spec, in lower case). Sorts by time. */
+  readonly id: string;
+  readonly name: string;
+  readonly collection: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly snapshotType: SnapshotType;
+  /** The snapshot that an incremental one was compared with; null for a full one. That snapshot may be gone since. */
+  readonly baseId: string | null;
+  /** Records in the snapshot. */
+  readonly vectorCount: number;
+  /** Files in the snapshot. */
+  readonly fileCount: number;
+  /** The address of the manifest: equal for equal content, whenever and however it was taken. */
+  readonly checksum: string;
+  /** The same as `logicalBytes`; the name that ruvector-snapshot has for it. */
+  readonly sizeBytes: number;
+  /** Plaintext bytes of ids, vectors, payloads and files. */
+  readonly logicalBytes: number;
+  /** Bytes of the packs that were written when the snapshot was taken. */
+  readonly addedBytes: number;
+  /** Numbers in floating-point vectors that are NaN or infinite. They are kept bit for bit. */
+  readonly nonFiniteCount: number;
+  readonly tags: readonly string[];
+  readonly metadata: { readonly [key: string]: Json };
+  /** What the source had to say, for example why a file is kept as a byte stream. */
+  readonly notes: readonly string[];
+}
+
+/** Where snapshot blobs stand. */
+export const SNAPSHOT_PREFIX = 'snapshots/';
+
+const MAGIC = 'vsnsnap';
+const VERSION = 1;
+const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const ID_FORM = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
+
+/** A new id for a snapshot of the time `now`, in milliseconds since 1970. */
+export function newSnapshotId(now: number, random: RandomBytes): string {
+  let value = BigInt(now);
+  for (const byte of random(10)) value = (value << 8n) | BigInt(byte);
+  let id = '';
+  for (let i = 0; i < 26; i++) {
+    id = ID_ALPHABET[Number(value & 31n)] + id;
+    value >>= 5n;
+  }
+  return id;
+}
+
+/** Whether `text` has the form of a whole snapshot id. */
+export function isSnapshotId(text: string): boolean {
+  return ID_FORM.test(text);
+}
+
+/** A time later than that of every snapshot taken in the same millisecond, so that ids sort as snapshots were taken. */
+export function nextCreationTime(clock: Clock, existing: readonly Snapshot[]): number {
+  const taken = new Set(existing.map(({ createdAt }) => Date.parse(createdAt)));
+  let now = Math.floor(clock.now());
+  while (taken.has(now)) now++;
+  return now;
+}
+
+/** The bytes of a snapshot blob. */
+export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
+  const { checksum, createdAt, sizeBytes: _, ...plain } = snapshot;
+  const value = {
+    ...plain,
+    version: VERSION,
+    createdAt: Date.parse(createdAt),
+    manifest: parseAddress(checksum).address,
+  };
+  return seal(MAGIC, value, sha256);
+}
+
+/** @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER. */
+export function decodeSnapshot(bytes: Uint8Array, blob: string, sha256: Sha256): Snapshot {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  if ('flaw' in unsealed) throw snapshotDamaged(blob);
+  const { version, manifest, createdAt, ...plain } = unsealed.value as { readonly [key: string]: Canonical };
+  if (version !== VERSION) throw newerSnapshot(blob, version);
+  const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
+  if (!isAddress || !Number.isSafeInteger(createdAt) || `${SNAPSHOT_PREFIX}${String(plain['id'])}` !== blob) {
+    throw snapshotDamaged(blob);
+  }
+  return {
+    ...plain,
+    createdAt: new Date(createdAt as number).toISOString(),
+    checksum: formatAddress(manifest as Address, 'node'),
+    sizeBytes: plain['logicalBytes'],
+  } as unknown as Snapshot;
+}
+
+/** The address of a snapshot's manifest. */
+export function manifestAddress({ checksum }: Pick<Snapshot, 'checksum'>): Address {
+  return parseAddress(checksum).address;
+}
+
+function snapshotDamaged(blob: string): VecsnapError {
+  return new VecsnapError('SNAPSHOT_DAMAGED', 'The blob of a snapshot is damaged.', {
+    place: blob,
+    remedy: 'Put the file back from another copy of the repository, or delete it to give the snapshot up.',
+  });
+}
+
+function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
+  return new VecsnapError(
+    'REPOSITORY_NEWER',
+    `A snapshot has format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    {
+      place: blob,
+      remedy: 'Install a newer version of vecsnap.',
+    },
+  );
+}

@@ -1,0 +1,217 @@
+/** Verifies snapshots: that everything they refer to is there, and that every byte is what its address says. */
+import {
+  type Address,
+  DigestTable,
+  type ErrorCode,
+  formatAddress,
+  inBatches,
+  isVecsnapError,
+  throwIfAborted,
+  toHex,
+  VecsnapError,
+} from '../core/index.js';
+import { checkPack, type ChunkStore } from '../cas/index.js';
+import { reachable } from '../manifest/index.js';
+import { ProgressCounter, type WorkOptions } from './progress.js';
+import type { Repository, Session } from './repository.js';
+import { manifestAddress, type Snapshot } from './snapshot.js';
+
+/** One thing that is wrong. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** The chunk, as a CID, when one is concerned. */
+  readonly address?: string;
+  /** The blob, when one is concerned. */
+  readonly blob?: string;
+  /** Ids of the snapshots that need what is damaged, among those that were verified. */
+  readonly snapshots: readonly string[];
+}
+
+/** What a verification found. */
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly problems: readonly Problem[];
+  /** Snapshots, chunks and plaintext bytes that were checked. */
+  readonly checked: { readonly snapshots: number; readonly chunks: number; readonly bytes: number };
+}
+
+/** Something wrong, before it is known which snapshots need it. */
+interface Finding {
+  readonly error: VecsnapError;
+  readonly address?: Address;
+  readonly blob?: string;
+  readonly snapshot?: string;
+}
+
+const LOOKED_UP_TOGETHER = 256;
+
+/** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
+export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
+  const { snapshots, problems } = await repository.listSnapshots();
+  return repository.read(async (session) => {
+    const verification = new Verification(session, snapshots, options);
+    for (const { blob, error } of problems) verification.add({ error, blob });
+    await verification.checkPacks();
+    await verification.checkReferences(false);
+    return verification.report();
+  }, 'persistent');
+}
+
+/** Verifies what the given snapshots need, and nothing else. */
+export async function verifySnapshots(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+  options: WorkOptions,
+): Promise<VerifyReport> {
+  return repository.read(async (session) => {
+    const verification = new Verification(session, snapshots, options);
+    await verification.checkReferences(true);
+    return verification.report();
+  });
+}
+
+class Verification {
+  readonly #store: ChunkStore;
+  readonly #snapshots: readonly Snapshot[];
+  readonly #signal: AbortSignal | undefined;
+  readonly #progress: ProgressCounter;
+  readonly #findings: Finding[] = [];
+  readonly #damaged = new DigestTable();
+  #chunks = 0;
+  #bytes = 0;
+
+  constructor({ store }: Session, snapshots: readonly Snapshot[], { signal, onProgress }: WorkOptions) {
+    this.#store = store;
+    this.#snapshots = snapshots;
+    this.#signal = signal;
+    const bytes = [...store.packs.values()].reduce((sum, size) => sum + size, 0);
+    this.#progress = new ProgressCounter('verify', onProgress, { bytes });
+  }
+
+  add(finding: Finding): void {
+    const { address } = finding;
+    if (address !== undefined) {
+      if (this.#damaged.has(address)) return;
+      this.#damaged.add(address);
+    }
+    this.#findings.push(finding);
+  }
+
+  /** Reads every pack. */
+  async checkPacks(): Promise<void> {
+    for (const [name, size] of this.#store.packs) {
+      throwIfAborted(this.#signal);
+      for await (const finding of checkPack(this.#store, name, size)) this.add(finding);
+      this.#bytes += size;
+      this.#progress.add(0, size);
+    }
+  }
+
+  /** Walks every manifest; with `read`, also reads every chunk that they reach. */
+  async checkReferences(read: boolean): Promise<void> {
+    const entered = new DigestTable();
+    const seen = new DigestTable();
+    for (const snapshot of this.#snapshots) {
+      throwIfAborted(this.#signal);
+      const chunks = fresh(this.#reach(snapshot, entered), seen);
+      for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER))
+        await this.#checkChunks(some, read);
+    }
+  }
+
+  async report(): Promise<VerifyReport> {
+    const needs = this.#damaged.size > 0 ? await this.#whoNeeds() : new Map<string, string[]>();
+    const problems = this.#findings.map(({ error, address, blob, snapshot }): Problem => {
+      const snapshots = address === undefined ? [] : (needs.get(toHex(address)) ?? []);
+      return {
+        code: error.code,
+        message: error.message,
+        ...(address === undefined ? {} : { address: formatAddress(address, kindIn(error)) }),
+        ...(blob === undefined ? {} : { blob }),
+        snapshots: snapshots.length === 0 && snapshot !== undefined ? [snapshot] : snapshots,
+      };
+    });
+    const checked = { snapshots: this.#snapshots.length, chunks: this.#chunks, bytes: this.#bytes };
+    return { ok: problems.length === 0, problems, checked };
+  }
+
+  /** Everything that a snapshot reaches. What cannot be read below a damaged node is left out, and the node is reported. */
+  async *#reach(snapshot: Snapshot, entered: DigestTable): AsyncGenerator<Address> {
+    const root = manifestAddress(snapshot);
+    let current: Address = root;
+    const enter = (node: Address): boolean => {
+      current = node;
+      return addNew(entered, node);
+    };
+    try {
+      for await (const { address } of reachable(this.#store, root, enter)) yield address.slice() as Address;
+    } catch (error) {
+      if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
+      this.add({ error, address: current.slice() as Address, snapshot: snapshot.id });
+    }
+  }
+
+  async #checkChunks(addresses: readonly Address[], read: boolean): Promise<void> {
+    this.#chunks += addresses.length;
+    const locations = await this.#store.locate(addresses);
+    for (const [i, location] of locations.entries()) {
+      const address = addresses[i] as Address;
+      if (location === undefined) this.add({ error: missing(), address });
+      else if (!this.#store.packs.has(location.pack))
+        this.add({ error: packGone(location.pack), address, blob: location.pack });
+    }
+    if (read) await this.#readChunks(addresses.filter((_, i) => locations[i] !== undefined));
+  }
+
+  async #readChunks(addresses: readonly Address[]): Promise<void> {
+    try {
+      const chunks = await this.#store.getMany(addresses);
+      const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+      this.#bytes += bytes;
+      this.#progress.add(0, bytes);
+    } catch (error) {
+      if (!isVecsnapError(error)) throw error;
+      if (addresses.length === 1) return this.add({ error, address: addresses[0] as Address });
+      for (const address of addresses) await this.#readChunks([address]); // One by one, to find which.
+    }
+  }
+
+  /** For each damaged chunk, the snapshots that reach it. */
+  async #whoNeeds(): Promise<Map<string, string[]>> {
+    const needs = new Map<string, string[]>();
+    for (const snapshot of this.#snapshots) {
+      const entered = new DigestTable();
+      const reported = new DigestTable();
+      for await (const address of this.#reach(snapshot, entered)) {
+        if (!this.#damaged.has(address) || !addNew(reported, address)) continue;
+        const key = toHex(address);
+        needs.set(key, [...(needs.get(key) ?? []), snapshot.id]);
+      }
+    }
+    return needs;
+  }
+}
+
+async function* fresh(addresses: AsyncIterable<Address>, seen: DigestTable): AsyncGenerator<Address> {
+  for await (const address of addresses) if (addNew(seen, address)) yield address;
+}
+
+function addNew(table: DigestTable, address: Address): boolean {
+  const known = table.size;
+  table.add(address);
+  return table.size > known;
+}
+
+/** An error about a node names it with a CID of its own codec. */
+function kindIn({ place, code }: VecsnapError): 'data' | 'node' {
+  return code === 'MANIFEST_DAMAGED' || place?.startsWith('bagb') === true ? 'node' : 'data';
+}
+
+function missing(): VecsnapError {
+  return new VecsnapError('CHUNK_MISSING', 'A chunk stands in no pack.');
+}
+
+function packGone(pack: string): VecsnapError {
+  return new VecsnapError('PACK_MISSING', 'A pack that the index names is gone.', { place: pack });
+}

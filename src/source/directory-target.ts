@@ -1,0 +1,138 @@
+/**
+ * A directory tree as a target. It is built beside its place and moved there when it is complete.
+ *
+ * The paths of a content are not trusted: nothing is written outside of the tree, neither by `..` nor through a link that
+ * the same content brought along.
+ */
+import { mkdir, open, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { compareText, throwIfAborted, VecsnapError } from '../core/index.js';
+import { writeRegularFile } from './file.js';
+import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
+import type { Content, FileEntry, Target, WriteReport } from './port.js';
+
+/** Permissions of a root that the content says nothing about, and of parents that it leaves out. */
+const DEFAULT_MODE = 0o755;
+/** While the tree is incomplete it is nobody else's. */
+const BUILDING_MODE = 0o700;
+
+/** A target that writes all files of a content below `path`. */
+export function directoryTarget(path: string): Target {
+  const place = `dir:${path}`;
+  return {
+    place,
+    prepare: (options) => checkTargetFree(path, options),
+    async write(content, options) {
+      if (content.schema !== undefined || content.files === undefined) throw noFiles(place);
+      return replaceAtomically(path, options, (temporary) =>
+        writeTree(place, temporary, content, options.signal),
+      );
+    },
+  };
+}
+
+function noFiles(place: string): VecsnapError {
+  return new VecsnapError('TARGET_UNSUITABLE', 'A dir: target takes files, and the content has records.', {
+    place,
+    remedy: 'Restore to a file of the format that the records came from, or to jsonl:.',
+  });
+}
+
+async function writeTree(
+  place: string,
+  root: string,
+  content: Content,
+  signal: AbortSignal | undefined,
+): Promise<WriteReport> {
+  const tree = new TreeWriter(place, root);
+  let [files, bytes] = [0, 0];
+  await tree.begin();
+  for await (const entry of content.files?.() ?? []) {
+    throwIfAborted(signal);
+    bytes += await tree.add(entry, signal);
+    if (entry.type === 'file') files++;
+  }
+  throwIfAborted(signal);
+  const mode = content.format['mode'];
+  await tree.finish(typeof mode === 'number' ? mode : DEFAULT_MODE);
+  return { records: 0, files, bytes };
+}
+
+/** Makes the entries of a tree, each below a directory that it made itself. */
+class TreeWriter {
+  readonly #place: string;
+  readonly #root: string;
+  /** The directories made so far and the permissions that they get when everything is in them. */
+  readonly #directories = new Map<string, number>();
+  #last: string | undefined;
+
+  constructor(place: string, root: string) {
+    this.#place = place;
+    this.#root = root;
+  }
+
+  async begin(): Promise<void> {
+    await mkdir(this.#root, BUILDING_MODE);
+  }
+
+  /** @returns the bytes of the file. */
+  async add(entry: FileEntry, signal: AbortSignal | undefined): Promise<number> {
+    this.#check(entry.path);
+    await this.#makeParents(entry.path);
+    const path = join(this.#root, entry.path);
+    if (entry.type === 'file') return writeRegularFile(path, entry, signal);
+    if (entry.type === 'link') await symlink(entry.target, path);
+    else await this.#makeDirectory(entry.path, entry.mode);
+    return 0;
+  }
+
+  /** Gives the directories their permissions, deepest first because one may forbid to go into it, and makes them durable. */
+  async finish(mode: number): Promise<void> {
+    const deepestFirst = [...this.#directories].toSorted(([a], [b]) => compareText(b, a));
+    for (const [path, permissions] of [...deepestFirst, ['', mode] as const]) {
+      const handle = await open(join(this.#root, path), 'r');
+      try {
+        await handle.chmod(permissions);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+
+  #check(path: string): void {
+    if (path.split('/').some((part) => part === '' || part === '.' || part === '..') || path.includes('\0')) {
+      throw this.#refuse(path, 'leads out of the tree or is no path');
+    }
+    if (this.#last !== undefined && compareText(this.#last, path) >= 0) {
+      throw this.#refuse(path, `does not come after ${JSON.stringify(this.#last)}`);
+    }
+    this.#last = path;
+  }
+
+  /** What is no directory of our own making (a link, for example) is never gone through. */
+  async #makeParents(path: string): Promise<void> {
+    const parent = dirname(path);
+    if (parent === '.' || this.#directories.has(parent)) return;
+    await this.#makeParents(parent);
+    await this.#makeDirectory(parent, DEFAULT_MODE);
+  }
+
+  async #makeDirectory(path: string, mode: number): Promise<void> {
+    await mkdir(join(this.#root, path), BUILDING_MODE).catch((cause: unknown) => {
+      if (systemCode(cause) === 'EEXIST') {
+        throw this.#refuse(path, 'is a directory and something else', cause);
+      }
+      throw cause;
+    });
+    this.#directories.set(path, mode);
+  }
+
+  #refuse(path: string, why: string, cause?: unknown): VecsnapError {
+    return new VecsnapError('TARGET_UNSUITABLE', `The path of a file ${why}.`, {
+      place: `${this.#place}, ${JSON.stringify(path)}`,
+      remedy: 'Nothing was written. Verify the snapshot; a source never gives such paths.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * A directory tree as a source: its directories (empty ones too), its files and its symbolic links, which are not followed.
+ *
+ * Names, permissions, bytes and the targets of links are kept. Times and owners are not: they would make two copies of one
+ * tree two different snapshots. Sockets, fifos and devices have no content; they are left out, and a note says so.
+ */
+import type { Buffer } from 'node:buffer';
+import type { BigIntStats } from 'node:fs';
+import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
+import { collectionName } from './collection-name.js';
+import { identityOf, LocalFile, readFailure, sourceChanged, systemCode } from './local-file.js';
+import type { FileEntry, OpenSource, Source } from './port.js';
+
+/** A source that reads the tree at `path`. */
+export function directorySource(path: string): Source {
+  return {
+    place: `dir:${path}`,
+    collection: collectionName(path, [], 'dir'),
+    open: () => openDirectory(path),
+  };
+}
+
+async function openDirectory(root: string): Promise<OpenSource> {
+  const tree = await scan(root);
+  return {
+    format: { name: 'directory', mode: tree.mode },
+    schema: undefined,
+    records: undefined,
+    files: async function* () {
+      for (const found of tree.entries) yield entryOf(root, found);
+    },
+    expected: {
+      bytes: tree.entries.reduce((sum, found) => sum + (found.type === 'file' ? found.size : 0), 0),
+    },
+    notes: skippedNotes(tree.skipped),
+    confirmUnchanged: async () => {
+      if (listingOf(await scan(root)) !== listingOf(tree)) throw sourceChanged(root);
+    },
+    close: async () => {},
+  };
+}
+
+/** What stands in a tree at one moment, in the order of the paths. */
+interface Tree {
+  /** Permissions of the root. */
+  readonly mode: number;
+  readonly entries: readonly Found[];
+  /** Paths of what is neither a directory, a regular file nor a link. */
+  readonly skipped: readonly string[];
+}
+
+type Found = { readonly path: string; readonly mode: number } & (
+  | { readonly type: 'directory' }
+  | { readonly type: 'link'; readonly target: string }
+  | { readonly type: 'file'; readonly size: number; readonly identity: string }
+);
+
+async function scan(root: string): Promise<Tree> {
+  const mode = await checkRoot(root);
+  const entries: Found[] = [];
+  const skipped: string[] = [];
+  const open = [''];
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    for (const found of await scanDirectory(root, directory)) {
+      if (typeof found === 'string') skipped.push(found);
+      else entries.push(found);
+      if (typeof found !== 'string' && found.type === 'directory') open.push(found.path);
+    }
+  }
+  entries.sort((a, b) => compareText(a.path, b.path));
+  return { mode, entries, skipped: skipped.toSorted(compareText) };
+}
+
+async function checkRoot(root: string): Promise<number> {
+  const stats = await stat(root, { bigint: true }).catch((cause: unknown) => {
+    throw rootFailure(root, cause);
+  });
+  if (stats.isDirectory()) return modeOf(stats);
+  throw new VecsnapError('SOURCE_INVALID', 'The source is not a directory.', {
+    place: root,
+    remedy: `Take it as file:${root}.`,
+  });
+}
+
+function rootFailure(root: string, cause: unknown): VecsnapError {
+  if (systemCode(cause) !== 'ENOENT' && systemCode(cause) !== 'ENOTDIR') return readFailure(root, cause);
+  return new VecsnapError('SOURCE_MISSING', 'There is no directory at this path.', {
+    place: root,
+    remedy: 'Check the path of the source.',
+    cause,
+  });
+}
+
+/** Entries that are looked at side by side. */
+const LOOKS_AT_ONCE = 64;
+
+/** The entries of one directory; those to skip as bare paths. */
+async function scanDirectory(root: string, directory: string): Promise<(Found | string)[]> {
+  const names = await reading(join(root, directory), () =>
+    readdir(join(root, directory), { encoding: 'buffer' }),
+  );
+  const found: (Found | string)[] = [];
+  for (let i = 0; i < names.length; i += LOOKS_AT_ONCE) {
+    const some = names.slice(i, i + LOOKS_AT_ONCE).map((name) => nameOf(root, directory, name));
+    found.push(
+      ...(await Promise.all(
+        some.map((name) => look(root, directory === '' ? name : `${directory}/${name}`)),
+      )),
+    );
+  }
+  return found;
+}
+
+async function look(root: string, path: string): Promise<Found | string> {
+  const place = join(root, path);
+  const stats = await reading(place, () => lstat(place, { bigint: true }));
+  const mode = modeOf(stats);
+  if (stats.isDirectory()) return { type: 'directory', path, mode };
+  if (stats.isFile())
+    return { type: 'file', path, mode, size: Number(stats.size), identity: identityOf(stats) };
+  if (!stats.isSymbolicLink()) return path;
+  const target = await reading(place, () => readlink(place, { encoding: 'buffer' }));
+  return { type: 'link', path, mode, target: textOf(place, 'target of a link', target) };
+}
+
+/** Runs a read of something that was listed a moment ago: when it is gone, the tree changes meanwhile. */
+async function reading<T>(place: string, read: () => Promise<T>): Promise<T> {
+  return read().catch((cause: unknown) => {
+    throw systemCode(cause) === 'ENOENT' ? sourceChanged(place) : readFailure(place, cause);
+  });
+}
+
+function modeOf(stats: BigIntStats): number {
+  return Number(stats.mode & 0o7777n);
+}
+
+function nameOf(root: string, directory: string, name: Buffer): string {
+  return textOf(join(root, directory), 'name of a file', name);
+}
+
+function textOf(place: string, what: string, bytes: Buffer): string {
+  try {
+    return fromUtf8(bytes);
+  } catch (cause) {
+    throw new VecsnapError(
+      'SOURCE_INVALID',
+      `The ${what} is not UTF-8: ${JSON.stringify(bytes.toString('latin1'))}.`,
+      {
+        place,
+        remedy: 'Rename it, or take a snapshot of another directory.',
+        cause,
+      },
+    );
+  }
+}
+
+function entryOf(root: string, found: Found): FileEntry {
+  const { path, mode } = found;
+  if (found.type === 'directory') return { type: 'directory', path, mode };
+  if (found.type === 'link') return { type: 'link', path, mode, target: found.target };
+  return {
+    type: 'file',
+    path,
+    mode,
+    size: found.size,
+    read: () => readFound(join(root, path), found.identity),
+  };
+}
+
+async function* readFound(path: string, identity: string): AsyncGenerator<Uint8Array> {
+  const file = await LocalFile.open(path).catch((error: unknown) => {
+    throw isVecsnapError(error, 'SOURCE_MISSING') ? sourceChanged(path) : error;
+  });
+  try {
+    if (file.identity !== identity) throw sourceChanged(path);
+    yield* file.stream();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Two trees are equal when these are. */
+function listingOf({ mode, entries, skipped }: Tree): string {
+  return JSON.stringify([mode, entries, skipped]);
+}
+
+const NAMED_SKIPPED = 5;
+
+function skippedNotes(skipped: readonly string[]): string[] {
+  if (skipped.length === 0) return [];
+  const more = skipped.length > NAMED_SKIPPED ? ', …' : '';
+  const names = skipped.slice(0, NAMED_SKIPPED).join(', ') + more;
+  return [`Left out, being neither files, directories nor links (${skipped.length}): ${names}.`];
+}

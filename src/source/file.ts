@@ -1,0 +1,95 @@
+/** Any single file, kept byte for byte with its permissions. Its times and its owner are not kept. */
+import { basename } from 'node:path';
+import { throwIfAborted, VecsnapError } from '../core/index.js';
+import { collectionName } from './collection-name.js';
+import { FileWriter } from './file-writer.js';
+import { checkTargetFree, LocalFile, replaceAtomically } from './local-file.js';
+import type { Content, FileEntry, OpenSource, RegularFile, Source, Target, WriteReport } from './port.js';
+
+/** A source that reads the file at `path`. */
+export function fileSource(path: string): Source {
+  return {
+    place: `file:${path}`,
+    collection: collectionName(path, [], 'file'),
+    open: async () => openedFile(await LocalFile.open(path), []),
+  };
+}
+
+/** A file that is open, as content; it is closed with it. */
+export function openedFile(file: LocalFile, notes: readonly string[]): OpenSource {
+  const { mode, size } = file;
+  const entry: FileEntry = { type: 'file', path: basename(file.path), mode, size, read: () => file.stream() };
+  return {
+    format: { name: 'file' },
+    schema: undefined,
+    records: undefined,
+    files: async function* () {
+      yield entry;
+    },
+    expected: { bytes: size },
+    notes,
+    confirmUnchanged: () => file.confirmUnchanged(),
+    close: () => file.close(),
+  };
+}
+
+/** A target that writes the one file of a content to `path`, whatever its name was. */
+export function fileTarget(path: string): Target {
+  const place = `file:${path}`;
+  return {
+    place,
+    prepare: (options) => checkTargetFree(path, options),
+    async write(content, options) {
+      if (content.schema !== undefined || content.files === undefined) throw notOneFile(place, 'records');
+      return replaceAtomically(path, options, (temporary) =>
+        writeOnly(place, temporary, content, options.signal),
+      );
+    },
+  };
+}
+
+async function writeOnly(
+  place: string,
+  path: string,
+  content: Content,
+  signal: AbortSignal | undefined,
+): Promise<WriteReport> {
+  let bytes: number | undefined;
+  for await (const entry of content.files?.() ?? []) {
+    throwIfAborted(signal);
+    if (entry.type !== 'file') throw notOneFile(place, `a ${entry.type}`);
+    if (bytes !== undefined) throw notOneFile(place, 'several files');
+    bytes = await writeRegularFile(path, entry, signal);
+  }
+  if (bytes === undefined) throw notOneFile(place, 'none');
+  return { records: 0, files: 1, bytes };
+}
+
+function notOneFile(place: string, what: string): VecsnapError {
+  return new VecsnapError(
+    'TARGET_UNSUITABLE',
+    `A file: target takes one regular file, and the content has ${what}.`,
+    {
+      place,
+      remedy: 'Restore files to dir:, and records to a file of their own format or to jsonl:.',
+    },
+  );
+}
+
+/** Writes a new file with the bytes and the permissions of `entry`. @returns its bytes. */
+export async function writeRegularFile(
+  path: string,
+  entry: RegularFile,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let bytes = 0;
+  await FileWriter.run(path, { mode: entry.mode }, async (writer) => {
+    for await (const piece of entry.read()) {
+      throwIfAborted(signal);
+      bytes += piece.length;
+      await writer.write(piece);
+    }
+    throwIfAborted(signal);
+  });
+  return bytes;
+}
