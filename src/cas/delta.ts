@@ -1,0 +1,316 @@
+/**
+ * The codec `delta`: a chunk told as copies from base chunks, and literals for what none of them has.
+ *
+ * Layout, all numbers varints: the unit in bytes; the number of steps; for each step how many literal units come, then how
+ * many units are copied and from where. Where is told as the distance from where copying would go on if the literals had
+ * replaced as many units of the base, zigzag-coded, so that a record that changed in place costs three bytes beside its own.
+ * Positions count units over all bases, one after the other. Then the literals, joined: a byte for their form (0 raw, 1 raw
+ * deflate, 2 planes) and their bytes.
+ *
+ * Columns of numbers are compared record by record (the unit is the record), all else byte by byte. A base may be kept as a
+ * delta itself; resolving follows the copies down to the bytes and copies each of them once, however long the chain.
+ */
+import { concatBytes, viewOf } from '../core/bytes.js';
+import { VecsnapError } from '../core/errors.js';
+import type { Deflate } from '../core/platform.js';
+import { ByteReader, writeVarint } from '../core/varint.js';
+import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
+
+/** Some bytes of some buffer. */
+export interface Segment {
+  readonly bytes: Uint8Array;
+}
+
+/** How a chunk is compared with its bases. */
+export interface DeltaShape {
+  /** Bytes that are copied or literal as a whole: those of a record, or 1. */
+  readonly unit: number;
+  /** Bytes of the numbers that literals are made of; 0 when they are not numbers. */
+  readonly width: 0 | PlaneWidth;
+}
+
+const RAW = 0;
+const DEFLATED = 1;
+const PLANES = 2;
+
+/** A run that is copied must be worth the bytes that tell of it. */
+const LEAST_MATCH_BYTES = 12;
+
+/**
+ * Tells `target` by `bases`.
+ * @returns undefined when the lengths are no multiples of the unit.
+ */
+export function encodeDelta(
+  target: Uint8Array,
+  bases: readonly Uint8Array[],
+  { unit, width }: DeltaShape,
+  level: number,
+  deflate: Deflate,
+): Uint8Array | undefined {
+  if ([target, ...bases].some(({ length }) => length % unit !== 0)) return undefined;
+  const base = bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases);
+  const copies = unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit);
+  const out: number[] = [];
+  writeVarint(out, unit);
+  writeVarint(out, copies.length);
+  const literals: Uint8Array[] = [];
+  let at = 0;
+  let expected = 0;
+  for (const { from, to, count } of copies) {
+    writeVarint(out, to - at);
+    writeVarint(out, count);
+    writeVarint(out, zigzag(from - (expected + to - at)));
+    if (to > at) literals.push(target.subarray(at * unit, to * unit));
+    at = to + count;
+    expected = from + count;
+  }
+  if (at * unit < target.length) literals.push(target.subarray(at * unit));
+  const { form, bytes } = packLiterals(concatBytes(literals), width, level, deflate);
+  out.push(form);
+  return concatBytes([Uint8Array.from(out), bytes]);
+}
+
+/**
+ * What an encoded delta stands for, as segments of its literals and of its bases.
+ * @param encoded what {@link encodeDelta} gave.
+ * @param bases the segments of each base, in order.
+ * @param length the length of the plaintext.
+ * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
+ */
+export function resolveDelta(
+  encoded: Uint8Array,
+  bases: readonly (readonly Segment[])[],
+  length: number,
+  deflate: Deflate,
+): Segment[] {
+  const reader = new ByteReader(encoded);
+  const unit = reader.varint();
+  const steps = reader.varint();
+  if (unit < 1 || length % unit !== 0 || steps > reader.remaining) throw damaged('its head is not one that is written');
+  const copies = readCopies(reader, steps, length / unit);
+  const copied = copies.reduce((sum, { count }) => sum + count, 0) * unit;
+  const literals = unpackLiterals(reader, length - copied, deflate);
+  const source = new SegmentList(bases.flat());
+  const result: Segment[] = [];
+  let at = 0;
+  let literal = 0;
+  for (const { from, to, count } of copies) {
+    const skipped = (to - at) * unit;
+    if (skipped > 0) result.push({ bytes: literals.subarray(literal, literal + skipped) });
+    literal += skipped;
+    source.slice(from * unit, count * unit, result);
+    at = to + count;
+  }
+  if (literal < literals.length) result.push({ bytes: literals.subarray(literal) });
+  return result;
+}
+
+/** The bytes of segments, one after the other. */
+export function joinSegments(segments: readonly Segment[]): Uint8Array {
+  return concatBytes(segments.map(({ bytes }) => bytes));
+}
+
+/** Units `from` on of the base stand at `to` on in the target. */
+interface Copy {
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+}
+
+/** Runs of equal records. A record is looked for where the last run would go on, and then anywhere. */
+function matchRecords(target: Uint8Array, base: Uint8Array, unit: number): Copy[] {
+  const baseCount = base.length / unit;
+  const byHash = new Map<number, number[]>();
+  for (let i = 0; i < baseCount; i++) {
+    const hash = hashUnit(base, i * unit, unit);
+    const there = byHash.get(hash);
+    if (there === undefined) byHash.set(hash, [i]);
+    else there.push(i);
+  }
+  const copies: { from: number; to: number; count: number }[] = [];
+  const targetCount = target.length / unit;
+  let expected = 0;
+  for (let i = 0; i < targetCount; i++, expected++) {
+    const from = findRecord(target, i, base, expected, unit, byHash);
+    if (from === undefined) continue;
+    const last = copies.at(-1);
+    if (last !== undefined && last.to + last.count === i && last.from + last.count === from) last.count++;
+    else copies.push({ from, to: i, count: 1 });
+    expected = from;
+  }
+  return copies;
+}
+
+function findRecord(
+  target: Uint8Array,
+  index: number,
+  base: Uint8Array,
+  expected: number,
+  unit: number,
+  byHash: ReadonlyMap<number, readonly number[]>,
+): number | undefined {
+  const inReach = (expected + 1) * unit <= base.length;
+  if (inReach && sameUnit(target, index * unit, base, expected * unit, unit)) return expected;
+  const candidates = byHash.get(hashUnit(target, index * unit, unit)) ?? [];
+  return candidates.find((from) => sameUnit(target, index * unit, base, from * unit, unit));
+}
+
+function sameUnit(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, unit: number): boolean {
+  for (let i = 0; i < unit; i++) if (a[aStart + i] !== b[bStart + i]) return false;
+  return true;
+}
+
+/** FNV-1a over at most 32 bytes that are spread over the unit: enough to find candidates, which are then compared. */
+function hashUnit(bytes: Uint8Array, start: number, unit: number): number {
+  const stride = Math.max(1, Math.floor(unit / 32)) | 1;
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < unit; i += stride) hash = Math.imul(hash ^ (bytes[start + i] as number), 0x01000193);
+  return hash;
+}
+
+const HASH_BITS = 15;
+const HASHED_BYTES = 8;
+
+/**
+ * Runs of equal bytes. Where a run ended, the bytes that follow at the same distance are tried first, which finds what was
+ * changed in place; then the last place in the base whose eight bytes hash alike.
+ */
+function matchBytes(target: Uint8Array, base: Uint8Array): Copy[] {
+  const table = new Int32Array(1 << HASH_BITS).fill(-1);
+  const baseView = viewOf(base);
+  for (let i = base.length - HASHED_BYTES; i >= 0; i--) table[hashAt(baseView, i)] = i;
+  const targetView = viewOf(target);
+  const copies: Copy[] = [];
+  const end = target.length;
+  let shift = 0; // From a position in the target to the one in the base.
+  let at = 0;
+  let literalFrom = 0;
+  while (at < end) {
+    let from = at + shift;
+    let length = matchLength(target, at, base, from);
+    if (length < LEAST_MATCH_BYTES && at + HASHED_BYTES <= end) {
+      const candidate = table[hashAt(targetView, at)] as number;
+      const candidateLength = candidate < 0 ? 0 : matchLength(target, at, base, candidate);
+      if (candidateLength > length) {
+        from = candidate;
+        length = candidateLength;
+      }
+    }
+    if (length < LEAST_MATCH_BYTES) {
+      at++;
+      continue;
+    }
+    let back = 0;
+    while (at - back > literalFrom && from - back > 0 && target[at - back - 1] === base[from - back - 1]) back++;
+    copies.push({ from: from - back, to: at - back, count: length + back });
+    shift = from - at;
+    at += length;
+    literalFrom = at;
+  }
+  return copies;
+}
+
+function hashAt(view: DataView, at: number): number {
+  const low = Math.imul(view.getUint32(at, true), 0x9e3779b1);
+  const high = Math.imul(view.getUint32(at + 4, true), 0x85ebca77);
+  return (low ^ high) >>> (32 - HASH_BITS);
+}
+
+function matchLength(target: Uint8Array, at: number, base: Uint8Array, from: number): number {
+  if (from < 0) return 0;
+  const most = Math.min(target.length - at, base.length - from);
+  let length = 0;
+  while (length < most && target[at + length] === base[from + length]) length++;
+  return length;
+}
+
+function packLiterals(
+  literals: Uint8Array,
+  width: 0 | PlaneWidth,
+  level: number,
+  deflate: Deflate,
+): { form: number; bytes: Uint8Array } {
+  const raw = { form: RAW, bytes: literals };
+  if (literals.length < 32) return raw;
+  const isNumbers = width !== 0 && literals.length % width === 0;
+  const packed = isNumbers ? encodePlanes(literals, width, level, deflate) : deflate.deflate(literals, level);
+  return packed.length < literals.length ? { form: isNumbers ? PLANES : DEFLATED, bytes: packed } : raw;
+}
+
+function unpackLiterals(reader: ByteReader, length: number, deflate: Deflate): Uint8Array {
+  if (length < 0) throw damaged('it copies more than the chunk holds');
+  const form = reader.byte();
+  const packed = reader.take(reader.remaining);
+  if (form === PLANES) return decodePlanes(packed, length, deflate);
+  if (form === DEFLATED) return deflate.inflate(packed, length);
+  if (form === RAW && packed.length === length) return packed;
+  throw damaged('its literals have another length or form');
+}
+
+function readCopies(reader: ByteReader, steps: number, units: number): Copy[] {
+  const copies: Copy[] = [];
+  let at = 0;
+  let expected = 0;
+  for (let step = 0; step < steps; step++) {
+    const literals = reader.varint();
+    const count = reader.varint();
+    const from = expected + literals + unzigzag(reader.varint());
+    const to = at + literals;
+    if (count < 1 || from < 0 || to + count > units) throw damaged('a copy lies outside of the chunk');
+    copies.push({ from, to, count });
+    at = to + count;
+    expected = from + count;
+  }
+  return copies;
+}
+
+/** Segments of which ranges are taken. */
+class SegmentList {
+  readonly #segments: readonly Segment[];
+  /** Where each segment begins, and where the last ends. */
+  readonly #starts: readonly number[];
+
+  constructor(segments: readonly Segment[]) {
+    this.#segments = segments;
+    const starts = [0];
+    for (const { bytes } of segments) starts.push((starts.at(-1) as number) + bytes.length);
+    this.#starts = starts;
+  }
+
+  /** Adds `length` bytes from `start` on to `result`. */
+  slice(start: number, length: number, result: Segment[]): void {
+    const end = start + length;
+    if (end > (this.#starts.at(-1) as number)) throw damaged('a copy lies outside of its bases');
+    for (let i = this.#find(start), at = start; at < end; i++) {
+      const { bytes } = this.#segments[i] as Segment;
+      const segmentStart = this.#starts[i] as number;
+      const part = bytes.subarray(at - segmentStart, end - segmentStart);
+      result.push({ bytes: part });
+      at += part.length;
+    }
+  }
+
+  /** The segment that holds the byte at `position`. */
+  #find(position: number): number {
+    let low = 0;
+    let high = this.#segments.length;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if ((this.#starts[middle] as number) <= position) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function zigzag(value: number): number {
+  return value < 0 ? -2 * value - 1 : 2 * value;
+}
+
+function unzigzag(value: number): number {
+  return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+}
+
+function damaged(what: string): VecsnapError {
+  return new VecsnapError('CHUNK_DAMAGED', `A delta cannot be resolved: ${what}.`);
+}
