@@ -49,7 +49,7 @@ const MAX_DEPTH = 64;
 function prepare(value: Canonical, depth: number): unknown {
   if (depth > MAX_DEPTH) throw invalid(`the value is nested deeper than ${MAX_DEPTH}`);
   if (value === null || typeof value === 'boolean') return value;
-  if (typeof value === 'number') return value;
+  if (typeof value === 'number') return Number.isNaN(value) ? NaN : value; // Of the many NaNs, one.
   if (typeof value === 'bigint') return prepareBigint(value);
   if (typeof value === 'string') return prepareText(value);
   if (value instanceof Uint8Array) return value;
