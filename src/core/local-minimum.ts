@@ -27,6 +27,13 @@ export interface LocalMinimumOptions {
   readonly max: number;
 }
 
+/** @throws RangeError for a window below 1 or above 2^20, or a max that is not above the window. */
+export function checkLocalMinimumOptions({ window, max }: LocalMinimumOptions): void {
+  if (!Number.isSafeInteger(window) || window < 1 || window > 2 ** 20)
+    throw new RangeError(`window must be from 1 to 2^20: ${window}`);
+  if (!(max > window)) throw new RangeError(`max must be above the window ${window}: ${max}`);
+}
+
 /** Takes hashes one by one and says where groups end, `window` items later. */
 export class LocalMinimumCutter {
   readonly #window: number;
@@ -41,11 +48,9 @@ export class LocalMinimumCutter {
   /** Items before this position belong to groups that have ended. */
   #start = 0;
 
-  /** @throws RangeError for a window below 1 or a max that is not above the window. */
+  /** @throws RangeError as {@link checkLocalMinimumOptions}. */
   constructor({ window, max }: LocalMinimumOptions) {
-    if (!Number.isSafeInteger(window) || window < 1)
-      throw new RangeError(`window must be at least 1: ${window}`);
-    if (!(max > window)) throw new RangeError(`max must be above the window ${window}: ${max}`);
+    checkLocalMinimumOptions({ window, max });
     this.#window = window;
     this.#max = max;
     const capacity = 2 ** Math.ceil(Math.log2(2 * window + 2));
