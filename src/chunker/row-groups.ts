@@ -8,7 +8,6 @@
  * one group.
  */
 import {
-  compareBytes,
   concatBytes,
   type IdColumn,
   type RecordBatch,
@@ -229,15 +228,4 @@ function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
 function keyOf({ held, to }: Slice): GroupKey {
   const id = held.batch.ids?.[to - 1];
   return id === undefined ? (held.hashes[to - 1] as number) : idKey(id);
-}
-
-/** Whether `key` is in the range from `from` (included) to `to` (left out). */
-export function keyWithin(
-  key: Uint8Array,
-  from: Uint8Array | undefined,
-  to: Uint8Array | undefined,
-): boolean {
-  return (
-    (from === undefined || compareBytes(key, from) >= 0) && (to === undefined || compareBytes(key, to) < 0)
-  );
 }
