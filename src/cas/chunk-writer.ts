@@ -4,7 +4,7 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
+import { type Address, type ChunkKind, copyBytes, DigestTable, toHex } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
@@ -127,7 +127,7 @@ export class ChunkWriter {
     this.#throwFailure();
     this.#chunks++;
     // A raw chunk is a view into memory that its giver will use again.
-    const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
+    const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
     const chunk = { address, kind, codec: encoded.codec, length: bytes.length, bytes: kept };
     if (kind === 'data') return this.#addToPack(chunk);
     this.#nodes.push(chunk);
