@@ -69,7 +69,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      done();
+      void before.then(done); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
@@ -98,12 +98,20 @@ export class ChunkWriter {
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
-  /** Removes the packs that were written, also when they were committed: nothing refers to them yet. */
+  /**
+   * Removes the packs that were written, also when they were committed: nothing refers to them yet. One that cannot be removed
+   * stays, and is swept one day.
+   * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
+   */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
-    for (const name of this.#names) await this.#store.parts.blobs.delete(name);
-    if (this.#committed) await this.#store.parts.index.removePacks(new Set(this.#names));
+    const { blobs, index } = this.#store.parts;
+    let failure: { error: unknown } | undefined;
+    for (const name of this.#names)
+      await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
+    if (this.#committed) await index.removePacks(new Set(this.#names));
+    if (failure !== undefined) throw failure.error;
   }
 
   /** The positions of chunks that are neither in the store nor coming from this writer. */
