@@ -4,12 +4,13 @@
  * It does what zlib's Huffman-only mode does, and more than twice as fast in plain JavaScript: there is no state to set up
  * for each plane, and two symbols go into each store.
  *
- * Layout: the number of distinct values less one; those values, ascending; their code lengths in nibbles, the first in the low
- * half, padded with a zero nibble; the lengths in bytes of the first three of four streams, u32 little-endian; the streams.
- * Each stream has the codes of a quarter of the bytes (the last also of those that do not make a quarter), the first bit of a
- * code in the lowest free bit of a byte, padded with zero bits. With four streams, four codes are looked up at a time: reading
- * is twice as fast as with one. Codes are canonical: shorter ones first, ascending values within a length (RFC 1951, section
- * 3.2.2), their bits in reverse, as deflate has them.
+ * Layout: the head, then the streams. The head tells the code: the number of runs of neighbouring values that come at all,
+ * less one; for each run its first value and its length less one; the lengths of their codes in nibbles, the first in the low
+ * half, padded with a zero nibble. From 4,096 bytes on there are four streams, and the lengths in bytes of the first three
+ * follow, u32 little-endian; below there is one. Each of four streams has the codes of a quarter of the bytes (the last also of
+ * those that do not make a quarter), the first bit of a code in the lowest free bit of a byte, padded with zero bits. With four
+ * streams, four codes are looked up at a time: reading is twice as fast as with one. Codes are canonical: shorter ones first,
+ * ascending values within a length (RFC 1951, section 3.2.2), their bits in reverse, as deflate has them.
  */
 import { VecsnapError } from '../core/errors.js';
 
@@ -20,6 +21,8 @@ const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
 const CODE_MASK = (1 << MAX_CODE_BITS) - 1;
 const SYMBOLS = 256;
 const STREAMS = 4;
+/** Fewer bytes than this go into one stream, because the lengths of four would cost more than they give. */
+const FEW_BYTES = 4096;
 const DIRECTORY_BYTES = 12;
 
 /** How often each byte comes in `bytes`. Four tables take turns, so that equal neighbours do not wait for each other. */
@@ -65,6 +68,7 @@ export function encodeHuffman(
   const table = encodingTable(symbols, lengths);
   const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
   const directory = writeHead(symbols, lengths, out, start);
+  if (bytes.length < FEW_BYTES) return encodeStream(bytes, 0, bytes.length, table, view, directory);
   const quarter = bytes.length >>> 2;
   let at = directory + DIRECTORY_BYTES;
   for (let stream = 0; stream < STREAMS; stream++) {
@@ -126,8 +130,13 @@ export function maxEncodedLength(length: number): number {
  */
 export function decodeHuffman(encoded: Uint8Array, length: number): Uint8Array {
   const { table, start } = readHead(encoded);
-  const { view, starts, end } = readDirectory(encoded, start);
   const out = new Uint8Array(length);
+  if (length < FEW_BYTES) {
+    const { view, end } = withSpareBytes(encoded, start);
+    decodeRest(view, table, out, 0, length, 0, end);
+    return out;
+  }
+  const { view, starts, end } = readDirectory(encoded, start);
   const quarter = length >>> 2;
   const [, last0, last1, last2] = starts;
   let bit0 = starts[0] * 8;
@@ -202,16 +211,22 @@ function readDirectory(
 ): { view: DataView; starts: Four; end: number } {
   const start = directory + DIRECTORY_BYTES;
   if (encoded.length < start) throw damaged('it ends within its head');
-  const padded = new Uint8Array(encoded.length - start + 8);
-  padded.set(encoded.subarray(start));
   const lengths = new DataView(encoded.buffer, encoded.byteOffset + directory, DIRECTORY_BYTES);
   const starts: Four = [0, 0, 0, 0];
   for (let stream = 1; stream < STREAMS; stream++) {
     starts[stream] = (starts[stream - 1] as number) + lengths.getUint32((stream - 1) * 4, true);
   }
-  const end = encoded.length - start;
+  const { view, end } = withSpareBytes(encoded, start);
   if (starts[3] > end) throw damaged('a stream ends after the chunk');
-  return { view: new DataView(padded.buffer), starts, end };
+  return { view, starts, end };
+}
+
+/** A copy of the codes with a few bytes to spare, so that whole words can be read, and where the codes end. */
+function withSpareBytes(encoded: Uint8Array, start: number): { view: DataView; end: number } {
+  const end = encoded.length - start;
+  const padded = new Uint8Array(end + 8);
+  padded.set(encoded.subarray(start));
+  return { view: new DataView(padded.buffer), end };
 }
 
 function symbolsIn(counts: Uint32Array): number[] {
@@ -316,9 +331,13 @@ function reverseBits(code: number, length: number): number {
 }
 
 function writeHead(symbols: readonly number[], lengths: Uint8Array, out: Uint8Array, start: number): number {
+  const runs = runsOf(symbols);
   let at = start;
-  out[at++] = symbols.length - 1;
-  for (const symbol of symbols) out[at++] = symbol;
+  out[at++] = runs.length - 1;
+  for (const { first, count } of runs) {
+    out[at++] = first;
+    out[at++] = count - 1;
+  }
   for (let i = 0; i < symbols.length; i += 2) {
     const low = lengths[symbols[i] as number] as number;
     const high = i + 1 < symbols.length ? (lengths[symbols[i + 1] as number] as number) : 0;
@@ -327,24 +346,47 @@ function writeHead(symbols: readonly number[], lengths: Uint8Array, out: Uint8Ar
   return at;
 }
 
+function runsOf(symbols: readonly number[]): { first: number; count: number }[] {
+  const runs: { first: number; count: number }[] = [];
+  for (const symbol of symbols) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.first + last.count === symbol) last.count++;
+    else runs.push({ first: symbol, count: 1 });
+  }
+  return runs;
+}
+
 function readHead(encoded: Uint8Array): { table: Uint16Array; start: number } {
-  const count = (encoded[0] ?? 0) + 1;
-  const start = 1 + count + ((count + 1) >>> 1);
-  if (encoded.length < start || count < 2) throw damaged('it ends within its head');
-  const symbols = [...encoded.subarray(1, 1 + count)];
+  const symbols = readSymbols(encoded);
+  const nibbles = 1 + 2 * ((encoded[0] as number) + 1);
+  const start = nibbles + ((symbols.length + 1) >>> 1);
+  if (encoded.length < start || symbols.length < 2) throw damaged('it ends within its head');
   const lengths = new Uint8Array(SYMBOLS);
   let room = 2 ** MAX_CODE_BITS;
   for (const [i, symbol] of symbols.entries()) {
-    const pair = encoded[1 + count + (i >>> 1)] as number;
+    const pair = encoded[nibbles + (i >>> 1)] as number;
     const length = i % 2 === 0 ? pair & 15 : pair >>> 4;
-    const ascends = i === 0 || (symbols[i - 1] as number) < symbol;
-    if (!ascends || length === 0 || length > MAX_CODE_BITS)
-      throw damaged('its head is not one that is written');
+    if (length === 0 || length > MAX_CODE_BITS) throw damaged('a code has a length that is never written');
     lengths[symbol] = length;
     room -= 2 ** (MAX_CODE_BITS - length);
   }
   if (room !== 0) throw damaged('its code is not complete');
   return { table: decodingTable(symbols, lengths), start };
+}
+
+/** The values that the head names. Runs ascend and do not touch each other. */
+function readSymbols(encoded: Uint8Array): number[] {
+  const runs = (encoded[0] ?? 0) + 1;
+  const symbols: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const first = encoded[1 + 2 * run];
+    const count = encoded[2 + 2 * run];
+    if (first === undefined || count === undefined) throw damaged('it ends within its head');
+    const last = symbols.at(-1);
+    if ((last !== undefined && first <= last + 1) || first + count >= SYMBOLS) throw damaged('its runs do not ascend');
+    for (let symbol = first; symbol <= first + count; symbol++) symbols.push(symbol);
+  }
+  return symbols;
 }
 
 function damaged(what: string): VecsnapError {
