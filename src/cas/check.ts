@@ -1,7 +1,7 @@
 /** Checks packs: that the directory agrees with the index, and that every chunk decodes to what its address says. */
 import { type Address, formatAddress, isVecsnapError, VecsnapError } from '../core/index.js';
 import { chunkDamaged, type ChunkStore } from './chunk-store.js';
-import type { StoredChunk } from './coder.js';
+import type { StoredChunk } from './codec.js';
 import { checkPackHeader, type PackEntry, readPackDirectory, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
@@ -65,9 +65,8 @@ async function* checkRun(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   for (const [i, chunk] of plain.entries()) {
-    const { address, kind } = run[i] as PackEntry;
-    if (chunk === undefined)
-      yield { error: chunkDamaged(address, { pack: name, kind }), blob: name, address };
+    const { address, kind, bases } = run[i] as PackEntry;
+    if (chunk === undefined) yield { error: chunkDamaged(address, { pack: name, kind }, bases), blob: name, address };
   }
 }
 
@@ -83,24 +82,48 @@ export async function readChecked(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   return run.map((entry, i) => {
-    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind });
+    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind }, entry.bases);
     return { entry, bytes: (stored[i] as StoredChunk).bytes };
   });
 }
 
-async function readStored(
-  store: ChunkStore,
-  name: string,
-  run: readonly PackEntry[],
-): Promise<StoredChunk[]> {
+async function readStored(store: ChunkStore, name: string, run: readonly PackEntry[]): Promise<StoredChunk[]> {
   const start = (run[0] as PackEntry).offset;
   const last = run.at(-1) as PackEntry;
   const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
   await store.parts.blobs.read(name, start, bytes); // What is missing at the end stays zero and fails its hash.
-  return run.map(({ address, codec, length, offset, storedLength }) => {
+  const bases = await basesOf(store, run);
+  return run.map(({ address, codec, length, offset, storedLength }, i) => {
     const from = offset - start;
-    return { address, codec, length, bytes: bytes.subarray(from, from + storedLength) };
+    return { address, codec, length, bytes: bytes.subarray(from, from + storedLength), bases: bases[i] };
   });
+}
+
+/** What the deltas of a run copy from; nothing for those whose bases cannot be had, which makes them damaged. */
+async function basesOf(
+  store: ChunkStore,
+  run: readonly PackEntry[],
+): Promise<(readonly StoredChunk[] | undefined)[]> {
+  const all = run.flatMap(({ bases }) => bases ?? []);
+  if (all.length === 0) return run.map(() => undefined);
+  const stored = await getStoredIfThere(store, all);
+  if (stored !== undefined) {
+    let next = 0;
+    return run.map(({ bases }) => bases?.map(() => stored[next++] as StoredChunk));
+  }
+  return Promise.all(run.map(({ bases }) => (bases === undefined ? undefined : getStoredIfThere(store, bases))));
+}
+
+async function getStoredIfThere(
+  store: ChunkStore,
+  addresses: readonly Address[],
+): Promise<StoredChunk[] | undefined> {
+  try {
+    return await store.getStored(addresses);
+  } catch (error) {
+    if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+    throw error;
+  }
 }
 
 /** Consecutive entries of a pack, so many that they are worth one read. */

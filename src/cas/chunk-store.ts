@@ -1,6 +1,9 @@
 /** Chunks by their address: found through the index, read from packs, decoded, and checked against the address. */
 import {
   type Address,
+  type ChunkKind,
+  copyBytes,
+  DigestTable,
   formatAddress,
   isVecsnapError,
   mapConcurrent,
@@ -10,7 +13,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import type { CompressionOptions } from './codec.js';
+import { type CompressionOptions, MAX_CHAIN, type StoredChunk } from './codec.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { PACK_PREFIX, readPackDirectory, readRange } from './pack.js';
@@ -43,6 +46,8 @@ export interface PackProblem {
 /** Chunks closer together than this are read in one go. */
 const READ_GAP = 16 * 1024;
 const READ_BYTES = 2 * 1024 * 1024;
+/** Plaintext bytes that go to one worker at a time. */
+const DECODED_TOGETHER = 512 * 1024;
 
 /** Reads chunks. */
 export class ChunkStore {
@@ -127,19 +132,25 @@ export class ChunkStore {
    * @throws VecsnapError as {@link get}.
    */
   async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
-    const locations = await this.parts.index.find(addresses);
-    const wanted = locations.map((location, i) => {
-      if (location === undefined) throw chunkMissing(addresses[i] as Address);
-      return { address: addresses[i] as Address, location, order: i };
-    });
-    const results = new Array<Uint8Array>(addresses.length);
-    await Promise.all(
-      coalesce(wanted).map(async (run) => {
-        const plain = await this.#readRun(run);
-        for (const [i, { order }] of run.entries()) results[order] = plain[i] as Uint8Array;
-      }),
-    );
-    return results;
+    const stored = await this.getStored(addresses);
+    const plain = await this.#decode(stored);
+    return plain.map((chunk, i) => chunk ?? failDamaged(stored[i] as StoredChunk));
+  }
+
+  /**
+   * Several chunks as they are kept, with all that deltas among them copy from.
+   * @throws VecsnapError CHUNK_MISSING, PACK_MISSING, PACK_DAMAGED.
+   */
+  async getStored(addresses: readonly Address[]): Promise<StoredChunk[]> {
+    const table = new DigestTable();
+    const found: Location[] = [];
+    for (let unknown = addresses, dependants: readonly (Address | undefined)[] = []; unknown.length > 0; ) {
+      const located = await this.#locateNew(unknown, dependants, table, found);
+      unknown = located.flatMap(({ location }) => location.bases ?? []);
+      dependants = located.flatMap(({ address, location }) => (location.bases ?? []).map(() => address));
+    }
+    const bytes = await this.#readAll(found);
+    return new Assembly(table, found, bytes).chunks(addresses);
   }
 
   async close(): Promise<void> {
@@ -156,23 +167,97 @@ export class ChunkStore {
     }
   }
 
-  async #readRun(run: readonly Wanted[]): Promise<Uint8Array[]> {
-    const first = (run[0] as Wanted).location;
-    const length = Math.max(...run.map(({ location }) => endOf(location))) - first.offset;
-    const bytes = await this.#io.run(() => readRange(this.parts.blobs, first.pack, first.offset, length));
-    const stored = run.map(({ address, location: { codec, length, offset, storedLength } }) => {
-      const start = offset - first.offset;
-      return { address, codec, length, bytes: bytes.subarray(start, start + storedLength) };
+  /** Looks up the addresses that are not in `table` yet, and adds them. */
+  async #locateNew(
+    addresses: readonly Address[],
+    dependants: readonly (Address | undefined)[],
+    table: DigestTable,
+    found: Location[],
+  ): Promise<{ address: Address; location: Location }[]> {
+    const fresh = addresses.flatMap((address, i) => {
+      if (table.has(address)) return [];
+      table.add(address);
+      return [{ address, dependant: dependants[i] }];
     });
-    const plain = await this.parts.coder.decode(stored, this.options.verifyChecksum);
-    return plain.map((chunk, i) => chunk ?? failDamaged(run[i] as Wanted));
+    const locations = await this.parts.index.find(fresh.map(({ address }) => address));
+    return fresh.map(({ address, dependant }, i) => {
+      const location = locations[i];
+      if (location === undefined) throw chunkMissing(address, dependant);
+      found.push(location);
+      return { address, location };
+    });
+  }
+
+  async #readAll(locations: readonly Location[]): Promise<Uint8Array[]> {
+    const results = new Array<Uint8Array>(locations.length);
+    const runs = coalesce(locations.map((location, order) => ({ location, order })));
+    await Promise.all(
+      runs.map(async (run) => {
+        const first = (run[0] as Wanted).location;
+        const length = Math.max(...run.map(({ location }) => endOf(location))) - first.offset;
+        const bytes = await this.#io.run(() => readRange(this.parts.blobs, first.pack, first.offset, length));
+        for (const { location, order } of run) {
+          const start = location.offset - first.offset;
+          results[order] = bytes.subarray(start, start + location.storedLength);
+        }
+      }),
+    );
+    return results;
+  }
+
+  /** Decodes by about so many bytes at a time, so that several threads have a share of a large request. */
+  async #decode(stored: readonly StoredChunk[]): Promise<(Uint8Array | undefined)[]> {
+    const { coder } = this.parts;
+    const { verifyChecksum } = this.options;
+    const parts: Promise<(Uint8Array | undefined)[]>[] = [];
+    for (let start = 0; start < stored.length; ) {
+      let end = start;
+      for (let bytes = 0; end < stored.length && bytes < DECODED_TOGETHER; end++) bytes += (stored[end] as StoredChunk).length;
+      parts.push(coder.decode(stored.slice(start, end), verifyChecksum));
+      start = end;
+    }
+    return (await Promise.all(parts)).flat();
   }
 }
 
 interface Wanted {
-  readonly address: Address;
   readonly location: Location;
   readonly order: number;
+}
+
+/** Puts chunks together with what they copy from; one that several copy from is one object. */
+class Assembly {
+  readonly #table: DigestTable;
+  readonly #locations: readonly Location[];
+  readonly #bytes: readonly Uint8Array[];
+  readonly #made = new Map<number, StoredChunk>();
+
+  constructor(table: DigestTable, locations: readonly Location[], bytes: readonly Uint8Array[]) {
+    this.#table = table;
+    this.#locations = locations;
+    this.#bytes = bytes;
+  }
+
+  chunks(addresses: readonly Address[]): StoredChunk[] {
+    return addresses.map((address) => this.#make(address, 0));
+  }
+
+  #make(address: Address, depth: number): StoredChunk {
+    if (depth > MAX_CHAIN) throw chainTooLong(address);
+    const index = this.#table.find(address);
+    const made = this.#made.get(index);
+    if (made !== undefined) return made;
+    const { codec, length, bases } = this.#locations[index] as Location;
+    const chunk: StoredChunk = {
+      address: copyBytes(address) as Address,
+      codec,
+      length,
+      bytes: this.#bytes[index] as Uint8Array,
+      bases: bases?.map((base) => this.#make(base, depth + 1)),
+    };
+    this.#made.set(index, chunk);
+    return chunk;
+  }
 }
 
 /** Runs of chunks that stand near each other in one pack. */
@@ -207,28 +292,39 @@ function endOf({ offset, storedLength }: Location): number {
   return offset + storedLength;
 }
 
-/** A chunk that no pack holds. */
-export function chunkMissing(address: Address): VecsnapError {
+/** A chunk that no pack holds. @param dependant the delta that copies from it, if that is why it is wanted. */
+export function chunkMissing(address: Address, dependant?: Address): VecsnapError {
+  const needed = dependant === undefined ? '' : `, which ${formatAddress(dependant, 'data')} is told by`;
   return new VecsnapError('CHUNK_MISSING', 'A chunk stands in no pack.', {
-    place: formatAddress(address, 'data'),
+    place: `${formatAddress(address, 'data')}${needed}`,
     remedy:
       'Run verify to see which snapshots this concerns. A new snapshot of the same source writes the chunk again.',
   });
 }
 
-function failDamaged({ address, location }: Wanted): never {
-  throw chunkDamaged(address, location);
+function failDamaged({ address, bases }: StoredChunk): never {
+  throw chunkDamaged(address, { kind: 'data' }, bases?.map((base) => base.address));
 }
 
-/** A chunk whose bytes are not what its address says. */
+/** A chunk whose bytes are not what its address says. @param bases what it is told by: the damage may be there. */
 export function chunkDamaged(
   address: Address,
-  { pack, kind }: Pick<Location, 'pack' | 'kind'>,
+  { pack, kind }: { readonly pack?: string; readonly kind: ChunkKind },
+  bases: readonly Address[] = [],
 ): VecsnapError {
+  const where = pack === undefined ? '' : ` in ${pack}`;
+  const told = bases.length === 0 ? '' : `, told by ${bases.map((base) => formatAddress(base, kind)).join(', ')}`;
   return new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.', {
-    place: `${formatAddress(address, kind)} in ${pack}`,
+    place: `${formatAddress(address, kind)}${where}${told}`,
     remedy:
       'Run verify to see which snapshots this concerns; put the pack back from another copy if there is one.',
+  });
+}
+
+function chainTooLong(address: Address): VecsnapError {
+  return new VecsnapError('CHUNK_DAMAGED', 'A chunk is told by a longer chain of others than any that is written.', {
+    place: formatAddress(address, 'data'),
+    remedy: 'Run verify to see which snapshots this concerns.',
   });
 }
 

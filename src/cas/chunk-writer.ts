@@ -4,16 +4,25 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, copyBytes, DigestTable, toHex } from '../core/index.js';
+import { type Address, type ChunkKind, copyBytes, DigestTable, isVecsnapError, toHex } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import type { EncodedChunk, PlainChunk } from './codec.js';
+import type { EncodedChunk, Kin, PlainChunk, StoredChunk } from './codec.js';
 import { PACK_PREFIX, PackBuilder, type PackEntry } from './pack.js';
 
 /** A chunk to be stored. */
-export interface NewChunk extends PlainChunk {
+export interface NewChunk extends Omit<PlainChunk, 'kin'> {
   readonly kind: ChunkKind;
+  /** Chunks in the store that may have much in common with it, at most four. */
+  readonly similar?: Similar | undefined;
+}
+
+/** See {@link NewChunk}. */
+export interface Similar {
+  /** Bytes that are equal or different as a whole: those of a record, or 1. */
+  readonly unit: number;
+  readonly addresses: readonly Address[];
 }
 
 /** What a writer has added. */
@@ -128,7 +137,38 @@ export class ChunkWriter {
   }
 
   async #encode(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
-    return chunks.length === 0 ? [] : this.#store.parts.coder.encode(chunks, this.#store.options);
+    if (chunks.length === 0) return [];
+    const kin = await this.#kinOf(chunks);
+    const plain = chunks.map(({ bytes, width }, i): PlainChunk => ({ bytes, width, kin: kin[i] }));
+    return this.#store.parts.coder.encode(plain, this.#store.options);
+  }
+
+  /** The chunks that new ones may be told by, those of packs that are damaged left out. */
+  async #kinOf(chunks: readonly NewChunk[]): Promise<(Kin | undefined)[]> {
+    const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
+    if (wanted.length === 0 || this.#store.options.compression === 'none') return [];
+    const locations = await this.#store.locate(wanted);
+    const sound = new DigestTable();
+    for (const [i, location] of locations.entries()) {
+      if (location !== undefined && this.#store.isSound(location.pack)) sound.add(wanted[i] as Address);
+    }
+    const stored = await this.#storedIfThere([...sound].map((address) => copyBytes(address) as Address));
+    if (stored === undefined) return [];
+    return chunks.map(({ similar }) => {
+      if (similar === undefined) return undefined;
+      const there = similar.addresses.map((address) => sound.find(address)).filter((index) => index >= 0);
+      return { unit: similar.unit, chunks: there.map((index) => stored[index] as StoredChunk) };
+    });
+  }
+
+  /** Undefined when something that they need is missing: then new chunks stand alone, which heals what they hold. */
+  async #storedIfThere(addresses: readonly Address[]): Promise<StoredChunk[] | undefined> {
+    try {
+      return await this.#store.getStored(addresses);
+    } catch (error) {
+      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      throw error;
+    }
   }
 
   async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
@@ -136,7 +176,8 @@ export class ChunkWriter {
     this.#chunks++;
     // A raw chunk is a view into memory that its giver will use again.
     const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
-    const chunk = { address, kind, codec: encoded.codec, length: bytes.length, bytes: kept };
+    const { codec, bases } = encoded;
+    const chunk = { address, kind, codec, length: bytes.length, bytes: kept, bases };
     if (kind === 'data') return this.#addToPack(chunk);
     this.#nodes.push(chunk);
     this.#nodeBytes += kept.length;

@@ -3,12 +3,16 @@
  *
  * Codec numbers stand in pack directories and are never given a second meaning.
  */
+// Straight from their files and not from core's index: a worker that starts with these loads nothing else.
+import type { Address } from '../core/address.js';
+import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
-import type { Deflate } from '../core/platform.js';
+import type { Deflate, Sha256 } from '../core/platform.js';
+import { type Delta, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */
-export const CODECS = { raw: 0, deflate: 1, planes: 2 } as const;
+export const CODECS = { raw: 0, deflate: 1, planes: 2, delta: 3 } as const;
 
 /** The name of a codec. */
 export type CodecName = keyof typeof CODECS;
@@ -16,11 +20,31 @@ export type CodecName = keyof typeof CODECS;
 /** The number of a codec. */
 export type CodecNumber = (typeof CODECS)[CodecName];
 
+/** A chunk as it was read from a pack. */
+export interface StoredChunk {
+  readonly address: Address;
+  readonly codec: number;
+  readonly bytes: Uint8Array;
+  /** Bytes of the plaintext. */
+  readonly length: number;
+  /** What a delta copies from; none for the other codecs. */
+  readonly bases?: readonly StoredChunk[] | undefined;
+}
+
+/** Chunks that are in the store and may have much in common with a new one. */
+export interface Kin {
+  /** Bytes that are equal or different as a whole: those of a record, or 1. */
+  readonly unit: number;
+  readonly chunks: readonly StoredChunk[];
+}
+
 /** A chunk to be encoded. */
 export interface PlainChunk {
   readonly bytes: Uint8Array;
   /** Bytes of the numbers that the chunk is made of; 0 when it is not made of numbers. */
   readonly width: 0 | PlaneWidth;
+  /** What it may be told by. */
+  readonly kin?: Kin | undefined;
 }
 
 /** How much to spend on compression. */
@@ -35,47 +59,117 @@ export interface CompressionOptions {
 export interface EncodedChunk {
   readonly codec: CodecNumber;
   readonly bytes: Uint8Array;
+  /** What a delta copies from, in order. */
+  readonly bases?: readonly Address[] | undefined;
+}
+
+/** What coding needs of the machine. */
+export interface CoderPrimitives {
+  readonly sha256: Sha256;
+  readonly deflate: Deflate;
 }
 
 /** An encoded form is taken when it saves at least this part of the plaintext. */
 const LEAST_SAVING = 1 / 64;
+/** A delta of at most this part of the plaintext is taken without trying anything else. */
+const SMALL_DELTA = 1 / 8;
+/** A larger delta is taken when it has at most this part of what the chunk takes alone: it makes reading slower. */
+const WORTHWHILE_DELTA = 3 / 4;
+/** A chunk is never told by one that is itself this many deltas away from one that stands alone. */
+export const MAX_CHAIN = 48;
 
 /** The smallest form of a chunk. */
-export function encodeChunk(
-  { bytes, width }: PlainChunk,
-  options: CompressionOptions,
-  deflate: Deflate,
-): EncodedChunk {
-  const raw: EncodedChunk = { codec: CODECS.raw, bytes };
-  if (options.compression === 'none' || bytes.length < 64) return raw;
+export function encodeChunk(chunk: PlainChunk, options: CompressionOptions, primitives: CoderPrimitives): EncodedChunk {
+  const { bytes, kin } = chunk;
+  if (options.compression === 'none' || bytes.length < 64) return { codec: CODECS.raw, bytes };
+  const delta = kin === undefined ? undefined : encodeByKin(chunk, kin, options, primitives);
+  if (delta !== undefined && delta.bytes.length <= bytes.length * SMALL_DELTA) return delta;
+  const alone = encodeAlone(chunk, options, primitives.deflate);
+  return delta !== undefined && delta.bytes.length <= alone.bytes.length * WORTHWHILE_DELTA ? delta : alone;
+}
+
+/**
+ * The plaintext of a stored chunk.
+ * @param verify whether it is compared with its address.
+ * @throws VecsnapError CHUNK_DAMAGED.
+ */
+export function decodeChunk(chunk: StoredChunk, verify: boolean, { sha256, deflate }: CoderPrimitives): Uint8Array {
+  let plain: Uint8Array;
+  try {
+    plain = joinSegments(segmentsOf(chunk, deflate));
+  } catch (cause) {
+    throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
+  }
+  if (verify && !equalBytes(sha256(plain), chunk.address)) {
+    throw new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.');
+  }
+  return plain;
+}
+
+function encodeAlone({ bytes, width }: PlainChunk, options: CompressionOptions, deflate: Deflate): EncodedChunk {
   const encoded: EncodedChunk =
     width !== 0 && bytes.length % width === 0
       ? { codec: CODECS.planes, bytes: encodePlanes(bytes, width, options.compressionLevel, deflate) }
       : { codec: CODECS.deflate, bytes: deflate.deflate(bytes, options.compressionLevel) };
-  return encoded.bytes.length <= bytes.length * (1 - LEAST_SAVING) ? encoded : raw;
+  const saves = encoded.bytes.length <= bytes.length * (1 - LEAST_SAVING);
+  return saves ? encoded : { codec: CODECS.raw, bytes };
 }
 
-/**
- * The plaintext of an encoded chunk.
- * @param length the length of the plaintext as the pack directory tells it.
- * @throws VecsnapError CHUNK_DAMAGED.
- */
-export function decodeChunk(
-  codec: number,
-  encoded: Uint8Array,
-  length: number,
-  deflate: Deflate,
-): Uint8Array {
+function encodeByKin(
+  { bytes, width }: PlainChunk,
+  { unit, chunks }: Kin,
+  { compressionLevel }: CompressionOptions,
+  primitives: CoderPrimitives,
+): EncodedChunk | undefined {
+  const sound = chunks.flatMap((chunk) => {
+    const plain = chainLength(chunk) < MAX_CHAIN ? decodeIfSound(chunk, primitives) : undefined;
+    return plain === undefined ? [] : [{ address: chunk.address, plain }];
+  });
+  if (sound.length === 0) return undefined;
+  const plains = sound.map(({ plain }) => plain);
+  const delta: Delta | undefined = encodeDelta(bytes, plains, { unit, width }, compressionLevel, primitives.deflate);
+  if (delta === undefined) return undefined;
+  const bases = delta.used.map((i) => (sound[i] as (typeof sound)[number]).address);
+  return { codec: CODECS.delta, bytes: delta.bytes, bases };
+}
+
+/** A chunk that is damaged is no base: what was told by it could never be read. */
+function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
-    return decode(codec, encoded, length, deflate);
-  } catch (cause) {
-    throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
+    return decodeChunk(chunk, true, primitives);
+  } catch (error) {
+    if (error instanceof VecsnapError) return undefined;
+    throw error;
   }
 }
 
-function decode(codec: number, encoded: Uint8Array, length: number, deflate: Deflate): Uint8Array {
-  if (codec === CODECS.deflate) return deflate.inflate(encoded, length);
-  if (codec === CODECS.planes) return decodePlanes(encoded, length, deflate);
-  if (codec === CODECS.raw && encoded.length === length) return encoded;
+/** Deltas from a chunk to one that stands alone, the longest way. */
+function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, number>()): number {
+  const lengths = bases.map((base) => known.get(base) ?? chainLength(base, known));
+  for (const [i, length] of lengths.entries()) known.set(bases[i] as StoredChunk, length);
+  return lengths.length === 0 ? 0 : 1 + Math.max(...lengths);
+}
+
+/** The segments of a chunk. Each base is resolved once, also when several copy from it. */
+function segmentsOf(chunk: StoredChunk, deflate: Deflate, known = new Map<StoredChunk, Segment[]>()): Segment[] {
+  const resolved = known.get(chunk);
+  if (resolved !== undefined) return resolved;
+  const segments =
+    chunk.codec === CODECS.delta
+      ? resolveDelta(
+          chunk.bytes,
+          (chunk.bases ?? []).map((base) => segmentsOf(base, deflate, known)),
+          chunk.length,
+          deflate,
+        )
+      : [{ bytes: decodeAlone(chunk, deflate) }];
+  known.set(chunk, segments);
+  return segments;
+}
+
+function decodeAlone({ codec, bytes, length }: StoredChunk, deflate: Deflate): Uint8Array {
+  if (codec === CODECS.deflate) return deflate.inflate(bytes, length);
+  if (codec === CODECS.planes) return decodePlanes(bytes, length, deflate);
+  if (codec === CODECS.raw && bytes.length === length) return bytes;
   throw new RangeError(codec === CODECS.raw ? 'the length is another' : `unknown codec ${codec}`);
 }

@@ -1,24 +1,16 @@
 /** The port to the work that takes time: hashing, encoding and decoding many chunks. A pool of workers may stand behind it. */
 // Straight from their files and not from core's index: a worker that starts with these loads nothing else.
 import type { Address } from '../core/address.js';
-import { equalBytes } from '../core/bytes.js';
-import type { Deflate, Sha256 } from '../core/platform.js';
+import { VecsnapError } from '../core/errors.js';
 import {
+  type CoderPrimitives,
   type CompressionOptions,
   decodeChunk,
   encodeChunk,
   type EncodedChunk,
   type PlainChunk,
+  type StoredChunk,
 } from './codec.js';
-
-/** A chunk as it was read from a pack. */
-export interface StoredChunk {
-  readonly address: Address;
-  readonly codec: number;
-  readonly bytes: Uint8Array;
-  /** Bytes of the plaintext. */
-  readonly length: number;
-}
 
 /** Hashes, encodes and decodes chunks. Results are in the order of the arguments. */
 export interface ChunkCoder {
@@ -34,32 +26,22 @@ export interface ChunkCoder {
   close(): Promise<void>;
 }
 
-/** What a coder needs of the machine. */
-export interface CoderPrimitives {
-  readonly sha256: Sha256;
-  readonly deflate: Deflate;
-}
-
 /** A coder that does everything at once in this thread. */
-export function inlineCoder({ sha256, deflate }: CoderPrimitives): ChunkCoder {
+export function inlineCoder(primitives: CoderPrimitives): ChunkCoder {
   return {
-    address: async (chunks) => chunks.map(sha256),
-    encode: async (chunks, options) => chunks.map((chunk) => encodeChunk(chunk, options, deflate)),
-    decode: async (chunks, verify) => chunks.map((chunk) => decodeStored(chunk, verify, { sha256, deflate })),
+    address: async (chunks) => chunks.map(primitives.sha256),
+    encode: async (chunks, options) => chunks.map((chunk) => encodeChunk(chunk, options, primitives)),
+    decode: async (chunks, verify) => chunks.map((chunk) => decodeStored(chunk, verify, primitives)),
     close: async () => {},
   };
 }
 
-/** The plaintext of a chunk, or undefined when it is damaged. */
-export function decodeStored(
-  { address, codec, bytes, length }: StoredChunk,
-  verify: boolean,
-  { sha256, deflate }: CoderPrimitives,
-): Uint8Array | undefined {
+/** The plaintext of a chunk, or undefined when it is damaged; the caller names it. */
+export function decodeStored(chunk: StoredChunk, verify: boolean, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
-    const plain = decodeChunk(codec, bytes, length, deflate);
-    return verify && !equalBytes(sha256(plain), address) ? undefined : plain;
-  } catch {
-    return undefined; // The one thing decodeChunk throws is that the chunk is damaged; the caller names it.
+    return decodeChunk(chunk, verify, primitives);
+  } catch (error) {
+    if (error instanceof VecsnapError) return undefined;
+    throw error;
   }
 }

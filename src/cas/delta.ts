@@ -1,7 +1,8 @@
 /**
  * The codec `delta`: a chunk told as copies from base chunks, and literals for what none of them has.
  *
- * Layout, all numbers varints: the unit in bytes; the number of steps; for each step how many literal units come, then how
+ * Layout, all numbers varints: the unit in bytes; the width of the numbers that the chunk is made of, 0 for none; the number
+ * of steps; for each step how many literal units come, then how
  * many units are copied and from where. Where is told as the distance from where copying would go on if the literals had
  * replaced as many units of the base, zigzag-coded, so that a record that changed in place costs three bytes beside its own.
  * Positions count units over all bases, one after the other. Then the literals, joined: a byte for their form (0 raw, 1 raw
@@ -36,23 +37,57 @@ const PLANES = 2;
 /** A run that is copied must be worth the bytes that tell of it. */
 const LEAST_MATCH_BYTES = 12;
 
+/** A chunk told by bases. */
+export interface Delta {
+  readonly bytes: Uint8Array;
+  /** Positions of the bases that it copies from, among those that were given. */
+  readonly used: readonly number[];
+}
+
 /**
- * Tells `target` by `bases`.
- * @returns undefined when the lengths are no multiples of the unit.
+ * Tells `target` by `bases`. Those that nothing is copied from are left out.
+ * @returns undefined when the lengths are no multiples of the unit, or nothing at all is shared.
  */
 export function encodeDelta(
   target: Uint8Array,
   bases: readonly Uint8Array[],
+  shape: DeltaShape,
+  level: number,
+  deflate: Deflate,
+): Delta | undefined {
+  const { unit } = shape;
+  if ([target, ...bases].some(({ length }) => length % unit !== 0)) return undefined;
+  const copies = findCopies(target, bases, unit);
+  const used = usedBases(copies, bases, unit);
+  if (used.length === 0) return undefined;
+  const kept = used.map((i) => bases[i] as Uint8Array);
+  const final = used.length === bases.length ? copies : findCopies(target, kept, unit);
+  return { bytes: writeDelta(target, final, shape, level, deflate), used };
+}
+
+function findCopies(target: Uint8Array, bases: readonly Uint8Array[], unit: number): Copy[] {
+  const base = bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases);
+  return unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit);
+}
+
+function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: number): number[] {
+  let start = 0;
+  return bases.flatMap(({ length }, i) => {
+    const [from, to] = [start / unit, (start + length) / unit];
+    start += length;
+    return copies.some((copy) => copy.from < to && copy.from + copy.count > from) ? [i] : [];
+  });
+}
+
+function writeDelta(
+  target: Uint8Array,
+  copies: readonly Copy[],
   { unit, width }: DeltaShape,
   level: number,
   deflate: Deflate,
-): Uint8Array | undefined {
-  if ([target, ...bases].some(({ length }) => length % unit !== 0)) return undefined;
-  const base = bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases);
-  const copies = unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit);
+): Uint8Array {
   const out: number[] = [];
-  writeVarint(out, unit);
-  writeVarint(out, copies.length);
+  for (const number of [unit, width, copies.length]) writeVarint(out, number);
   const literals: Uint8Array[] = [];
   let at = 0;
   let expected = 0;
@@ -70,6 +105,18 @@ export function encodeDelta(
   return concatBytes([Uint8Array.from(out), bytes]);
 }
 
+/** What a delta says of the chunk it tells. @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID. */
+export function deltaShape(encoded: Uint8Array): DeltaShape {
+  return readShape(new ByteReader(encoded));
+}
+
+function readShape(reader: ByteReader): DeltaShape {
+  const unit = reader.varint();
+  const width = reader.varint();
+  if (unit < 1 || ![0, 1, 2, 4, 8].includes(width)) throw damaged('its head is not one that is written');
+  return { unit, width: width as DeltaShape['width'] };
+}
+
 /**
  * What an encoded delta stands for, as segments of its literals and of its bases.
  * @param encoded what {@link encodeDelta} gave.
@@ -84,9 +131,9 @@ export function resolveDelta(
   deflate: Deflate,
 ): Segment[] {
   const reader = new ByteReader(encoded);
-  const unit = reader.varint();
+  const { unit } = readShape(reader);
   const steps = reader.varint();
-  if (unit < 1 || length % unit !== 0 || steps > reader.remaining) throw damaged('its head is not one that is written');
+  if (length % unit !== 0 || steps > reader.remaining) throw damaged('its head does not fit the chunk');
   const copies = readCopies(reader, steps, length / unit);
   const copied = copies.reduce((sum, { count }) => sum + count, 0) * unit;
   const literals = unpackLiterals(reader, length - copied, deflate);
@@ -105,8 +152,10 @@ export function resolveDelta(
   return result;
 }
 
-/** The bytes of segments, one after the other. */
+/** The bytes of segments, one after the other; those of a single one are not copied. */
 export function joinSegments(segments: readonly Segment[]): Uint8Array {
+  const [only] = segments;
+  if (only !== undefined && segments.length === 1) return only.bytes;
   return concatBytes(segments.map(({ bytes }) => bytes));
 }
 
@@ -119,19 +168,13 @@ interface Copy {
 
 /** Runs of equal records. A record is looked for where the last run would go on, and then anywhere. */
 function matchRecords(target: Uint8Array, base: Uint8Array, unit: number): Copy[] {
-  const baseCount = base.length / unit;
-  const byHash = new Map<number, number[]>();
-  for (let i = 0; i < baseCount; i++) {
-    const hash = hashUnit(base, i * unit, unit);
-    const there = byHash.get(hash);
-    if (there === undefined) byHash.set(hash, [i]);
-    else there.push(i);
-  }
+  let byHash: ReadonlyMap<number, readonly number[]> | undefined; // Made when a record is first not where it should be.
+  const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(base, unit));
   const copies: { from: number; to: number; count: number }[] = [];
   const targetCount = target.length / unit;
   let expected = 0;
   for (let i = 0; i < targetCount; i++, expected++) {
-    const from = findRecord(target, i, base, expected, unit, byHash);
+    const from = findRecord(target, i, base, expected, unit, elsewhere);
     if (from === undefined) continue;
     const last = copies.at(-1);
     if (last !== undefined && last.to + last.count === i && last.from + last.count === from) last.count++;
@@ -147,12 +190,23 @@ function findRecord(
   base: Uint8Array,
   expected: number,
   unit: number,
-  byHash: ReadonlyMap<number, readonly number[]>,
+  elsewhere: () => ReadonlyMap<number, readonly number[]>,
 ): number | undefined {
   const inReach = (expected + 1) * unit <= base.length;
   if (inReach && sameUnit(target, index * unit, base, expected * unit, unit)) return expected;
-  const candidates = byHash.get(hashUnit(target, index * unit, unit)) ?? [];
+  const candidates = elsewhere().get(hashUnit(target, index * unit, unit)) ?? [];
   return candidates.find((from) => sameUnit(target, index * unit, base, from * unit, unit));
+}
+
+function recordsByHash(base: Uint8Array, unit: number): Map<number, number[]> {
+  const byHash = new Map<number, number[]>();
+  for (let i = 0; i * unit < base.length; i++) {
+    const hash = hashUnit(base, i * unit, unit);
+    const there = byHash.get(hash);
+    if (there === undefined) byHash.set(hash, [i]);
+    else there.push(i);
+  }
+  return byHash;
 }
 
 function sameUnit(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, unit: number): boolean {

@@ -198,24 +198,29 @@ async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uin
   }
 }
 
-/** Pack number, offset, stored length, length, then codec · 2 + (1 for a node). */
-function encodePlace(number: number, { offset, storedLength, length, codec, kind }: PackEntry): Uint8Array {
+/** Pack number, offset, stored length, length, then codec · 2 + (1 for a node); then the addresses of a delta's bases. */
+function encodePlace(
+  number: number,
+  { offset, storedLength, length, codec, kind, bases = [] }: PackEntry,
+): Uint8Array {
   const out: number[] = [];
   for (const value of [number, offset, storedLength, length, codec * 2 + (kind === 'node' ? 1 : 0)])
     writeVarint(out, value);
-  return Uint8Array.from(out);
+  return concatBytes([Uint8Array.from(out), ...bases]);
 }
 
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
-  const [number, offset, storedLength, length, tag] = decodeVarints(value, 5) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  return { number, offset, storedLength, length, codec: tag >>> 1, kind: tag & 1 ? 'node' : 'data' };
+  return decoding(() => {
+    const reader = new ByteReader(value);
+    const [number, offset, storedLength, length, tag] = Array.from({ length: 5 }, () => reader.varint()) as Five;
+    const bases: Address[] = [];
+    while (reader.remaining > 0) bases.push(toAddress(reader.take(ADDRESS_LENGTH).slice()));
+    const place = { number, offset, storedLength, length, codec: tag >>> 1, kind: tag & 1 ? 'node' : 'data' } as const;
+    return bases.length === 0 ? place : { ...place, bases };
+  });
 }
+
+type Five = [number, number, number, number, number];
 
 function encodePack(number: number, size: number): Uint8Array {
   const out: number[] = [];
@@ -224,19 +229,20 @@ function encodePack(number: number, size: number): Uint8Array {
 }
 
 function decodePack(value: Uint8Array): { number: number; size: number } {
-  const [number, size] = decodeVarints(value, 2) as [number, number];
-  return { number, size };
+  return decoding(() => {
+    const reader = new ByteReader(value);
+    const pack = { number: reader.varint(), size: reader.varint() };
+    if (reader.remaining > 0) throw indexDamaged();
+    return pack;
+  });
 }
 
-function decodeVarints(value: Uint8Array, count: number): number[] {
+function decoding<T>(decode: () => T): T {
   try {
-    const reader = new ByteReader(value);
-    const values = Array.from({ length: count }, () => reader.varint());
-    if (reader.remaining === 0) return values;
+    return decode();
   } catch (cause) {
     throw indexDamaged(cause);
   }
-  throw indexDamaged();
 }
 
 function indexDamaged(cause?: unknown): VecsnapError {

@@ -12,6 +12,8 @@ export function memoryIndex(): ChunkIndex {
   /** For each chunk: pack number, offset, stored length, length, codec and kind. */
   let fields = new Uint32Array(64 * FIELDS);
   let names: string[] = [];
+  /** What deltas copy from. */
+  let basesOf = new Map<number, readonly Address[]>();
   const sizes = new Map<string, number>();
 
   const locate = (index: number): Location | undefined => {
@@ -26,17 +28,21 @@ export function memoryIndex(): ChunkIndex {
       length: fields[at + 3] as number,
       codec: tag >>> 1,
       kind: tag & 1 ? 'node' : 'data',
+      bases: basesOf.get(index),
     };
   };
 
   const set = (packNumber: number, entry: PackEntry): void => {
-    const at = table.add(entry.address) * FIELDS;
+    const index = table.add(entry.address);
+    const at = index * FIELDS;
     if (at + FIELDS > fields.length) {
       const grown = new Uint32Array(fields.length * 2);
       grown.set(fields);
       fields = grown;
     }
     const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
+    if (entry.bases === undefined) basesOf.delete(index);
+    else basesOf.set(index, entry.bases);
     fields.set([packNumber, entry.offset, entry.storedLength, entry.length, tag], at);
   };
 
@@ -63,6 +69,7 @@ export function memoryIndex(): ChunkIndex {
     },
     async clear() {
       table = new DigestTable();
+      basesOf = new Map();
       fields = new Uint32Array(64 * FIELDS);
       names = [];
       sizes.clear();

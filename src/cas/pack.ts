@@ -4,7 +4,8 @@
  * Layout: an 8-byte header; the encoded chunks one after the other; the directory; a 44-byte footer of the directory's
  * length (u32 little-endian), its entry count (u32 little-endian), its SHA-256 and a magic number. The directory holds for
  * each chunk, in order: one byte with the codec in its low seven bits and the kind (1: node) in the highest; the stored
- * length and the plaintext length as varints; the 32 bytes of the address. Offsets follow from the stored lengths.
+ * length and the plaintext length as varints; the 32 bytes of the address; for a delta the number of its bases as a varint and
+ * their addresses. Offsets follow from the stored lengths.
  */
 import {
   type Address,
@@ -20,6 +21,7 @@ import {
   viewOf,
   writeVarint,
 } from '../core/index.js';
+import { CODECS } from './codec.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 
 /** One chunk in the directory of a pack. */
@@ -33,6 +35,8 @@ export interface PackEntry {
   readonly storedLength: number;
   /** Bytes of the plaintext. */
   readonly length: number;
+  /** The chunks that a delta copies from, in order; none for the other codecs. */
+  readonly bases?: readonly Address[] | undefined;
 }
 
 /** Where packs stand among the blobs. */
@@ -70,8 +74,8 @@ export class PackBuilder {
 
   /** Adds a chunk; the bytes are kept, not copied. */
   add(chunk: Omit<PackEntry, 'offset' | 'storedLength'> & { readonly bytes: Uint8Array }): PackEntry {
-    const { address, kind, codec, length, bytes } = chunk;
-    const entry: PackEntry = { address, kind, codec, length, offset: this.#size, storedLength: bytes.length };
+    const { bytes, ...described } = chunk;
+    const entry: PackEntry = { ...described, offset: this.#size, storedLength: bytes.length };
     this.entries.push(entry);
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
@@ -157,11 +161,14 @@ export function checkPackHeader(name: string, start: Uint8Array): void {
   }
 }
 
-function encodeEntry({ address, kind, codec, storedLength, length }: PackEntry): number[] {
+function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }: PackEntry): number[] {
   const out = [kind === 'node' ? codec | NODE_BIT : codec];
   writeVarint(out, storedLength);
   writeVarint(out, length);
   out.push(...address);
+  if (codec !== CODECS.delta) return out;
+  writeVarint(out, bases.length);
+  for (const base of bases) out.push(...base);
   return out;
 }
 
@@ -188,8 +195,17 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   const storedLength = reader.varint();
   const length = reader.varint();
   if (length > MAX_CHUNK_BYTES) throw new RangeError(`a chunk of ${length} bytes`);
-  const address = toAddress(reader.take(ADDRESS_LENGTH).slice());
-  return { address, kind: tag & NODE_BIT ? 'node' : 'data', codec: tag & 0x7f, offset, storedLength, length };
+  const address = readAddress(reader);
+  const codec = tag & 0x7f;
+  const entry = { address, kind: tag & NODE_BIT ? 'node' : 'data', codec, offset, storedLength, length } as const;
+  if (codec !== CODECS.delta) return entry;
+  const bases: Address[] = [];
+  for (let left = reader.varint(); left > 0; left--) bases.push(readAddress(reader));
+  return { ...entry, bases };
+}
+
+function readAddress(reader: ByteReader): Address {
+  return toAddress(reader.take(ADDRESS_LENGTH).slice());
 }
 
 function packDamaged(name: string, what: string, cause?: unknown): VecsnapError {

@@ -9,7 +9,7 @@
 import { type Address, type Sha256, viewOf } from '../core/index.js';
 import { hashAtLevel, hashBytes } from '../core/index.js';
 import { LocalMinimumCutter, type LocalMinimumOptions } from '../core/index.js';
-import { encodeNode, type Entry, sumOf } from './node.js';
+import { encodeNode, type Entry, type Key, sumOf } from './node.js';
 
 /** The defaults of new repositories: nodes of 65 entries in the mean. */
 export const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
@@ -18,6 +18,9 @@ export const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
 export interface BuiltNode {
   readonly address: Address;
   readonly bytes: Uint8Array;
+  readonly level: number;
+  /** The key of its last entry; null for a node without entries. */
+  readonly key: Key;
 }
 
 /** A tree that is complete. */
@@ -79,7 +82,7 @@ export class TreeBuilder {
 
   #build(node: { level: number; entries: readonly Entry[] }): BuiltNode {
     const bytes = encodeNode(node);
-    return { address: this.#sha256(bytes), bytes };
+    return { address: this.#sha256(bytes), bytes, level: node.level, key: node.entries.at(-1)?.key ?? null };
   }
 
   #levelAt(level: number): Level {

@@ -28,6 +28,11 @@ export interface EntryDifference {
   readonly added: readonly Entry[];
 }
 
+/** A node or, below all nodes, an entry that a walk comes to. */
+export type Step =
+  | { readonly node: Address; readonly level: number; readonly key: Key }
+  | { readonly node: undefined; readonly entry: Entry };
+
 /** Reads the trees of one store. */
 export class TreeReader {
   readonly #chunks: ChunkReader;
@@ -73,6 +78,11 @@ export class TreeReader {
     yield* this.#walkBelow(await this.node(root), visit, null);
   }
 
+  /** Every node, before what stands below it, and every entry of level 0, in order. */
+  async *steps(root: Address): AsyncGenerator<Step> {
+    yield* this.#stepsBelow(root, await this.node(root));
+  }
+
   /** What differs between two trees. Equal subtrees are not read. */
   async diff(a: Address, b: Address): Promise<EntryDifference> {
     if (equalBytes(a, b)) return { removed: [], added: [] };
@@ -91,6 +101,16 @@ export class TreeReader {
   }
 
   /** @param after the key before the first entry. */
+  async *#stepsBelow(address: Address, node: Node, after: Key = null): AsyncGenerator<Step> {
+    yield { node: address, level: node.level, key: node.entries.at(-1)?.key ?? null };
+    let previous = after;
+    for (const entry of node.entries) {
+      if (node.level === 0) yield { node: undefined, entry };
+      else yield* this.#stepsBelow(childAddress(entry), await this.#child(entry, node.level, previous), previous);
+      previous = entry.key;
+    }
+  }
+
   async *#entriesBelow(node: Node, range: KeyRange, after: Key): AsyncGenerator<Entry> {
     let previous = after;
     for (const entry of node.entries) {

@@ -1,6 +1,6 @@
 /** What the pool of coders and its workers say to each other. Bytes in shared memory are not copied. */
-import type { CompressionOptions, PlainChunk } from '../cas/codec.js';
-import type { StoredChunk } from '../cas/coder.js';
+import type { Address } from '../core/address.js';
+import type { CompressionOptions, PlainChunk, StoredChunk } from '../cas/codec.js';
 
 /** Work for a worker. */
 export type Job =
@@ -19,6 +19,7 @@ export type Job =
 export interface EncodedReply {
   readonly codec: number;
   readonly length: number | 'plain';
+  readonly bases: readonly Address[] | undefined;
 }
 
 /**

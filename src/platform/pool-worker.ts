@@ -24,10 +24,10 @@ function run(job: Job): Reply {
 function encodeAll({ chunks, options }: Job & { operation: 'encode' }): Reply {
   const parts: Uint8Array[] = [];
   const replies = chunks.map((chunk): EncodedReply => {
-    const { codec, bytes } = encodeChunk(chunk, options, nodeDeflate);
-    if (codec === CODECS.raw) return { codec, length: 'plain' };
+    const { codec, bytes, bases } = encodeChunk(chunk, options, primitives);
+    if (codec === CODECS.raw) return { codec, length: 'plain', bases };
     parts.push(bytes);
-    return { codec, length: bytes.length };
+    return { codec, length: bytes.length, bases };
   });
   return { operation: 'encode', chunks: replies, bytes: concatBytes(parts) };
 }

@@ -46,8 +46,9 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
       const reply = (await send({ operation: 'encode', chunks, options })) as Reply & { operation: 'encode' };
       const take = taker(reply.bytes);
-      return reply.chunks.map(({ codec, length }, i) => ({
+      return reply.chunks.map(({ codec, length, bases }, i) => ({
         codec: codec as CodecNumber,
+        bases,
         bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
       }));
     },

@@ -36,7 +36,7 @@ import {
   type Snapshot,
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
-import { type Taken, takeContent } from './take.js';
+import { type BaseSnapshot, type Taken, takeContent } from './take.js';
 import { verifyRepository, type VerifyReport, verifySnapshots } from './verify.js';
 
 /** How a repository is opened and worked with. Everything but the place has a default. */
@@ -420,7 +420,8 @@ export class SnapshotManager {
     const writer = new ChunkWriter(store);
     let snapshot: Snapshot | undefined;
     try {
-      const taken = await this.#takeFrom(open, writer, options);
+      const base = await this.#openBase(store, named.baseId);
+      const taken = await this.#takeFrom(open, writer, base, options);
       const totals = await writer.commit();
       snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
       await this.#repository.putSnapshot(snapshot);
@@ -443,9 +444,22 @@ export class SnapshotManager {
     await writer.abandon();
   }
 
-  async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
+  /** Undefined when it cannot be read: a snapshot does not need its base, it only takes less space with it. */
+  async #openBase(store: ChunkStore, baseId: string | null): Promise<BaseSnapshot | undefined> {
+    if (baseId === null) return undefined;
+    const snapshot = await this.#mustGet(baseId);
+    try {
+      const manifest = await readManifest(store, snapshot);
+      return { address: manifestAddress(snapshot), manifest, chunks: store };
+    } catch (error) {
+      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      throw error;
+    }
+  }
+
+  async #takeFrom(open: OpenSource, writer: ChunkWriter, base: BaseSnapshot | undefined, options: CreateOptions) {
     const { config, environment } = this.#repository;
-    const taken = await takeContent(open, writer, config, environment.sha256, options);
+    const taken = await takeContent(open, { writer, config, sha256: environment.sha256, base }, options);
     await open.confirmUnchanged();
     return taken;
   }

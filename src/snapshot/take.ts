@@ -9,10 +9,13 @@ import {
   quoteId,
   type RecordBatch,
   type Schema,
+  type Sha256,
   checkSchema,
   DTYPE_BYTES,
   throwIfAborted,
   totalLength,
+  utf8,
+  vectorBytes,
   VecsnapError,
 } from '../core/index.js';
 import {
@@ -26,24 +29,32 @@ import {
   RowGrouper,
   type StreamCutter,
 } from '../chunker/index.js';
-import type { ChunkWriter } from '../cas/index.js';
-import { type NewChunk, type PlaneWidth } from '../cas/index.js';
+import type { ChunkWriter, NewChunk, PlaneWidth } from '../cas/index.js';
 import {
-  type BuiltNode,
   type BuiltTree,
+  type ChunkReader,
   type ChunkReference,
+  columnCount,
   encodeManifest,
+  entryToFile,
+  entryToRowGroup,
+  entryToStreamChunk,
   fileToEntry,
   isInnerPath,
+  type Manifest,
+  type RowGroupEntry,
   rowGroupToEntry,
   streamChunkToEntry,
   TreeBuilder,
+  TreeReader,
   type TreeReference,
 } from '../manifest/index.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
+import { Alignment } from './alignment.js';
 import { countNonFinite } from './non-finite.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { RepositoryConfig } from './config.js';
+import { StoredTree } from './stored-tree.js';
 
 /** What was taken. */
 export interface Taken {
@@ -63,38 +74,41 @@ const BATCHES_AHEAD = 6;
 const FILES_AHEAD = 4;
 /** A column that is longer than this is cut as a stream is, so that no chunk grows without bound. */
 const COLUMN_CHUNK_BYTES = 1024 * 1024;
+/** The most chunks that a new one is compared with. */
+const MOST_BASES = 4;
 
 /** Stores the chunks of `content` through `writer`; the caller commits or abandons it. */
-export async function takeContent(
-  content: Content,
-  writer: ChunkWriter,
-  config: RepositoryConfig,
-  sha256: (bytes: Uint8Array) => Address,
-  options: WorkOptions,
-): Promise<Taken> {
-  return new Taking(writer, config, sha256, options, content).run(content);
+export async function takeContent(content: Content, parts: TakeParts, options: WorkOptions): Promise<Taken> {
+  return new Taking(parts, options, content).run(content);
+}
+
+/** The snapshot that a new one is told by. */
+export interface BaseSnapshot {
+  readonly address: Address;
+  readonly manifest: Manifest;
+  readonly chunks: ChunkReader;
+}
+
+/** What taking works with. */
+export interface TakeParts {
+  readonly writer: ChunkWriter;
+  readonly config: RepositoryConfig;
+  readonly sha256: Sha256;
+  /** The snapshot before, which new chunks are told by. */
+  readonly base: BaseSnapshot | undefined;
 }
 
 class Taking {
-  readonly #writer: ChunkWriter;
-  readonly #config: RepositoryConfig;
-  readonly #sha256: (bytes: Uint8Array) => Address;
+  readonly #parts: TakeParts;
   readonly #signal: AbortSignal | undefined;
   readonly #progress: ProgressCounter;
   readonly #gear: StreamCutter;
   readonly #pages: StreamCutter;
   #nonFinite = 0;
 
-  constructor(
-    writer: ChunkWriter,
-    config: RepositoryConfig,
-    sha256: (bytes: Uint8Array) => Address,
-    { signal, onProgress }: WorkOptions,
-    { expected }: Content,
-  ) {
-    this.#writer = writer;
-    this.#config = config;
-    this.#sha256 = sha256;
+  constructor(parts: TakeParts, { signal, onProgress }: WorkOptions, { expected }: Content) {
+    const { config } = parts;
+    this.#parts = parts;
     this.#signal = signal;
     this.#progress = new ProgressCounter('take', onProgress, expected);
     this.#gear = gearCutter(config.gear);
@@ -106,7 +120,9 @@ class Taking {
     const recordTree = schema && records ? await this.#takeRecords(schema, records()) : undefined;
     const fileTree = files ? await this.#takeFiles(files()) : undefined;
     const bytes = encodeManifest({ format, schema, records: recordTree, files: fileTree });
-    const [manifest] = await this.#writer.put([{ bytes, width: 0, kind: 'node' }]);
+    const { base, writer } = this.#parts;
+    const similar = base && { unit: 1, addresses: [base.address] };
+    const [manifest] = await writer.put([{ bytes, width: 0, kind: 'node', similar }]);
     return {
       manifest: manifest as Address,
       vectorCount: recordTree?.count ?? 0,
@@ -117,32 +133,44 @@ class Taking {
   }
 
   async #takeRecords(schema: Schema, batches: AsyncIterable<RecordBatch>): Promise<TreeReference> {
-    const tree = this.#newTree();
-    const groups = inBatches(this.#groups(schema, batches), groupBytes, BATCH_BYTES);
+    const { base } = this.#parts;
+    const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
+    const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined);
+    const tree = this.#newTree(alignment);
+    const groups = inBatches(this.#groups(schema, batches, alignment), groupBytes, BATCH_BYTES);
     for await (const entries of mapAhead(groups, BATCHES_AHEAD, (some) => this.#storeGroups(schema, some))) {
       for (const entry of entries) await tree.append(entry);
     }
     return tree.finish();
   }
 
-  async *#groups(schema: Schema, batches: AsyncIterable<RecordBatch>): AsyncGenerator<RowGroup> {
-    const grouper = new RowGrouper(schema, this.#config.rowGroups);
+  async *#groups(
+    schema: Schema,
+    batches: AsyncIterable<RecordBatch>,
+    alignment: Alignment | undefined,
+  ): AsyncGenerator<AlignedGroup> {
+    const grouper = new RowGrouper(schema, this.#parts.config.rowGroups);
     const order = new OrderCheck();
+    const columns = columnCount(schema);
+    const aligned = async (group: RowGroup): Promise<AlignedGroup> => {
+      const entries = (await alignment?.similarTo(group.key, groupBytes({ group }))) ?? [];
+      return { group, similar: entries.map((entry) => entryToRowGroup(entry, columns)) };
+    };
     for await (const batch of batches) {
       throwIfAborted(this.#signal);
       order.check(batch.ids);
-      yield* grouper.push(batch);
+      for (const group of grouper.push(batch)) yield await aligned(group);
     }
-    yield* grouper.finish();
+    for (const group of grouper.finish()) yield await aligned(group);
   }
 
-  async #storeGroups(schema: Schema, groups: readonly RowGroup[]) {
-    const columns = groups.map((group) => this.#columnChunks(schema, group));
-    for (const group of groups) this.#count(schema, group);
-    const addresses = await this.#writer.put(columns.flat(2));
-    for (const group of groups) group.release();
+  async #storeGroups(schema: Schema, groups: readonly AlignedGroup[]) {
+    const columns = groups.map((aligned) => this.#columnChunks(schema, aligned));
+    for (const { group } of groups) this.#count(schema, group);
+    const addresses = await this.#parts.writer.put(columns.flat(2));
+    for (const { group } of groups) group.release();
     let next = 0;
-    return groups.map(({ key, count }, i) => {
+    return groups.map(({ group: { key, count } }, i) => {
       const references = (columns[i] as NewChunk[][]).map((chunks) =>
         chunks.map(({ bytes }): ChunkReference => ({
           address: addresses[next++] as Address,
@@ -162,23 +190,26 @@ class Taking {
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
-    const tree = this.#newTree();
-    for await (const entry of mapAhead(inPathOrder(files), FILES_AHEAD, (file) => this.#storeFile(file)))
+    const alignment = this.#align(this.#parts.base?.manifest.files?.root);
+    const tree = this.#newTree(alignment);
+    const aligned = alignFiles(inPathOrder(files), alignment);
+    for await (const entry of mapAhead(aligned, FILES_AHEAD, (file) => this.#storeFile(file)))
       await tree.append(entry);
     return tree.finish();
   }
 
-  async #storeFile(file: FileEntry) {
+  async #storeFile({ file, before }: AlignedFile) {
     throwIfAborted(this.#signal);
     if (file.type !== 'file') return fileToEntry(file);
-    const stream = await this.#takeStream(file);
+    const stream = await this.#takeStream(file, before);
     const content = stream.bytes === 0 ? null : stream.root;
     return fileToEntry({ path: file.path, type: 'file', mode: file.mode, size: stream.bytes, content });
   }
 
-  async #takeStream(file: RegularFile): Promise<BuiltTree> {
-    const tree = this.#newTree();
-    const chunks = inBatches(this.#cutFile(file), byteLength, BATCH_BYTES);
+  async #takeStream(file: RegularFile, before: Address | undefined): Promise<BuiltTree> {
+    const alignment = this.#align(before);
+    const tree = this.#newTree(alignment);
+    const chunks = inBatches(alignChunks(this.#cutFile(file), alignment), chunkBytes, BATCH_BYTES);
     const stored = mapAhead(chunks, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
     for await (const references of stored) {
       for (const reference of references) await tree.append(streamChunkToEntry(reference));
@@ -196,65 +227,74 @@ class Taking {
     }
   }
 
-  async #storeStreamChunks(chunks: readonly Uint8Array[]): Promise<ChunkReference[]> {
+  async #storeStreamChunks(chunks: readonly NewChunk[]): Promise<ChunkReference[]> {
     throwIfAborted(this.#signal);
-    const addresses = await this.#writer.put(chunks.map((bytes) => ({ bytes, width: 0, kind: 'data' })));
-    this.#progress.add(0, totalLength(chunks));
-    return chunks.map(({ length }, i) => ({ address: addresses[i] as Address, length }));
+    const addresses = await this.#parts.writer.put(chunks);
+    this.#progress.add(
+      0,
+      chunks.reduce((sum, chunk) => sum + chunkBytes(chunk), 0),
+    );
+    return chunks.map(({ bytes }, i) => ({ address: addresses[i] as Address, length: bytes.length }));
   }
 
-  #columnChunks(schema: Schema, { columns }: RowGroup): NewChunk[][] {
-    const widths = columnWidths(schema);
-    return columns.map((bytes, i) => this.#cutColumn(bytes, widths[i] as 0 | PlaneWidth));
+  #columnChunks(schema: Schema, { group, similar }: AlignedGroup): NewChunk[][] {
+    const shapes = columnShapes(schema);
+    return group.columns.map((bytes, i) => {
+      const { width, unit } = shapes[i] as ColumnShape;
+      const addresses = similar.flatMap(({ columns }) => (columns[i] ?? []).map(({ address }) => address));
+      const kin = addresses.length === 0 ? undefined : { unit, addresses: addresses.slice(-MOST_BASES) };
+      return this.#cutColumn(bytes, width).map((piece) => ({ bytes: piece, width, kind: 'data', similar: kin }));
+    });
   }
 
-  #cutColumn(bytes: Uint8Array, width: 0 | PlaneWidth): NewChunk[] {
+  #cutColumn(bytes: Uint8Array, width: 0 | PlaneWidth): Uint8Array[] {
     if (bytes.length === 0) return [];
-    if (bytes.length <= COLUMN_CHUNK_BYTES) return [{ bytes, width, kind: 'data' }];
-    const cutter = width === 0 ? this.#gear : this.#pages;
-    return [...cutBytes(bytes, cutter)].map((piece) => ({ bytes: piece, width, kind: 'data' }));
+    if (bytes.length <= COLUMN_CHUNK_BYTES) return [bytes];
+    return [...cutBytes(bytes, width === 0 ? this.#gear : this.#pages)];
   }
 
-  #newTree(): StoredTree {
-    return new StoredTree(new TreeBuilder(this.#sha256, this.#config.nodes), this.#writer);
+  #align(root: Address | undefined): Alignment | undefined {
+    const { base } = this.#parts;
+    return base && root && new Alignment(new TreeReader(base.chunks), root);
+  }
+
+  #newTree(alignment: Alignment | undefined): StoredTree {
+    const { config, sha256, writer } = this.#parts;
+    return new StoredTree(new TreeBuilder(sha256, config.nodes), writer, alignment);
   }
 }
 
-/** A tree whose nodes are stored as they are complete. */
-class StoredTree {
-  readonly #builder: TreeBuilder;
-  readonly #writer: ChunkWriter;
-  #nodes: NewChunk[] = [];
+/** A row group and what stands at its place in the snapshot before. */
+interface AlignedGroup {
+  readonly group: RowGroup;
+  readonly similar: readonly RowGroupEntry[];
+}
 
-  constructor(builder: TreeBuilder, writer: ChunkWriter) {
-    this.#builder = builder;
-    this.#writer = writer;
+/** A file and the stream that the file of its path had in the snapshot before. */
+interface AlignedFile {
+  readonly file: FileEntry;
+  readonly before: Address | undefined;
+}
+
+async function* alignFiles(
+  files: AsyncIterable<FileEntry>,
+  alignment: Alignment | undefined,
+): AsyncGenerator<AlignedFile> {
+  for await (const file of files) {
+    const similar = (await alignment?.similarTo(utf8(file.path), 0)) ?? [];
+    const same = similar.map(entryToFile).find(({ path }) => path === file.path);
+    yield { file, before: same?.type === 'file' ? (same.content ?? undefined) : undefined };
   }
+}
 
-  async append(entry: Parameters<TreeBuilder['append']>[0]): Promise<void> {
-    for (const node of this.#builder.append(entry)) await this.#keep(node);
-  }
-
-  async finish(): Promise<BuiltTree> {
-    const rest = this.#builder.finish();
-    for (let step = rest.next(); ; step = rest.next()) {
-      if (step.done) {
-        await this.#flush();
-        return step.value;
-      }
-      await this.#keep(step.value);
-    }
-  }
-
-  async #keep({ bytes }: BuiltNode): Promise<void> {
-    this.#nodes.push({ bytes, width: 0, kind: 'node' });
-    if (this.#nodes.length >= 64) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
-    const nodes = this.#nodes;
-    this.#nodes = [];
-    await this.#writer.put(nodes);
+async function* alignChunks(
+  chunks: AsyncIterable<Uint8Array>,
+  alignment: Alignment | undefined,
+): AsyncGenerator<NewChunk> {
+  for await (const bytes of chunks) {
+    const similar = (await alignment?.similarTo(null, bytes.length)) ?? [];
+    const addresses = similar.map((entry) => entryToStreamChunk(entry).address);
+    yield { bytes, width: 0, kind: 'data', similar: addresses.length === 0 ? undefined : { unit: 1, addresses } };
   }
 }
 
@@ -301,19 +341,34 @@ function fileError(code: 'SOURCE_INVALID' | 'SOURCE_UNORDERED', path: string, wh
   });
 }
 
-/** Bytes of the numbers in each column of a group: ids, vectors, payloads, as far as the schema has them. */
-function columnWidths({ id, vectors, payload }: Schema): (0 | PlaneWidth)[] {
-  return [
-    ...(id === 'none' ? [] : [id === 'u64' ? 8 : 0]),
-    ...vectors.map(({ dtype }) => Math.max(1, DTYPE_BYTES[dtype])),
-    ...(payload === 'none' ? [] : [0]),
-  ] as (0 | PlaneWidth)[];
+/** What the bytes of a column are made of. */
+interface ColumnShape {
+  /** Bytes of its numbers; 0 when they are not numbers. */
+  readonly width: 0 | PlaneWidth;
+  /** Bytes that are equal or different as a whole. */
+  readonly unit: number;
 }
 
-function groupBytes({ columns }: RowGroup): number {
+/** The columns of a group: ids, vectors, payloads, as far as the schema has them. */
+function columnShapes({ id, vectors, payload }: Schema): ColumnShape[] {
+  const bytewise: ColumnShape = { width: 0, unit: 1 };
+  const ids: ColumnShape[] = id === 'none' ? [] : [id === 'u64' ? { width: 8, unit: 8 } : bytewise];
+  const columns = vectors.map((column): ColumnShape => {
+    const width = Math.max(1, DTYPE_BYTES[column.dtype]) as PlaneWidth;
+    return { width, unit: vectorBytes(column) };
+  });
+  return [...ids, ...columns, ...(payload === 'none' ? [] : [bytewise])];
+}
+
+/** Whether the columns of two schemas hold the same kind of bytes. */
+function sameLayout(a: Schema, b: Schema): boolean {
+  return a.id === b.id && JSON.stringify(columnShapes(a)) === JSON.stringify(columnShapes(b));
+}
+
+function groupBytes({ group: { columns } }: Pick<AlignedGroup, 'group'>): number {
   return totalLength(columns);
 }
 
-function byteLength({ length }: Uint8Array): number {
-  return length;
+function chunkBytes({ bytes }: NewChunk): number {
+  return bytes.length;
 }

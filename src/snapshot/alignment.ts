@@ -1,0 +1,97 @@
+/**
+ * Finds, while a tree is built, what stands at the same place in the tree of the snapshot before it.
+ *
+ * Both are walked once, side by side. Keys tell what belongs together: ids and paths have an order, so whatever lies between
+ * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
+ * last record for a key, and chunks of a stream are told by their length; these are looked for among the next few.
+ */
+import { type Address, compareBytes, toHex } from '../core/index.js';
+import type { Entry, Key, TreeReader } from '../manifest/index.js';
+
+/** The most places of the other tree that one place is compared with. */
+const MOST_SIMILAR = 4;
+/** How far ahead a key without an order is looked for. */
+const LOOKED_AHEAD = 256;
+/** Nodes of each level that are remembered. */
+const NODES_KEPT = 64;
+
+/** Walks the tree of the snapshot before. Ask for places in the order of the tree that is built. */
+export class Alignment {
+  readonly #steps: ReturnType<TreeReader['steps']>;
+  readonly #nodes = new Map<number, Map<string, Address>>();
+  #ahead: Entry[] = [];
+  #ended = false;
+
+  constructor(trees: TreeReader, root: Address) {
+    this.#steps = trees.steps(root);
+  }
+
+  /** The entries that stand where one of this key stands, at most four. @param bytes its plaintext bytes. */
+  async similarTo(key: Key, bytes: number): Promise<readonly Entry[]> {
+    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key, bytes);
+  }
+
+  /** The node that stands where one of this level and key stands. */
+  nodeLike(level: number, key: Key): Address | undefined {
+    const nodes = this.#nodes.get(level);
+    return nodes?.get(keyText(key)) ?? [...(nodes?.values() ?? [])].at(-1);
+  }
+
+  async close(): Promise<void> {
+    await this.#steps.return(undefined);
+  }
+
+  async #between(key: Uint8Array): Promise<readonly Entry[]> {
+    const passed: Entry[] = [];
+    for (;;) {
+      if (this.#ahead.length === 0) await this.#read(1);
+      const [next] = this.#ahead;
+      if (next === undefined) break;
+      const order = compareBytes(next.key as Uint8Array, key);
+      passed.push(next);
+      if (order > 0) break;
+      this.#ahead.shift();
+      if (order === 0) break;
+    }
+    return passed.slice(-MOST_SIMILAR);
+  }
+
+  async #nextLike(key: Key, bytes: number): Promise<readonly Entry[]> {
+    const isLike = (entry: Entry): boolean => (key === null ? entry.bytes === bytes : entry.key === key);
+    if (this.#ahead.length === 0) await this.#read(1);
+    let at = this.#ahead.findIndex(isLike);
+    if (at < 0) {
+      await this.#read(LOOKED_AHEAD - this.#ahead.length);
+      at = this.#ahead.findIndex(isLike);
+    }
+    if (at < 0) return this.#ahead.slice(0, 2);
+    return this.#ahead.splice(0, at + 1).slice(-MOST_SIMILAR);
+  }
+
+  async #read(count: number): Promise<void> {
+    for (let missing = count; missing > 0 && !this.#ended; ) {
+      const { value, done } = await this.#steps.next();
+      if (done) {
+        this.#ended = true;
+      } else if (value.node === undefined) {
+        this.#ahead.push(value.entry);
+        missing--;
+      } else {
+        this.#remember(value.level, value.key, value.node);
+      }
+    }
+  }
+
+  #remember(level: number, key: Key, address: Address): void {
+    const nodes = this.#nodes.get(level) ?? new Map<string, Address>();
+    this.#nodes.set(level, nodes);
+    nodes.delete(keyText(key));
+    nodes.set(keyText(key), address);
+    const [oldest] = nodes.keys();
+    if (nodes.size > NODES_KEPT && oldest !== undefined) nodes.delete(oldest);
+  }
+}
+
+function keyText(key: Key): string {
+  return key instanceof Uint8Array ? toHex(key) : String(key);
+}

@@ -1,0 +1,51 @@
+/** A tree whose nodes are stored as they are complete. */
+import type { ChunkWriter, NewChunk } from '../cas/index.js';
+import type { BuiltNode, BuiltTree, Entry, TreeBuilder } from '../manifest/index.js';
+import type { Alignment } from './alignment.js';
+
+/** Nodes that are stored together. */
+const NODES_TOGETHER = 64;
+
+/** See the head of this file. */
+export class StoredTree {
+  readonly #builder: TreeBuilder;
+  readonly #writer: ChunkWriter;
+  readonly #alignment: Alignment | undefined;
+  #nodes: NewChunk[] = [];
+
+  /** @param alignment the tree of the snapshot before, whose nodes new ones are told by; it is closed when this is finished. */
+  constructor(builder: TreeBuilder, writer: ChunkWriter, alignment: Alignment | undefined) {
+    this.#builder = builder;
+    this.#writer = writer;
+    this.#alignment = alignment;
+  }
+
+  async append(entry: Entry): Promise<void> {
+    for (const node of this.#builder.append(entry)) await this.#keep(node);
+  }
+
+  async finish(): Promise<BuiltTree> {
+    const rest = this.#builder.finish();
+    for (let step = rest.next(); ; step = rest.next()) {
+      if (step.done) {
+        await this.#flush();
+        await this.#alignment?.close();
+        return step.value;
+      }
+      await this.#keep(step.value);
+    }
+  }
+
+  async #keep({ bytes, level, key }: BuiltNode): Promise<void> {
+    const like = this.#alignment?.nodeLike(level, key);
+    const similar = like && { unit: 1, addresses: [like] };
+    this.#nodes.push({ bytes, width: 0, kind: 'node', similar });
+    if (this.#nodes.length >= NODES_TOGETHER) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const nodes = this.#nodes;
+    this.#nodes = [];
+    await this.#writer.put(nodes);
+  }
+}
