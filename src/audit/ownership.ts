@@ -19,6 +19,12 @@ export interface Ownership {
   readonly sharedAcross: boolean;
 }
 
+/** As much of a chunk in a pack as tells what it is told by. */
+export interface DeltaEntry {
+  readonly address: Address;
+  readonly bases?: readonly Address[] | undefined;
+}
+
 const SHARED = 1;
 const SHARED_ACROSS = 2;
 
@@ -36,6 +42,29 @@ export class OwnershipTable {
       for await (const { address, isNode } of reachable(chunks, manifest, claim)) if (!isNode) claim(address);
     }
     return ownership;
+  }
+
+  /** Notes that whoever needs a delta needs what it is told by, directly or not. */
+  async addBases(entries: AsyncIterable<DeltaEntry>, snapshots: readonly Audited[]): Promise<void> {
+    const deltas: DeltaEntry[] = [];
+    for await (const entry of entries) if (entry.bases !== undefined) deltas.push(entry);
+    for (let news = true; news; ) {
+      news = false;
+      for (const { address, bases = [] } of deltas) {
+        const found = this.find(address);
+        if (found === undefined) continue;
+        for (const base of bases) news = this.#claimLike(base, found, snapshots) || news;
+      }
+    }
+  }
+
+  #claimLike(base: Address, { owner, shared, sharedAcross }: Ownership, snapshots: readonly Audited[]): boolean {
+    const isNews = this.#claim(base, owner, snapshots);
+    const index = this.#table.find(base);
+    const before = this.#flags[index] as number;
+    const after = before | (shared ? SHARED : 0) | (sharedAcross ? SHARED_ACROSS : 0);
+    this.#flags[index] = after;
+    return isNews || after !== before;
   }
 
   /** Undefined for a chunk that no snapshot needs. */

@@ -1,6 +1,7 @@
-/** Mark: every chunk that some snapshot needs. */
+/** Mark: every chunk that some snapshot needs, and every chunk that those are told by. */
 import {
   type Address,
+  copyBytes,
   DigestTable,
   formatAddress,
   isVecsnapError,
@@ -38,19 +39,21 @@ export async function mark(
   } catch (cause) {
     throw isVecsnapError(cause) && cause.code !== 'ABORTED' ? refused(cause.place, cause) : cause;
   }
-  await checkPresent(store, live);
+  await addBases(store, live);
   return live;
 }
 
-async function checkPresent(store: ChunkStore, live: DigestTable): Promise<void> {
+/** Checks that all are there, and adds what the deltas among them copy from; the table grows while it is gone through. */
+async function addBases(store: ChunkStore, live: DigestTable): Promise<void> {
   for (let start = 0; start < live.size; start += LOOKED_UP_TOGETHER) {
     const length = Math.min(LOOKED_UP_TOGETHER, live.size - start);
-    const addresses = Array.from({ length }, (_, i) => live.at(start + i));
+    const addresses = Array.from({ length }, (_, i) => copyBytes(live.at(start + i)) as Address);
     const locations = await store.locate(addresses);
     const missing = locations.findIndex(
       (location) => location === undefined || !store.packs.has(location.pack),
     );
     if (missing >= 0) throw refused(formatAddress(addresses[missing] as Address, 'data'));
+    for (const location of locations) for (const base of location?.bases ?? []) live.add(base);
   }
 }
 
