@@ -43,8 +43,8 @@ export function plotsOf(benchmark) {
       reference: changedBytes(benchmark),
     }),
     memory: byCaseAndTool(benchmark, CASES, 'peakBytes', {
-      label: 'largest resident set, logarithmic',
-      format: megabytes,
+      label: 'largest resident set, logarithmic (line: from the least to the most)',
+      format: (value) => bytes(value, 0),
     }),
     profile: profilePlot(benchmark),
   };
@@ -73,7 +73,7 @@ function byCaseAndTool(benchmark, cases, quantity, { label, format, reference = 
     height: titles.length * (tools.length + 1) * ROW_HEIGHT + 70,
     marginLeft: 70,
     marginRight: 190,
-    x: { type: 'log', label, labelAnchor: 'left', grid: true, nice: true, tickFormat: format, ticks: 6 },
+    x: { type: 'log', label, labelAnchor: 'center', grid: true, nice: true, tickFormat: format, ticks: 6 },
     y: { domain: tools, label: null, tickSize: 0 },
     fy: { domain: titles, label: null, padding: 0.15 },
     color: { domain: tools, range: COLOURS },
@@ -139,7 +139,7 @@ function profilePlot({ profile: { stages } }) {
     height: stages.length * 24 + 60,
     marginLeft: 70,
     marginRight: 60,
-    x: { label: 'seconds in one thread', labelAnchor: 'left', grid: true },
+    x: { label: 'seconds in one thread', labelAnchor: 'center', grid: true },
     y: { domain: stages.map(({ name }) => name), label: null, tickSize: 0 },
     marks: [
       Plot.barX(stages, { x: 'seconds', y: 'name', fill: PROFILE_COLOUR }),
