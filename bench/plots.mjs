@@ -31,19 +31,20 @@ const CREATE_CASES = CASES.filter(({ kind }) => kind === 'create');
  * @returns {Record<string, string>} SVG by the name of the plot
  */
 export function plotsOf(benchmark) {
-  const megabytes = (/** @type {number} */ value) => bytes(value).replace(/\.0+ /, ' ');
   return {
     time: byCaseAndTool(benchmark, CASES, 'seconds', {
-      label: 'seconds, logarithmic (line: from the least to the most)',
-      format: (value) => `${Number(value.toPrecision(2))} s`,
+      label: 'seconds, logarithmic (dot: median, line: from the least to the most)',
+      tick: (value) => `${Number(value.toPrecision(2))} s`,
+      format: (value) => `${value.toPrecision(2)} s`,
     }),
     stored: byCaseAndTool(benchmark, CREATE_CASES, 'storedBytes', {
       label: 'bytes added to the repository, logarithmic (line: the rows that changed, raw)',
-      format: megabytes,
+      format: bytes,
+      tick: (value) => bytes(value).replace(/\.0+ /, ' '),
       reference: changedBytes(benchmark),
     }),
     memory: byCaseAndTool(benchmark, CASES, 'peakBytes', {
-      label: 'largest resident set, logarithmic (line: from the least to the most)',
+      label: 'largest resident set, logarithmic (dot: median, line: from the least to the most)',
       format: (value) => bytes(value, 0),
     }),
     profile: profilePlot(benchmark),
@@ -54,6 +55,7 @@ export function plotsOf(benchmark) {
  * @typedef {object} Look
  * @property {string} label of the axis
  * @property {(value: number) => string} format
+ * @property {(value: number) => string} [tick] as `format`, for the axis
  * @property {{ title: string, value: number }[]} [reference] one line for each case to compare with
  */
 
@@ -63,7 +65,7 @@ export function plotsOf(benchmark) {
  * @param {Quantity} quantity
  * @param {Look} look
  */
-function byCaseAndTool(benchmark, cases, quantity, { label, format, reference = [] }) {
+function byCaseAndTool(benchmark, cases, quantity, { label, format, tick = format, reference = [] }) {
   const points = pointsOf(benchmark, cases, quantity);
   const tools = benchmark.tools.map(({ name }) => name);
   const titles = cases
@@ -72,8 +74,9 @@ function byCaseAndTool(benchmark, cases, quantity, { label, format, reference = 
   return draw({
     height: titles.length * (tools.length + 1) * ROW_HEIGHT + 70,
     marginLeft: 70,
-    marginRight: 190,
-    x: { type: 'log', label, labelAnchor: 'center', grid: true, nice: true, tickFormat: format, ticks: 6 },
+    marginRight: 170,
+    insetRight: 60,
+    x: { type: 'log', label, labelAnchor: 'center', grid: true, nice: true, tickFormat: tick, ticks: 6 },
     y: { domain: tools, label: null, tickSize: 0 },
     fy: { domain: titles, label: null, padding: 0.15 },
     color: { domain: tools, range: COLOURS },
@@ -98,7 +101,7 @@ function labels(points, format, isMeant) {
   return Plot.text(
     points.filter(({ tool }) => isMeant(tool)),
     {
-      x: 'median',
+      x: 'max', // Clear of the line from the least to the most.
       y: 'tool',
       fy: 'title',
       text: (/** @type {Point} */ { median }) => format(median),

@@ -64,7 +64,10 @@ const { values: options } = parseArgs({
   },
 });
 
-await main();
+await main().catch((/** @type {unknown} */ error) => {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});
 
 async function main() {
   if (options.help) {
