@@ -117,7 +117,7 @@ describe('planes', () => {
     ['of two bytes raw and constant', '02 00 0207 0102', '01070207'],
     ['of no numbers', '01 00', ''],
     ['of eight constants', '08 0200 0201 0202 0203 0204 0205 0206 0207', '0001020304050607'],
-    ['Huffman-coded', '01 03 14 01 0001 11 01000000 01000000 01000000 02 02 02 02', '0001000100010000'],
+    ['Huffman-coded', '01 03 14 01 0001 11 01000000 01000000 01000000 02 02 02 02', '0001000100010001'],
   ])('have this layout: %s', (_, hex, plain) => {
     expect(toHex(decodePlanes(fromHex(hex), plain.length / 2, nodeDeflate))).toBe(plain);
   });
