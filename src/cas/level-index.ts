@@ -80,7 +80,7 @@ class LevelIndex implements ChunkIndex {
     const batch = this.#db.batch();
     for (const entry of entries) batch.put(chunkKey(entry.address), encodePlace(number, entry));
     batch.put(packKey(name), encodePack(number, size));
-    await batch.write();
+    await write(batch);
     this.#remember(name, number, size);
   }
 
@@ -91,12 +91,12 @@ class LevelIndex implements ChunkIndex {
       if (!numbers.has(decodePlace(value).number)) continue;
       batch.del(key);
       if (batch.length >= ROWS_AT_ONCE) {
-        await batch.write();
+        await write(batch);
         batch = this.#db.batch();
       }
     }
     for (const name of names) batch.del(packKey(name));
-    await batch.write();
+    await write(batch);
     for (const name of names) this.#forget(name);
   }
 
@@ -141,6 +141,33 @@ class LevelIndex implements ChunkIndex {
     this.#numbers.delete(name);
     this.#sizes.delete(name);
   }
+}
+
+/** @throws VecsnapError STORE_FULL, STORE_FAILED. The index is then as it was: a batch is written whole or not at all. */
+async function write(batch: { write(): Promise<void> }): Promise<void> {
+  try {
+    await batch.write();
+  } catch (cause) {
+    const reason = reasonOf(cause);
+    const isFull = /no space left|quota exceeded/i.test(reason);
+    throw new VecsnapError(
+      isFull ? 'STORE_FULL' : 'STORE_FAILED',
+      `The index could not be written: ${reason}.`,
+      {
+        place: 'index',
+        remedy: isFull
+          ? 'Free some space and try again.'
+          : 'Check the disk, then run repair: it rebuilds the index from the packs.',
+        cause,
+      },
+    );
+  }
+}
+
+/** What an error of a database and those that caused it say. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
 }
 
 function chunkKey(address: Address): Uint8Array {
