@@ -11,6 +11,7 @@ import {
   ADDRESS_LENGTH,
   ByteReader,
   concatBytes,
+  copyBytes,
   equalBytes,
   fromUtf8,
   toAddress,
@@ -108,7 +109,7 @@ class LevelIndex implements ChunkIndex {
     for await (const [key, value] of rows(this.#db, CHUNK)) {
       const location = this.#locate(value);
       if (location !== undefined && key.length === ADDRESS_LENGTH + 1) {
-        yield { address: toAddress(key.slice(1)), ...location };
+        yield { address: toAddress(copyBytes(key.subarray(1))), ...location };
       }
     }
   }
