@@ -1,0 +1,207 @@
+/** The invariants of docs/ordering.md: in what order things are written, and what a failure at any point leaves. */
+import { describe, expect, it } from 'vitest';
+import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
+import { nodeDeflate, nodeSha256, systemRandom } from 'vecsnap/platform';
+import { type Environment, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { faultyBlobStore, type Failure } from './fault/faulty-blob-store.js';
+import { seededBytes } from './support/files.js';
+import { recordSource, type Records } from './support/memory-source.js';
+
+const SMALL = {
+  rowGroups: { targetBytes: 256, minRecords: 3, maxRecords: 64 },
+  nodes: { window: 2, max: 9 },
+  packBytes: 1024,
+};
+
+function records(count: number, seed = 1): Records {
+  return {
+    count,
+    ids: Array.from({ length: count }, (_, i) => `id ${String(i).padStart(4, '0')}`),
+    schema: { id: 'string', vectors: [{ name: 'v', dtype: 'u8', dimension: 16 }], payload: 'none' },
+    vectors: [seededBytes(count * 16, seed)],
+  };
+}
+
+/** An environment on `blobs`. The index is a new one each time, or `index`, which stays. */
+function environmentOn(blobs: BlobStore, index?: ChunkIndex): Environment {
+  let time = 1_700_000_000_000;
+  return {
+    blobs,
+    coder: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
+    sha256: nodeSha256,
+    clock: { now: () => time++ },
+    random: systemRandom,
+    openIndex: async () => index ?? memoryIndex(),
+    discardIndex: async () => {},
+    lock: async () => ({ release: async () => {} }),
+    indexBytes: async () => 0,
+    close: async () => {},
+  };
+}
+
+async function withManager<T>(environment: Environment, work: (manager: SnapshotManager) => Promise<T>) {
+  return work(await SnapshotManager.open({ environment, compression: 'none' }));
+}
+
+/** A repository with one snapshot of 100 records. */
+async function repositoryWithOne(): Promise<{ blobs: BlobStore; first: Snapshot }> {
+  const blobs = memoryBlobStore();
+  const manager = await SnapshotManager.init(
+    { environment: environmentOn(blobs), compression: 'none' },
+    SMALL,
+  );
+  return { blobs, first: await manager.createSnapshot(recordSource('c', records(100)), 'first') };
+}
+
+async function idsIn(manager: SnapshotManager, id: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const batch of manager.readSnapshot(id)) ids.push(...(batch.ids as readonly string[]));
+  return ids;
+}
+
+/** Every snapshot that is listed is whole; returns their names, oldest first. */
+async function expectWhole(blobs: BlobStore, index?: ChunkIndex): Promise<string[]> {
+  return withManager(environmentOn(blobs, index), async (manager) => {
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true, problems: [] });
+    const { snapshots, problems } = await manager.listAll();
+    expect(problems).toEqual([]);
+    for (const { id, vectorCount } of snapshots) expect(await idsIn(manager, id)).toHaveLength(vectorCount);
+    return snapshots.map(({ name }) => name).toReversed();
+  });
+}
+
+/** Runs `work` again and again, the n-th call of the store failing, until it gets through; then `check` after each. */
+async function failingEverywhere(
+  prepare: () => Promise<BlobStore>,
+  work: (manager: SnapshotManager) => Promise<unknown>,
+  check: (blobs: BlobStore, index: ChunkIndex, failed: boolean) => Promise<void>,
+): Promise<number> {
+  for (let nth = 1; ; nth++) {
+    for (const when of ['before', 'torn'] as const) {
+      const inner = await prepare();
+      const failure: Failure = { nth, when };
+      const faulty = faultyBlobStore(inner);
+      const index = memoryIndex();
+      const failed = await withManager(environmentOn(faulty, index), async (manager) => {
+        faulty.setFaults({ failures: [failure] });
+        return work(manager).then(
+          () => false,
+          () => true,
+        );
+      });
+      await check(inner, index, failed);
+      if (!failed && when === 'torn' && faulty.calls.length < nth) return nth;
+    }
+  }
+}
+
+describe('create', () => {
+  it('W1 to W3: packs, then the index, then the snapshot', async () => {
+    const { blobs } = await repositoryWithOne();
+    const faulty = faultyBlobStore(blobs);
+    const index = memoryIndex();
+    const events: string[] = [];
+    const observed: ChunkIndex = {
+      ...index,
+      addPack: async (pack, entries) => {
+        events.push(`index ${pack.name}`);
+        expect(await blobs.stat(pack.name)).toEqual({ name: pack.name, size: pack.size });
+        await index.addPack(pack, entries);
+      },
+    };
+    await withManager(environmentOn(faulty, observed), async (manager) => {
+      await manager.createSnapshot(recordSource('c', records(100, 2)), 'second');
+    });
+    const puts = faulty.calls.filter(({ method }) => method === 'put').map(({ name }) => name);
+    expect(puts.length).toBeGreaterThan(3);
+    expect(puts.slice(0, -1).every((name) => name.startsWith('packs/'))).toBe(true);
+    expect(puts.at(-1)).toMatch(/^snapshots\//);
+    for (const name of puts.slice(0, -1)) expect(events).toContain(`index ${name}`);
+  });
+
+  it('W4: whatever fails, every snapshot that is listed is whole, and the next create works', async () => {
+    const tried = await failingEverywhere(
+      async () => (await repositoryWithOne()).blobs,
+      (manager) => manager.createSnapshot(recordSource('c', records(100, 2)), 'second'),
+      async (blobs, index, failed) => {
+        const names = await expectWhole(blobs);
+        expect(await expectWhole(blobs, index)).toEqual(names);
+        expect(names[0]).toBe('first');
+        if (!failed) expect(names).toEqual(['first', 'second']);
+        await withManager(environmentOn(blobs, index), (manager) =>
+          manager.createSnapshot(recordSource('c', records(100, 2)), 'next'),
+        );
+        expect((await expectWhole(blobs)).at(-1)).toBe('next');
+      },
+    );
+    expect(tried).toBeGreaterThan(8);
+  });
+});
+
+describe('sweep', () => {
+  /** Two snapshots that share chunks, of which the first is forgotten. */
+  const prepare = async (): Promise<BlobStore> => {
+    const { blobs, first } = await repositoryWithOne();
+    const { vectors, ...rest } = records(100);
+    const changed = (vectors[0] as Uint8Array).slice();
+    for (let i = 0; i < 100; i += 20) changed[i * 16] = 255 - (changed[i * 16] as number);
+    await withManager(environmentOn(blobs), async (manager) => {
+      await manager.createSnapshot(recordSource('c', { ...rest, vectors: [changed] }), 'second');
+      await manager.deleteSnapshot(first.id);
+    });
+    return blobs;
+  };
+
+  it.each([
+    ['with the index as it was left', true],
+    ['with an index built from the packs', false],
+  ])(
+    'G1 to G3: whatever fails, what remains is whole, and the next sweep finishes it, %s',
+    async (_, useIndex) => {
+      const tried = await failingEverywhere(
+        prepare,
+        (manager) => manager.collectGarbage({ maxUnused: 0 }),
+        async (blobs, index) => {
+          expect(await expectWhole(blobs, index)).toEqual(['second']);
+          expect(await expectWhole(blobs)).toEqual(['second']);
+          const kept = useIndex ? index : memoryIndex();
+          await withManager(environmentOn(blobs, kept), (manager) =>
+            manager.collectGarbage({ maxUnused: 0 }),
+          );
+          expect(await expectWhole(blobs, kept)).toEqual(['second']);
+          const stats = await withManager(environmentOn(blobs), (manager) => manager.stats());
+          expect(stats.unreferencedBytes).toBe(0);
+        },
+      );
+      expect(tried).toBeGreaterThan(8);
+    },
+  );
+});
+
+describe('forget', () => {
+  it('F1: whatever fails, each snapshot is there and whole, or gone', async () => {
+    await failingEverywhere(
+      async () => (await repositoryWithOne()).blobs,
+      async (manager) => manager.cleanupOldSnapshots(1),
+      async (blobs) => {
+        expect(await expectWhole(blobs)).toEqual(['first']);
+      },
+    );
+    await failingEverywhere(
+      async () => {
+        const { blobs } = await repositoryWithOne();
+        await withManager(environmentOn(blobs), (manager) =>
+          manager.createSnapshot(recordSource('c', records(50)), 'second'),
+        );
+        return blobs;
+      },
+      async (manager) => manager.cleanupOldSnapshots(1),
+      async (blobs, _, failed) => {
+        const names = await expectWhole(blobs);
+        expect(names.at(-1)).toBe('second');
+        if (!failed) expect(names).toEqual(['second']);
+      },
+    );
+  });
+});
