@@ -21,7 +21,6 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { freshDirectory, seededBytes } from './support/files.js';
 import { IndependentRepository } from './support/independent-reader.js';
 import { fileTreeSource, recordSource, type Records, regularFile } from './support/memory-source.js';
-import { binBytes } from './support/matrices.js';
 
 const GOLDEN = join(import.meta.dirname, 'golden');
 const PAGE = join(import.meta.dirname, '../docs/format.md');
@@ -43,7 +42,7 @@ function fixedEnvironment(directory: string): Environment {
 // ── What is in repository-v1 ─────────────────────────────────────────────────────────────────────────────────────────
 
 const PARAMETERS: Partial<Omit<RepositoryConfig, 'id'>> = {
-  rowGroups: { targetBytes: 128, minRecords: 3, maxRecords: 16 },
+  rowGroups: { targetBytes: 1024, minRecords: 3, maxRecords: 16 },
   gear: { min: 64, avg: 256, max: 1024 },
   fixed: { size: 256 },
   nodes: { window: 1, max: 4 },
@@ -51,7 +50,15 @@ const PARAMETERS: Partial<Omit<RepositoryConfig, 'id'>> = {
 };
 
 /** The matrix of the collection `matrix`, as a `.fbin` file. */
-const MATRIX = binBytes(20, 3, 4);
+const MATRIX = sines(180, 8);
+
+function sines(rows: number, dimension: number): Uint8Array {
+  const bytes = Buffer.alloc(8 + rows * dimension * 4);
+  bytes.writeUInt32LE(rows);
+  bytes.writeUInt32LE(dimension, 4);
+  for (let i = 0; i < rows * dimension; i++) bytes.writeFloatLE(Math.fround(Math.sin(i)), 8 + i * 4);
+  return new Uint8Array(bytes);
+}
 
 const NOTE_SCHEMA: Schema = {
   id: 'string',
@@ -110,7 +117,7 @@ function matrixSource(bytes: Uint8Array, rows: number, dimension: number): Sourc
 /** Takes everything that repository-v1 holds. */
 async function makeRepository(environment: Environment): Promise<Snapshot[]> {
   const manager = await SnapshotManager.init({ environment }, PARAMETERS);
-  const matrix = await manager.createSnapshot(matrixSource(MATRIX, 20, 3), 'matrix');
+  const matrix = await manager.createSnapshot(matrixSource(MATRIX, 180, 8), 'matrix');
   const first = await manager.createSnapshot(recordSource('notes', notes(30, -1)), 'first');
   const second = await manager.createIncrementalSnapshot(
     recordSource('notes', notes(33, 7)),
@@ -172,7 +179,7 @@ describe('the repository of version 1', () => {
       ['numbered', 'numbered', 9, 0],
       ['second', 'notes', 33, 0],
       ['first', 'notes', 30, 0],
-      ['matrix', 'matrix', 20, 0],
+      ['matrix', 'matrix', 180, 0],
     ]);
     expect(snapshots[2]).toMatchObject({
       snapshotType: 'incremental',
@@ -222,7 +229,10 @@ describe('the repository of version 1', () => {
 
   it('is read by the independent reader', () => {
     const repository = new IndependentRepository(golden());
+    expect(repository.snapshots.size).toBe(5);
     for (const id of repository.snapshots.keys()) expect(repository.read(id).checksum).toMatch(/^bagaqiera/);
+    expect([...repository.codecsSeen].toSorted()).toEqual([0, 1, 2]);
+    expect([...repository.methodsSeen].toSorted()).toEqual([0, 1, 2, 3]);
   });
 
   it.each([

@@ -151,7 +151,7 @@ export function encodeMsgpack(value: Value): Buffer {
     ]);
   }
   const fields = value as Fields;
-  const keys = Object.keys(fields).sort(); // By UTF-16 code units.
+  const keys = Object.keys(fields).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const pairs = keys.flatMap((key) => [encodeMsgpack(key), encodeMsgpack(fields[key] as Value)]);
   return Buffer.concat([head(keys.length, [0x80, 16], undefined, 0xde, 0xdf), ...pairs]);
 }
@@ -268,8 +268,8 @@ export function localMinimumSizes(hashes: readonly number[], window: number, max
   let start = 0;
   for (let i = 0; i < hashes.length; i++) {
     const size = i + 1 - start;
-    const mayEnd = i >= window && size > window;
-    if (!(mayEnd && isMinimum(hashes, i, window)) && size < max) continue;
+    const isNaturalEnd = i >= window && isMinimum(hashes, i, window);
+    if (!isNaturalEnd && size < max) continue;
     sizes.push(size);
     start = i + 1;
   }
@@ -354,27 +354,29 @@ function readPack(pack: string, bytes: Buffer): Map<string, StoredChunk> {
   return chunks;
 }
 
-function decodeChunk({ codec, stored, length }: StoredChunk): Buffer {
+function decodeChunk({ codec, stored, length }: StoredChunk, methods: Set<number>): Buffer {
   if (codec === 0) return stored;
   if (codec === 1) return inflateRawSync(stored);
-  if (codec === 2) return decodePlanes(stored, length);
+  if (codec === 2) return decodePlanes(stored, length, methods);
   throw new Error(`against docs/format.md: codec ${codec}`);
 }
 
-function decodePlanes(stored: Buffer, length: number): Buffer {
+function decodePlanes(stored: Buffer, length: number, methods: Set<number>): Buffer {
   const cursor = new Cursor(stored);
   const width = cursor.byte();
   const planeLength = length / width;
   const readers = Array.from({ length: width }, () => {
     const method = cursor.byte();
+    methods.add(method);
     if (method === 0) return () => cursor.take(planeLength);
-    if (method === 1) {
-      const packed = cursor.varint();
-      return () => inflateRawSync(cursor.take(packed));
+    if (method === 2) {
+      const constant = cursor.byte();
+      return () => Buffer.alloc(planeLength, constant);
     }
-    need(method === 2, `a plane has method ${method}`);
-    const constant = cursor.byte();
-    return () => Buffer.alloc(planeLength, constant);
+    need(method === 1 || method === 3, `a plane has method ${method}`);
+    const decode = method === 1 ? (packed: Buffer) => inflateRawSync(packed) : decodeHuffman;
+    const packedLength = cursor.varint();
+    return () => decode(cursor.take(packedLength), planeLength);
   });
   const planes = readers.map((read) => read());
   need(cursor.at === stored.length, 'planes fill the chunk');
@@ -383,6 +385,48 @@ function decodePlanes(stored: Buffer, length: number): Buffer {
     need(plane.length === planeLength, 'planes are equally long');
     for (let i = 0; i < planeLength; i++) out[i * width + p] = plane[i] as number;
   }
+  return out;
+}
+
+function decodeHuffman(packed: Buffer, length: number): Buffer {
+  const cursor = new Cursor(packed);
+  const values = [...cursor.take(cursor.byte() + 1)];
+  const nibbles = [...cursor.take(Math.ceil(values.length / 2))].flatMap((byte) => [byte & 15, byte >> 4]);
+  const codes = canonicalCodes(values, nibbles);
+  const sizes = [cursor.take(4), cursor.take(4), cursor.take(4)].map((size) => size.readUInt32LE());
+  const quarter = Math.floor(length / 4);
+  const parts = [quarter, quarter, quarter, length - 3 * quarter].map((count, i) => {
+    const stream = cursor.take(sizes[i] ?? packed.length - cursor.at);
+    return decodeCodes(stream, codes, count);
+  });
+  return Buffer.concat(parts);
+}
+
+/** The value of each code; a code is written as its bits, first to last. */
+function canonicalCodes(values: readonly number[], lengths: readonly number[]): Map<string, number> {
+  const codes = new Map<string, number>();
+  let code = 0;
+  for (let bits = 1; bits <= 11; bits++, code *= 2) {
+    for (const [i, value] of values.entries())
+      if (lengths[i] === bits) codes.set((code++).toString(2).padStart(bits, '0'), value);
+  }
+  need(code === 2 ** 12, 'a Huffman code is complete');
+  return codes;
+}
+
+function decodeCodes(stream: Buffer, codes: ReadonlyMap<string, number>, count: number): Buffer {
+  const out = Buffer.alloc(count);
+  let bit = 0;
+  for (let i = 0; i < count; i++) {
+    let code = '';
+    while (!codes.has(code)) {
+      need(bit < stream.length * 8, 'a stream has all of its codes');
+      code += ((stream[bit >> 3] as number) >> (bit & 7)) & 1;
+      bit++;
+    }
+    out[i] = codes.get(code) as number;
+  }
+  need(Math.ceil(bit / 8) === stream.length, 'a stream ends with its codes');
   return out;
 }
 
@@ -438,6 +482,8 @@ export class IndependentRepository {
   readonly chunks = new Map<string, StoredChunk>();
   /** Codecs of the chunks that were read. */
   readonly codecsSeen = new Set<number>();
+  /** Methods of the planes that were read. */
+  readonly methodsSeen = new Set<number>();
 
   constructor(directory: string) {
     this.config = unseal(readFileSync(join(directory, 'config')), 'vsnconf ');
@@ -481,7 +527,7 @@ export class IndependentRepository {
     const chunk = this.chunks.get(address.toString('hex'));
     need(chunk !== undefined, `the chunk ${formatCid(address, kind)} stands in a pack`);
     need(chunk.kind === kind, 'a directory tells nodes from data');
-    const plain = decodeChunk(chunk);
+    const plain = decodeChunk(chunk, this.methodsSeen);
     this.codecsSeen.add(chunk.codec);
     need(plain.length === chunk.length, 'a directory has the length of the plaintext');
     need(sha256(plain).equals(address), 'a chunk hashes to its address');
