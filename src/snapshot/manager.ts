@@ -418,18 +418,31 @@ export class SnapshotManager {
   ): Promise<Snapshot> {
     const open = await source.open();
     const writer = new ChunkWriter(store);
+    let id: string | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, options);
       const totals = await writer.commit();
       const snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
+      id = snapshot.id;
       await this.#repository.putSnapshot(snapshot);
       return snapshot;
     } catch (error) {
-      await writer.abandon();
+      // What failed first is what the caller needs to know. What cannot be removed now is left to the next sweep.
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : id;
+      await Promise.allSettled([this.#withdraw(writer, own)]);
       throw error;
     } finally {
       await open.close();
     }
+  }
+
+  /**
+   * Removes what a failed create wrote. A put that failed may have come through, so the snapshot goes first, and its packs only
+   * when nothing points to them (docs/ordering.md, W4).
+   */
+  async #withdraw(writer: ChunkWriter, id: string | undefined): Promise<void> {
+    if (id !== undefined) await this.#repository.deleteSnapshot(id);
+    await writer.abandon();
   }
 
   async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
@@ -501,13 +514,7 @@ export class SnapshotManager {
   #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
-    return planSweep(
-      store.packs,
-      store.parts.index.entries(),
-      live,
-      { maxUnused },
-      this.#repository.config.packBytes,
-    );
+    return planSweep(store.packs, store.parts.index, live, { maxUnused }, this.#repository.config.packBytes);
   }
 
   async #otherBytes() {
