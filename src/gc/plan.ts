@@ -1,6 +1,6 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
 import type { DigestTable } from '../core/index.js';
-import { PACK_OVERHEAD, type PackEntry, packEntryBytes } from '../cas/index.js';
+import { type ChunkIndex, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
 
 /** What a sweep would do. */
 export interface SweepPlan {
@@ -34,12 +34,12 @@ interface PackUse {
 /**
  * Plans a sweep.
  * @param packs every pack that stands in the store, with its size in bytes.
- * @param entries every chunk in the index. Copies of a chunk in other packs than the indexed one count as dead.
+ * @param index what is known of them. Copies of a chunk in other packs than the indexed one count as dead.
  * @param live the chunks that are needed.
  */
 export async function planSweep(
   packs: ReadonlyMap<string, number>,
-  entries: AsyncIterable<PackEntry & { readonly pack: string }>,
+  index: Pick<ChunkIndex, 'packs' | 'entries'>,
   live: DigestTable,
   { maxUnused }: SweepOptions,
   packBytes: number,
@@ -47,14 +47,13 @@ export async function planSweep(
   const uses = new Map(
     [...packs].map(([name, size]): [string, PackUse] => [name, { name, size, liveChunks: 0, liveBytes: 0 }]),
   );
-  const known = new Set<string>();
-  for await (const entry of entries) {
-    known.add(entry.pack);
+  for await (const entry of index.entries()) {
     const use = uses.get(entry.pack);
     if (use === undefined || !live.has(entry.address)) continue;
     use.liveChunks++;
     use.liveBytes += packEntryBytes(entry);
   }
+  const known = index.packs(); // Also those that hold nothing but second copies.
   const readable = [...uses.values()].filter(({ name }) => known.has(name));
   const dead = readable.filter(({ liveChunks }) => liveChunks === 0);
   const rewritten = chooseRewritten(
