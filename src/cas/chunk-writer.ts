@@ -4,7 +4,7 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
+import { type Address, type ChunkKind, DigestTable, isVecsnapError, toHex } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
@@ -40,13 +40,14 @@ export class ChunkWriter {
   readonly #store: ChunkStore;
   readonly #seen = new DigestTable();
   readonly #written: WrittenPack[] = [];
-  readonly #names: string[] = [];
+  readonly #names = new Set<string>();
   readonly #writing = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
   #pack = new PackBuilder();
   #nodes: EncodedNew[] = [];
   #nodeBytes = 0;
   #chunks = 0;
+  #hasCopies = false;
   #committed = false;
   #turn: Promise<void> = Promise.resolve();
 
@@ -81,6 +82,7 @@ export class ChunkWriter {
     for (const run of inRuns(entries)) {
       for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
         this.#chunks++;
+        this.#hasCopies = true;
         await this.#addToPack({ ...entry, bytes });
       }
     }
@@ -98,12 +100,16 @@ export class ChunkWriter {
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
-  /** Removes the packs that were written, also when they were committed: nothing refers to them yet. */
+  /**
+   * Removes the packs that were written, also when they were committed: nothing refers to them yet. Only copies stay once the
+   * index may have learned of them: it tells one place for each chunk, and would then tell none (docs/ordering.md, G3).
+   */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
+    if (this.#committed && this.#hasCopies) return;
     for (const name of this.#names) await this.#store.parts.blobs.delete(name);
-    if (this.#committed) await this.#store.parts.index.removePacks(new Set(this.#names));
+    if (this.#committed) await this.#store.parts.index.removePacks(this.#names);
   }
 
   /** The positions of chunks that are neither in the store nor coming from this writer. */
@@ -156,11 +162,14 @@ export class ChunkWriter {
     const parts = this.#pack.finish(sha256);
     this.#pack = new PackBuilder();
     const name = `${PACK_PREFIX}${toHex(random(16))}`;
-    this.#names.push(name);
+    this.#names.add(name);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     const written = blobs.put(name, parts).then(
       () => void this.#written.push({ name, size, entries }),
-      (error: unknown) => void (this.#failure ??= { error }),
+      (error: unknown) => {
+        this.#failure ??= { error };
+        if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
+      },
     );
     this.#writing.add(written);
     void written.then(() => this.#writing.delete(written));
