@@ -60,6 +60,19 @@ async function idsIn(manager: SnapshotManager, id: string): Promise<string[]> {
   return ids;
 }
 
+/** Two snapshots that share chunks, of which the first is forgotten. */
+async function sweepable(): Promise<BlobStore> {
+  const { blobs, first } = await repositoryWithOne();
+  const { vectors, ...rest } = records(100);
+  const changed = (vectors[0] as Uint8Array).slice();
+  for (let i = 0; i < 100; i += 20) changed[i * 16] = 255 - (changed[i * 16] as number);
+  await withManager(environmentOn(blobs), async (manager) => {
+    await manager.createSnapshot(recordSource('c', { ...rest, vectors: [changed] }), 'second');
+    await manager.deleteSnapshot(first.id);
+  });
+  return blobs;
+}
+
 /** Every snapshot that is listed is whole; returns their names, oldest first. */
 async function expectWhole(blobs: BlobStore, index?: ChunkIndex): Promise<string[]> {
   return withManager(environmentOn(blobs, index), async (manager) => {
@@ -139,20 +152,24 @@ describe('create', () => {
   });
 });
 
-describe('sweep', () => {
-  /** Two snapshots that share chunks, of which the first is forgotten. */
-  const prepare = async (): Promise<BlobStore> => {
-    const { blobs, first } = await repositoryWithOne();
-    const { vectors, ...rest } = records(100);
-    const changed = (vectors[0] as Uint8Array).slice();
-    for (let i = 0; i < 100; i += 20) changed[i * 16] = 255 - (changed[i * 16] as number);
-    await withManager(environmentOn(blobs), async (manager) => {
-      await manager.createSnapshot(recordSource('c', { ...rest, vectors: [changed] }), 'second');
-      await manager.deleteSnapshot(first.id);
+describe('names that are taken', () => {
+  it('W4: what another has written is not removed', async () => {
+    const { blobs } = await repositoryWithOne();
+    const alwaysTheSame: Environment = {
+      ...environmentOn(blobs),
+      random: (length) => new Uint8Array(length),
+    };
+    await withManager(alwaysTheSame, async (manager) => {
+      await manager.createSnapshot(recordSource('c', records(5, 2)), 'second');
+      await expect(manager.createSnapshot(recordSource('c', records(5, 3)), 'third')).rejects.toThrow(
+        expect.objectContaining({ code: 'BLOB_EXISTS' }),
+      );
     });
-    return blobs;
-  };
+    expect(await expectWhole(blobs)).toEqual(['first', 'second']);
+  });
+});
 
+describe('sweep', () => {
   it.each([
     ['with the index as it was left', true],
     ['with an index built from the packs', false],
@@ -160,7 +177,7 @@ describe('sweep', () => {
     'G1 to G3: whatever fails, what remains is whole, and the next sweep finishes it, %s',
     async (_, useIndex) => {
       const tried = await failingEverywhere(
-        prepare,
+        sweepable,
         (manager) => manager.collectGarbage({ maxUnused: 0 }),
         async (blobs, index) => {
           expect(await expectWhole(blobs, index)).toEqual(['second']);
@@ -177,6 +194,40 @@ describe('sweep', () => {
       expect(tried).toBeGreaterThan(8);
     },
   );
+});
+
+describe('an index that fails', () => {
+  /** The n-th pack is not added, or is added and not confirmed. */
+  const failingIndex = (index: ChunkIndex, nth: number, when: 'before' | 'torn'): ChunkIndex => {
+    let calls = 0;
+    return {
+      ...index,
+      addPack: async (pack, entries) => {
+        const fails = ++calls === nth;
+        if (!fails || when === 'torn') await index.addPack(pack, entries);
+        if (fails) throw new Error('an injected fault');
+      },
+    };
+  };
+
+  it.each([
+    [1, 'before'],
+    [1, 'torn'],
+    [2, 'before'],
+    [2, 'torn'],
+  ] as const)('G3: loses no chunk that stands elsewhere (%i, %s)', async (nth, when) => {
+    const blobs = await sweepable();
+    const index = memoryIndex();
+    await withManager(environmentOn(blobs, index), (manager) => manager.stats()); // It knows all packs now.
+    const failing = environmentOn(blobs, failingIndex(index, nth, when));
+    await expect(withManager(failing, (manager) => manager.collectGarbage({ maxUnused: 0 }))).rejects.toThrow(
+      'an injected fault',
+    );
+    expect(await expectWhole(blobs, index)).toEqual(['second']);
+    await withManager(environmentOn(blobs, index), (manager) => manager.collectGarbage({ maxUnused: 0 }));
+    expect(await expectWhole(blobs, index)).toEqual(['second']);
+    expect(await expectWhole(blobs)).toEqual(['second']);
+  });
 });
 
 describe('forget', () => {
