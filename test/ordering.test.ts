@@ -1,11 +1,13 @@
 /** The invariants of docs/ordering.md: in what order things are written, and what a failure at any point leaves. */
-import { describe, expect, it } from 'vitest';
-import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { type BlobStore, fsBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
 import { nodeDeflate, nodeSha256, systemRandom } from 'vecsnap/platform';
 import { type Environment, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { describe, expect, it } from 'vitest';
 import { faultyBlobStore, type Failure } from './fault/faulty-blob-store.js';
-import { seededBytes } from './support/files.js';
+import { type FsCall, observedFsOperations, systemError } from './fault/fs-operations.js';
+import { freshDirectory, seededBytes } from './support/files.js';
 import { recordSource, type Records } from './support/memory-source.js';
 
 const SMALL = {
@@ -227,6 +229,62 @@ describe('an index that fails', () => {
     await withManager(environmentOn(blobs, index), (manager) => manager.collectGarbage({ maxUnused: 0 }));
     expect(await expectWhole(blobs, index)).toEqual(['second']);
     expect(await expectWhole(blobs)).toEqual(['second']);
+  });
+});
+
+describe('blobs on a disk', () => {
+  const at = freshDirectory();
+
+  it('B1, B2: bytes, then the name, then the folder; and each is durable before the next', async () => {
+    const calls: FsCall[] = [];
+    const store = fsBlobStore(at('repo'), { operations: observedFsOperations((call) => calls.push(call)) });
+    await store.put('packs/a', seededBytes(100, 1));
+    const from = calls.findIndex(([method]) => method === 'openNew');
+    const steps = calls
+      .slice(from)
+      .map(([method, ...args]) => [method, args.find((arg) => typeof arg === 'string')]);
+    const order = steps.filter(([method]) =>
+      ['writev', 'fsync', 'link', 'syncDirectory'].includes(method as string),
+    );
+    expect(order.map(([method]) => method)).toEqual([
+      'writev',
+      'fsync',
+      'syncDirectory', // packs/, which is new, in the folder above
+      'link',
+      'syncDirectory',
+    ]);
+    expect(order.at(-1)).toEqual(['syncDirectory', at('repo', 'packs')]);
+  });
+
+  it('B4: who takes the lock makes durable what a crashed writer left', async () => {
+    let crashed = false;
+    const operations = observedFsOperations(([method, path]) => {
+      if (method === 'syncDirectory' && path === at('repo', 'packs')) crashed = true;
+      if (crashed) throw systemError('EIO');
+    });
+    const before = fsBlobStore(at('repo'), { operations });
+    await expect(before.put('packs/a', seededBytes(100, 1))).rejects.toThrow(
+      expect.objectContaining({ code: 'STORE_FAILED' }),
+    );
+    const synced: unknown[] = [];
+    const after = fsBlobStore(at('repo'), {
+      operations: observedFsOperations(([method, path]) => {
+        if (method === 'syncDirectory') synced.push(path);
+      }),
+    });
+    expect(await after.stat('packs/a')).toEqual({ name: 'packs/a', size: 100 });
+    await after.syncNames();
+    expect(synced).toEqual([at('repo'), at('repo', 'packs')]);
+  });
+
+  it('B3: who takes the lock removes what a crashed writer left in tmp', async () => {
+    const manager = await SnapshotManager.init({ snapshotDir: at('repo'), workers: 1 });
+    await manager.createSnapshot(recordSource('c', records(10)), 'first');
+    mkdirSync(at('repo', 'tmp'), { recursive: true });
+    writeFileSync(at('repo', 'tmp', 'left'), 'by a crash');
+    await manager.collectGarbage();
+    expect(readdirSync(at('repo', 'tmp'))).toEqual([]);
+    await manager.close();
   });
 });
 
