@@ -2,7 +2,7 @@
  * docs/format.md is complete and true: a reader that knows nothing but that page reads what vecsnap wrote, and works out
  * the same cuts and addresses.
  */
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import fc from 'fast-check';
 import { Level } from 'level';
@@ -38,6 +38,7 @@ import {
   localMinimumSizes,
   murmur3,
   recordHash,
+  sha256,
   type Value,
 } from './support/independent-reader.js';
 import { fileTreeSource, recordSource, type Records, regularFile } from './support/memory-source.js';
@@ -548,3 +549,97 @@ function decodeVarints(bytes: Buffer): number[] {
   }
   return values;
 }
+
+describe('an older reader', () => {
+  const at = freshDirectory();
+  const repositoryWith = async (): Promise<string> => {
+    const manager = await SnapshotManager.init({ snapshotDir: at('repo'), workers: 1, compression: 'none' });
+    await manager.createSnapshot(recordSource('c', richRecords(20)), 'first');
+    await manager.close();
+    rmSync(at('repo', 'index'), { recursive: true });
+    return at('repo');
+  };
+  /** Seals a changed value again. */
+  const reseal = (path: string, change: (value: Record<string, Value>) => void): void => {
+    const bytes = readFileSync(path);
+    const value = { ...(decodeMsgpack(bytes.subarray(8, -32)) as Record<string, Value>) };
+    change(value);
+    const body = Buffer.concat([bytes.subarray(0, 8), encodeMsgpack(value)]);
+    writeFileSync(path, Buffer.concat([body, sha256(body)]));
+  };
+  const expectNewer = (work: Promise<unknown>) =>
+    expect(work).rejects.toThrow(expect.objectContaining({ code: 'REPOSITORY_NEWER' }));
+
+  it.each([
+    ['another format', (config: Record<string, Value>) => (config['format'] = 2)],
+    [
+      'another way to cut',
+      (config: Record<string, Value>) =>
+        (config['gear'] = { ...(config['gear'] as object), algorithm: 'fastcdc-gear32-2' }),
+    ],
+  ])('refuses a config of %s', async (_, change) => {
+    reseal(`${await repositoryWith()}/config`, change);
+    await expectNewer(SnapshotManager.open({ snapshotDir: at('repo') }));
+  });
+
+  it('lists the other snapshots, and does not sweep', async () => {
+    await repositoryWith();
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const second = await manager.createSnapshot(recordSource('c', richRecords(21)), 'second');
+    const [first] = readdirSync(at('repo', 'snapshots'));
+    reseal(at('repo', 'snapshots', first as string), (value) => (value['version'] = 2));
+    expect((await manager.listSnapshots()).map(({ id }) => id)).toEqual([second.id]);
+    expect((await manager.verifyRepository()).problems).toMatchObject([{ code: 'REPOSITORY_NEWER' }]);
+    await expectNewer(manager.getSnapshot(first as string));
+    await expect(manager.collectGarbage()).rejects.toThrow(
+      expect.objectContaining({ code: 'SWEEP_REFUSED' }),
+    );
+    await manager.close();
+  });
+
+  it('names a codec that it does not know', async () => {
+    await repositoryWith();
+    const [name] = readdirSync(at('repo', 'packs'));
+    const path = at('repo', 'packs', name as string);
+    const bytes = readFileSync(path);
+    const end = bytes.length - 44;
+    const start = end - bytes.readUInt32LE(end);
+    bytes[start] = 0x7f; // The first chunk is data, so this is codec 127.
+    sha256(bytes.subarray(start, end)).copy(bytes, end + 8);
+    writeFileSync(path, bytes);
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const [{ id } = { id: '' }] = await manager.listSnapshots();
+    await expectNewer(
+      (async () => {
+        for await (const batch of manager.readSnapshot(id)) expect(batch.count).toBeGreaterThan(0);
+      })(),
+    );
+    expect((await manager.verifyRepository()).problems).toMatchObject([{ code: 'REPOSITORY_NEWER' }]);
+    await manager.close();
+  });
+
+  it('names the version of a pack', async () => {
+    await repositoryWith();
+    const [name] = readdirSync(at('repo', 'packs'));
+    const bytes = readFileSync(at('repo', 'packs', name as string));
+    bytes[7] = 2;
+    writeFileSync(at('repo', 'packs', name as string), bytes);
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    expect((await manager.verifyRepository()).problems).toMatchObject([{ code: 'REPOSITORY_NEWER' }]);
+    await manager.close();
+  });
+
+  it('names the version of an exported folder', async () => {
+    await repositoryWith();
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const [{ id } = { id: '' }] = await manager.listSnapshots();
+    const { path } = await manager.exportSnapshot(id, at());
+    const text = readFileSync(`${path}/metadata.json`, 'utf8').replace('"version": 1', '"version": 9');
+    writeFileSync(`${path}/metadata.json`, text);
+    const lines = readFileSync(`${path}/checksum.sha256`, 'utf8').split('\n').slice(1);
+    const line = `${sha256(Buffer.from(text)).toString('hex')}  metadata.json`;
+    writeFileSync(`${path}/checksum.sha256`, [line, ...lines].join('\n'));
+    await expect(manager.importSnapshot(path)).rejects.toThrow(/its version is 9/);
+    await manager.close();
+  });
+});
