@@ -1,5 +1,6 @@
 /** The invariants of docs/ordering.md: in what order things are written, and what a failure at any point leaves. */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type BlobStore, fsBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
 import { nodeDeflate, nodeSha256, systemRandom } from 'vecsnap/platform';
@@ -109,6 +110,37 @@ async function failingEverywhere(
       if (!failed && when === 'torn' && faulty.calls.length < nth) return nth;
     }
   }
+}
+
+describe('docs/ordering.md', () => {
+  const root = join(import.meta.dirname, '..');
+  const page = readFileSync(join(root, 'docs/ordering.md'), 'utf8');
+  const rules = [...page.matchAll(/^\| ([A-Z]\d) +\|/gm)].map(([, rule]) => rule as string);
+
+  it('has the rules that the code cites, and the code cites every rule', () => {
+    const cited = new Set<string>();
+    for (const name of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })) {
+      if (!name.endsWith('.ts')) continue;
+      const text = readFileSync(join(root, 'src', name), 'utf8').replaceAll(/\n\s*\*? /g, ' ');
+      for (const [, list] of text.matchAll(/docs\/ordering\.md, ([^)]*)\)/g)) {
+        for (const rule of rulesIn(list as string)) cited.add(rule);
+      }
+    }
+    expect([...cited].toSorted()).toEqual(rules.toSorted());
+  });
+
+  it('names files that there are', () => {
+    const paths = [...page.matchAll(/`((?:src|test)\/[^`]+\.ts)`/g)].map(([, path]) => path as string);
+    expect(paths.length).toBeGreaterThan(10);
+    for (const path of paths) expect(existsSync(join(root, path)), path).toBe(true);
+  });
+});
+
+/** The rules of a citation: `W3`, `B1 to B3 and B5`. */
+function rulesIn(text: string): string[] {
+  return [...text.matchAll(/([A-Z])(\d)(?: to [A-Z](\d))?/g)].flatMap(([, letter, from, to = from]) =>
+    Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => `${letter}${Number(from) + i}`),
+  );
 }
 
 describe('create', () => {

@@ -2,7 +2,7 @@
  * Blobs as files below a directory; the name of a blob is its path.
  *
  * A put writes `tmp/<random>`, makes it durable, gives it its name by link(2), which never overwrites, and makes the
- * name durable. So a crash leaves at most files in `tmp/`, which {@link FsBlobStore.removeTemporary} deletes.
+ * name durable; a delete makes the removal durable (docs/ordering.md, B1 to B3 and B5). So a crash leaves at most files in `tmp/`, which {@link FsBlobStore.removeTemporary} deletes.
  *
  * The directory may be reached through a symbolic link; below it links are not followed and are no blobs.
  */

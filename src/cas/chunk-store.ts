@@ -75,7 +75,10 @@ export class ChunkStore {
     return this.#packs;
   }
 
-  /** Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. */
+  /**
+   * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen, and forgets those
+   * that are gone (docs/ordering.md, R4).
+   */
   async refresh(): Promise<void> {
     const { blobs, index } = this.parts;
     const present = new Map<string, number>();

@@ -155,6 +155,7 @@ export class ChunkWriter {
     while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
   }
 
+  /** The name is random, so it is never used twice (docs/ordering.md, R5). */
   #writePack(): void {
     const { entries } = this.#pack;
     if (entries.length === 0) return;

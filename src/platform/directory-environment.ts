@@ -55,7 +55,7 @@ export function directoryEnvironment(directory: string, { workers }: DirectoryOp
   };
 }
 
-/** Finishes what a crashed writer left half done, before the holder of the lock builds on it. */
+/** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
 async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
   try {
     await blobs.removeTemporary();

@@ -103,7 +103,11 @@ const TAKE_ATTEMPTS = 3;
 /** Names are kept in the snapshot's own blob; this keeps that small. */
 const MAX_NAME_BYTES = 65_536;
 
-/** See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}. */
+/**
+ * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
+ *
+ * Whatever reads gets its snapshots before it opens the chunks (docs/ordering.md, R1).
+ */
 export class SnapshotManager {
   readonly #repository: Repository;
   readonly #lockTimeoutMs: number;
@@ -299,7 +303,7 @@ export class SnapshotManager {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. */
+  /** Drops several snapshots, or none when one of them is unknown (docs/ordering.md, F2). */
   async deleteSnapshots(ids: readonly string[]): Promise<void> {
     await this.#repository.locked(this.#lockFor('forget'), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
@@ -326,7 +330,8 @@ export class SnapshotManager {
   /**
    * Gives back the space of chunks that no snapshot needs.
    * @returns what was done or, for a dry run, would be.
-   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
+   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then (docs/ordering.md,
+   * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
     return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
@@ -361,7 +366,7 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs.
+   * Rebuilds the index from the packs (docs/ordering.md, R7).
    * @returns the packs whose directories cannot be read.
    */
   async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
