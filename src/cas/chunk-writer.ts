@@ -4,7 +4,14 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, DigestTable, isVecsnapError, toHex } from '../core/index.js';
+import {
+  type Address,
+  type ChunkKind,
+  copyBytes,
+  DigestTable,
+  isVecsnapError,
+  toHex,
+} from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
@@ -70,7 +77,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      done();
+      void before.then(done); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
@@ -101,15 +108,21 @@ export class ChunkWriter {
   }
 
   /**
-   * Removes the packs that were written, also when they were committed: nothing refers to them yet. Only copies stay once the
-   * index may have learned of them: it tells one place for each chunk, and would then tell none (docs/ordering.md, G3).
+   * Removes the packs that were written, also when they were committed: nothing refers to them yet (docs/ordering.md, W4). One that
+   * cannot be removed stays, and is swept one day. So do copies once the index may have learned of them: it tells one place for each
+   * chunk, and would then tell none (docs/ordering.md, G3).
+   * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
    */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
     if (this.#committed && this.#hasCopies) return;
-    for (const name of this.#names) await this.#store.parts.blobs.delete(name);
-    if (this.#committed) await this.#store.parts.index.removePacks(this.#names);
+    const { blobs, index } = this.#store.parts;
+    let failure: { error: unknown } | undefined;
+    for (const name of this.#names)
+      await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
+    if (this.#committed) await index.removePacks(this.#names);
+    if (failure !== undefined) throw failure.error;
   }
 
   /** The positions of chunks that are neither in the store nor coming from this writer. */
@@ -133,7 +146,7 @@ export class ChunkWriter {
     this.#throwFailure();
     this.#chunks++;
     // A raw chunk is a view into memory that its giver will use again.
-    const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
+    const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
     const chunk = { address, kind, codec: encoded.codec, length: bytes.length, bytes: kept };
     if (kind === 'data') return this.#addToPack(chunk);
     this.#nodes.push(chunk);

@@ -34,12 +34,12 @@ interface PackUse {
 /**
  * Plans a sweep.
  * @param packs every pack that stands in the store, with its size in bytes.
- * @param index what is known of them. Copies of a chunk in other packs than the indexed one count as dead.
+ * @param index what is known of them. Copies of a chunk in other packs than the one where it is found count as dead.
  * @param live the chunks that are needed.
  */
 export async function planSweep(
   packs: ReadonlyMap<string, number>,
-  index: Pick<ChunkIndex, 'packs' | 'entries'>,
+  index: Pick<ChunkIndex, 'entries' | 'packs'>,
   live: DigestTable,
   { maxUnused }: SweepOptions,
   packBytes: number,
@@ -47,13 +47,13 @@ export async function planSweep(
   const uses = new Map(
     [...packs].map(([name, size]): [string, PackUse] => [name, { name, size, liveChunks: 0, liveBytes: 0 }]),
   );
+  const known = index.packs();
   for await (const entry of index.entries()) {
     const use = uses.get(entry.pack);
     if (use === undefined || !live.has(entry.address)) continue;
     use.liveChunks++;
     use.liveBytes += packEntryBytes(entry);
   }
-  const known = index.packs(); // Also those that hold nothing but second copies.
   const readable = [...uses.values()].filter(({ name }) => known.has(name));
   const dead = readable.filter(({ liveChunks }) => liveChunks === 0);
   const rewritten = chooseRewritten(
@@ -70,13 +70,14 @@ export async function planSweep(
 
 /** The packs with the largest dead part, until what remains dead in the others is little enough. */
 function chooseRewritten(packs: readonly PackUse[], maxUnused: number): PackUse[] {
-  const allowed = maxUnused * sum(packs, sizeOf);
+  let total = sum(packs, sizeOf);
   let unused = sum(packs, unusedBytes);
   const chosen: PackUse[] = [];
   for (const pack of packs.toSorted((a, b) => unusedBytes(b) / b.size - unusedBytes(a) / a.size)) {
-    if (unused <= allowed || unusedBytes(pack) === 0) break;
+    if (unused <= maxUnused * total || unusedBytes(pack) === 0) break;
     chosen.push(pack);
     unused -= unusedBytes(pack);
+    total -= unusedBytes(pack);
   }
   return chosen;
 }

@@ -423,18 +423,17 @@ export class SnapshotManager {
   ): Promise<Snapshot> {
     const open = await source.open();
     const writer = new ChunkWriter(store);
-    let id: string | undefined;
+    let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, options);
       const totals = await writer.commit();
-      const snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
-      id = snapshot.id;
+      snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
       await this.#repository.putSnapshot(snapshot);
       return snapshot;
     } catch (error) {
-      // What failed first is what the caller needs to know. What cannot be removed now is left to the next sweep.
-      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : id;
-      await Promise.allSettled([this.#withdraw(writer, own)]);
+      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
+      await this.#undoTake(writer, own).catch(() => {});
       throw error;
     } finally {
       await open.close();
@@ -442,11 +441,11 @@ export class SnapshotManager {
   }
 
   /**
-   * Removes what a failed create wrote. A put that failed may have come through, so the snapshot goes first, and its packs only
-   * when nothing points to them (docs/ordering.md, W4).
+   * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
+   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
-  async #withdraw(writer: ChunkWriter, id: string | undefined): Promise<void> {
-    if (id !== undefined) await this.#repository.deleteSnapshot(id);
+  async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
     await writer.abandon();
   }
 
