@@ -11,7 +11,6 @@ import { acquireLease, levelBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { inlineCoder, memoryIndex } from 'vecsnap/cas';
 import { cutBytes, gearCutter } from 'vecsnap/chunker';
 import {
-  type Address,
   type Canonical,
   decodeCanonical,
   encodeCanonical,
@@ -64,7 +63,7 @@ describe('canonical msgpack', () => {
   const asBuffers = (some: Canonical): Value => {
     if (some instanceof Uint8Array) return Buffer.from(some);
     if (Array.isArray(some)) return (some as readonly Canonical[]).map(asBuffers);
-    if (typeof some !== 'object' || some === null) return some as Value;
+    if (typeof some !== 'object' || some === null) return some;
     return Object.fromEntries(Object.entries(some).map(([key, item]) => [key, asBuffers(item)]));
   };
 
@@ -181,7 +180,7 @@ describe('hashes and cuts', () => {
   });
 
   it('addresses as text', () => {
-    const address = toAddress(seededBytes(32, 5)) as Address;
+    const address = toAddress(seededBytes(32, 5));
     expect(formatCid(address, 'data')).toBe(formatAddress(address, 'data'));
     expect(formatCid(address, 'node')).toBe(formatAddress(address, 'node'));
   });
@@ -284,7 +283,7 @@ describe('a repository', () => {
         if (parameters !== undefined) expect(read.groups).toBeGreaterThan(30);
       }
       expect(repository.codecsSeen).toContain(2);
-      expect([...repository.methodsSeen].toSorted()).toEqual([0, 2, 3]);
+      expect(repository.methodsSeen).toEqual(new Set([0, 2, 3]));
     });
 
     it('of several snapshots of records with ids and payloads', async () => {
@@ -323,7 +322,7 @@ describe('a repository', () => {
         tags: ['a tag'],
         notes: [],
       });
-      expect([...repository.codecsSeen].toSorted()).toEqual([0, 1, 2]);
+      expect(repository.codecsSeen).toEqual(new Set([0, 1, 2]));
     });
 
     it('of columns that are longer than a chunk may be', async () => {

@@ -79,7 +79,7 @@ export function readExportedFolder(folder: string): ExportedFolder {
   }
   if (!values.atEnd) throw new Error('against docs/format.md: metadata.bin.gz has more');
   return {
-    description: description as unknown as ExportedFolder['description'],
+    description: { ...description },
     format: decodeMsgpack(Buffer.from(description.format, 'base64')),
     ids,
     payloads,

@@ -15,7 +15,7 @@ export interface Records {
 export function recordSource(
   collection: string,
   { schema, count, ids, vectors, payloads }: Records,
-  { perBatch = 100, format = { name: 'test' } as FormatNote } = {},
+  { perBatch = 100, format = { name: 'test' } }: { perBatch?: number; format?: FormatNote } = {},
 ): Source {
   const widths = vectors.map((column) => column.length / Math.max(1, count));
   async function* records(): AsyncGenerator<RecordBatch> {
@@ -23,7 +23,7 @@ export function recordSource(
       const to = Math.min(count, from + perBatch);
       yield {
         count: to - from,
-        ids: ids?.slice(from, to) as IdColumn,
+        ids: ids?.slice(from, to),
         vectors: vectors.map((column, i) =>
           column.subarray(from * (widths[i] as number), to * (widths[i] as number)),
         ),
