@@ -3,7 +3,7 @@
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
  * `v` → the version of this layout. Values are varints (see encodePlace and encodePack). A pack and its chunks go in with
- * one atomic batch, so a pack that has its key has all of its chunks.
+ * one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';
 import {

@@ -21,6 +21,7 @@ export type ChunkKind = 'data' | 'node';
 export const ADDRESS_LENGTH = 32;
 
 const SHA2_256 = 0x12;
+const REMEDY = 'Give the address as vecsnap prints it: bafkrei… for data, bagaqiera… for nodes.';
 const KIND_TO_CODEC: Readonly<Record<ChunkKind, number>> = { data: 0x55, node: 0x0201 };
 
 /**
@@ -49,6 +50,7 @@ export function parseAddress(text: string): { address: Address; kind: ChunkKind 
   if (cid.version !== 1 || cid.multihash.code !== SHA2_256 || kind === undefined) {
     throw new VecsnapError('ADDRESS_INVALID', 'The CID is not a CIDv1 of a SHA-256 in a codec of vecsnap.', {
       place: text,
+      remedy: REMEDY,
     });
   }
   const address = toAddress(cid.multihash.digest);
@@ -65,6 +67,10 @@ function parseCid(text: string): CID {
   try {
     return CID.parse(text);
   } catch (cause) {
-    throw new VecsnapError('ADDRESS_INVALID', 'The text is not a CID.', { place: text, cause });
+    throw new VecsnapError('ADDRESS_INVALID', 'The text is not a CID.', {
+      place: text,
+      remedy: REMEDY,
+      cause,
+    });
   }
 }

@@ -1,7 +1,14 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { acquireLease, fsBlobStore, isProcessAlive, processIdentity } from '../blob/index.js';
+import {
+  acquireLease,
+  type FsBlobStore,
+  fsBlobStore,
+  isProcessAlive,
+  type Lease,
+  processIdentity,
+} from '../blob/index.js';
 import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
 import { VecsnapError } from '../core/index.js';
 import type { Environment } from '../snapshot/environment.js';
@@ -37,7 +44,7 @@ export function directoryEnvironment(directory: string, { workers }: DirectoryOp
         timeoutMs,
         signal,
       });
-      await blobs.removeTemporary();
+      await settle(blobs, lease);
       return lease;
     },
     indexBytes: () => bytesBelow(indexPath),
@@ -46,6 +53,17 @@ export function directoryEnvironment(directory: string, { workers }: DirectoryOp
       await blobs.close();
     },
   };
+}
+
+/** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
+async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
+  try {
+    await blobs.removeTemporary();
+    await blobs.syncNames();
+  } catch (error) {
+    await Promise.allSettled([lease.release()]); // What failed first is what the caller needs to know.
+    throw error;
+  }
 }
 
 /**
