@@ -202,10 +202,11 @@ export class SnapshotManager {
 
   /**
    * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
    */
   async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
-    return findSnapshot(await this.listSnapshots(filter), text);
+    const { snapshots, problems } = await this.#repository.listSnapshots();
+    return findSnapshot({ snapshots: snapshots.filter(matches(filter)), problems }, text);
   }
 
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
@@ -270,9 +271,9 @@ export class SnapshotManager {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. */
-  async deleteSnapshots(ids: readonly string[]): Promise<void> {
-    await this.#repository.locked(this.#lockFor('forget'), async () => {
+  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer. */
+  async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
+    await this.#repository.locked(this.#lockFor('forget', signal), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
       for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
     });
