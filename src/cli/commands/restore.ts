@@ -1,0 +1,49 @@
+/** `vecsnap restore`: writes a snapshot into a target. */
+import type { Snapshot, Target, WriteReport } from '../../index.js';
+import type { CliCommand } from '../command.js';
+import { findOne, withRepository } from '../session.js';
+import { bytesText, plural, shortId, shown } from '../text.js';
+
+interface Flags {
+  readonly overwrite?: boolean;
+}
+
+export const restore: CliCommand<Flags> = {
+  onInterrupt: 'abort',
+  configure: (command) =>
+    command
+      .argument('<REPO>', 'the directory of a repository')
+      .argument('<SNAP>', 'an id, the end of an id, a name, or latest')
+      .argument('<TARGET>', 'scheme:location, or a path')
+      .option('--overwrite', 'replace what stands at the target; without it, that is an error'),
+  examples: [
+    ['vecsnap restore repo latest out.fbin', 'the newest snapshot, into a new file'],
+    [
+      'vecsnap restore repo "before reindexing" index/ --overwrite',
+      'one that has a name, in place of what is there',
+    ],
+    ['vecsnap restore repo 4k2f9x1q npy:out.bin', 'in another format than it came from'],
+  ],
+  notes: `For a path without a telling ending, the format is the one that the snapshot came from. What stands at the target goes only
+when the new content is complete. Everything that is read is checked; damage ends the restore with exit code 3.`,
+  run: (call, [repo, snap, place], { overwrite }) =>
+    withRepository(repo, {}, async (manager) => {
+      const snapshot = await findOne(manager, call, snap);
+      const { resolveTarget } = await import('../../index.js');
+      const target = await resolveTarget(place as string, await manager.snapshotFormat(snapshot.id));
+      const { signal, onProgress } = call;
+      const report = await manager.restoreSnapshot(snapshot.id, target, { overwrite, signal, onProgress });
+      return {
+        value: { id: snapshot.id, target: target.place, ...report },
+        text: () => reportText(snapshot, target, report),
+      };
+    }),
+};
+
+function reportText({ id }: Snapshot, { place }: Target, { records, files, bytes }: WriteReport): string {
+  const counts = [
+    ...(records > 0 || files === 0 ? [plural(records, 'record')] : []),
+    ...(files > 0 ? [plural(files, 'file')] : []),
+  ];
+  return `Restored ${shortId(id)} into ${shown(place, 1000)}: ${counts.join(', ')}, ${bytesText(bytes)}.`;
+}
