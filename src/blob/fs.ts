@@ -153,10 +153,9 @@ class DirectoryBlobStore implements FsBlobStore {
   async delete(name: string): Promise<void> {
     checkBlobName(name);
     await this.#attempt('delete', name, async () => {
-      await this.#handles.drop(name);
       if ((await this.#entryAt(name))?.kind === 'directory') return;
       await unlessMissing(this.#fs.unlink(this.#path(name)));
-      await this.#handles.drop(name); // A read may have opened it again before it was unlinked.
+      await this.#handles.drop(name); // Not before: until it was unlinked a read could have opened it again.
       await unlessMissing(this.#fs.syncDirectory(this.#path(folderOf(name))));
     });
   }
@@ -515,8 +514,8 @@ const NO_DIRECTORY_SYNC: ReadonlySet<string> =
     : new Set(['EINVAL', 'ENOTSUP']);
 
 /**
- * The operations of `node:fs`. Reads go through the callback interface, which takes about two thirds of the time of a
- * FileHandle's for 64 KiB.
+ * The operations of `node:fs`, through its callback interface: 64 KiB reads from the page cache, sixteen at once, run at
+ * 5.5 GB/s, and at 3.8 GB/s through a FileHandle.
  */
 export const nodeFsOperations: FsOperations = {
   openToRead: (path) => called((done) => nodeFs.open(path, READ_FLAGS, done)),

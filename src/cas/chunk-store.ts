@@ -9,7 +9,7 @@ import {
   type Sha256,
   VecsnapError,
 } from '../core/index.js';
-import type { BlobStat, BlobStore } from '../blob/index.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { CompressionOptions } from './codec.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';

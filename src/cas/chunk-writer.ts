@@ -5,7 +5,7 @@
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
 import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
-import type { BlobStat } from '../blob/index.js';
+import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainChunk } from './codec.js';

@@ -1,6 +1,6 @@
 /** The port to the index: which pack holds a chunk, and where. It is derived from the pack directories and can be rebuilt. */
 import type { Address } from '../core/index.js';
-import type { BlobStat } from '../blob/index.js';
+import type { BlobStat } from '../blob/port.js';
 import type { PackEntry } from './pack.js';
 
 /** Where a chunk stands. */

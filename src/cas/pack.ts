@@ -20,7 +20,7 @@ import {
   viewOf,
   writeVarint,
 } from '../core/index.js';
-import type { BlobStat, BlobStore } from '../blob/index.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
 
 /** One chunk in the directory of a pack. */
 export interface PackEntry {

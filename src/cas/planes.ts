@@ -5,12 +5,14 @@
  * i of every number goes to plane i, so that the planes that compress are not diluted by those that do not.
  *
  * Layout: the width in bytes, then for each plane one byte for its method: 0 raw; 1 raw deflate, followed by the length as
- * a varint; 2 the same byte throughout, followed by that byte. Then the bytes of the planes with methods 0 and 1, in order.
+ * a varint; 2 the same byte throughout, followed by that byte; 3 Huffman codes (huffman.ts), followed by the length as a
+ * varint. Then the bytes of the planes with methods 0, 1 and 3, in order.
  */
 import { concatBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
+import { countBytes, decodeHuffman, encodeHuffman, maxEncodedLength } from './huffman.js';
 
 /** Widths of numbers in bytes that can be split. */
 export type PlaneWidth = 1 | 2 | 4 | 8;
@@ -18,6 +20,7 @@ export type PlaneWidth = 1 | 2 | 4 | 8;
 const RAW = 0;
 const DEFLATED = 1;
 const CONSTANT = 2;
+const HUFFMAN = 3;
 
 /** Estimated bits a byte above which coding a plane would save less than it costs in time. */
 const HOPELESS_BITS = 7.3;
@@ -33,25 +36,16 @@ export function encodePlanes(
   bytes: Uint8Array,
   width: PlaneWidth,
   level: number,
-  { deflate }: Deflate,
+  deflate: Deflate,
 ): Uint8Array {
   const header: number[] = [width];
   const parts: Uint8Array[] = [];
   for (const plane of splitPlanes(bytes, width)) {
-    const bits = estimateBits(plane);
-    if (bits === 0 && isConstant(plane)) {
-      header.push(CONSTANT, plane[0] as number);
-      continue;
-    }
-    const packed = bits > HOPELESS_BITS ? plane : deflate(plane, bits < REPETITIVE_BITS ? level : 'huffman');
-    if (packed.length < plane.length) {
-      header.push(DEFLATED);
-      writeVarint(header, packed.length);
-      parts.push(packed);
-    } else {
-      header.push(RAW);
-      parts.push(plane);
-    }
+    const { method, packed } = packPlane(plane, level, deflate);
+    header.push(method);
+    if (method === CONSTANT) header.push(plane[0] as number);
+    else if (method !== RAW) writeVarint(header, packed.length);
+    if (method !== CONSTANT) parts.push(packed);
   }
   return concatBytes([Uint8Array.from(header), ...parts]);
 }
@@ -61,15 +55,35 @@ export function encodePlanes(
  * @param length the length of the plaintext.
  * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
  */
-export function decodePlanes(encoded: Uint8Array, length: number, { inflate }: Deflate): Uint8Array {
+export function decodePlanes(encoded: Uint8Array, length: number, deflate: Deflate): Uint8Array {
   const reader = new ByteReader(encoded);
   const width = reader.byte();
   if (![1, 2, 4, 8].includes(width) || length % width !== 0) throw damaged(`numbers of ${width} bytes`);
   const planeLength = length / width;
   const methods = Array.from({ length: width }, () => readMethod(reader));
-  const planes = methods.map((method) => readPlane(reader, method, planeLength, inflate));
+  const planes = methods.map((method) => unpackPlane(reader, method, planeLength, deflate));
   if (reader.remaining !== 0) throw damaged(`${reader.remaining} bytes are left over`);
   return joinPlanes(planes, width as PlaneWidth);
+}
+
+/** The smallest form of a plane, as far as a look at some of its bytes can tell which that is. */
+function packPlane(
+  plane: Uint8Array,
+  level: number,
+  { deflate }: Deflate,
+): { method: number; packed: Uint8Array } {
+  const raw = { method: RAW, packed: plane };
+  const bits = estimateBits(plane);
+  if (bits > HOPELESS_BITS) return raw;
+  if (bits < REPETITIVE_BITS) {
+    if (isConstant(plane)) return { method: CONSTANT, packed: plane };
+    const packed = deflate(plane, level);
+    return packed.length < plane.length ? { method: DEFLATED, packed } : raw;
+  }
+  const counts = countBytes(plane);
+  const out = new Uint8Array(maxEncodedLength(plane.length));
+  const packed = out.subarray(0, encodeHuffman(plane, counts, out, 0));
+  return packed.length < plane.length ? { method: HUFFMAN, packed } : raw;
 }
 
 interface PlaneMethod {
@@ -80,20 +94,21 @@ interface PlaneMethod {
 
 function readMethod(reader: ByteReader): PlaneMethod {
   const method = reader.byte();
-  if (method === DEFLATED) return { method, argument: reader.varint() };
+  if (method === DEFLATED || method === HUFFMAN) return { method, argument: reader.varint() };
   if (method === CONSTANT) return { method, argument: reader.byte() };
   if (method === RAW) return { method, argument: 0 };
   throw damaged(`unknown method ${method}`);
 }
 
-function readPlane(
+function unpackPlane(
   reader: ByteReader,
   { method, argument }: PlaneMethod,
   length: number,
-  inflate: Deflate['inflate'],
+  { inflate }: Deflate,
 ): Uint8Array {
   if (method === CONSTANT) return new Uint8Array(length).fill(argument);
   if (method === RAW) return reader.take(length);
+  if (method === HUFFMAN) return decodeHuffman(reader.take(argument), length);
   return inflate(reader.take(argument), length);
 }
 
@@ -127,25 +142,27 @@ const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 function splitFour(bytes: Uint8Array): Uint8Array[] {
   const length = bytes.length / 4;
   const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
-  const planes = Array.from({ length: 4 }, () => new Uint8Array(length));
-  const words = asWords(bytes, quads * 4);
-  const [p0, p1, p2, p3] = planes.map(
-    (plane) => new Uint32Array(plane.buffer, 0, quads),
-  ) as Four<Uint32Array>;
+  // Where each plane begins: at a whole word, so that four of its bytes can be written as one.
+  const stride = (length + 3) & ~3;
+  const out = new Uint8Array(4 * stride);
+  const packed = new Uint32Array(out.buffer);
+  const step = stride >>> 2;
+  const words = ownWords(bytes, quads * 4);
   for (let q = 0, w = 0; q < quads; q++, w += 4) {
     const a = words[w] as number;
     const b = words[w + 1] as number;
     const c = words[w + 2] as number;
     const d = words[w + 3] as number;
-    p0[q] = (a & 0xff) | ((b & 0xff) << 8) | ((c & 0xff) << 16) | (d << 24);
-    p1[q] = ((a >>> 8) & 0xff) | (b & 0xff00) | ((c & 0xff00) << 8) | ((d & 0xff00) << 16);
-    p2[q] = ((a >>> 16) & 0xff) | ((b >>> 8) & 0xff00) | (c & 0xff0000) | ((d & 0xff0000) << 8);
-    p3[q] = (a >>> 24) | ((b >>> 16) & 0xff00) | ((c >>> 8) & 0xff0000) | (d & 0xff000000);
+    packed[q] = (a & 0xff) | ((b & 0xff) << 8) | ((c & 0xff) << 16) | (d << 24);
+    packed[step + q] = ((a >>> 8) & 0xff) | (b & 0xff00) | ((c & 0xff00) << 8) | ((d & 0xff00) << 16);
+    packed[2 * step + q] =
+      ((a >>> 16) & 0xff) | ((b >>> 8) & 0xff00) | (c & 0xff0000) | ((d & 0xff0000) << 8);
+    packed[3 * step + q] = (a >>> 24) | ((b >>> 16) & 0xff00) | ((c >>> 8) & 0xff0000) | (d & 0xff000000);
   }
   for (let i = quads * 4; i < length; i++) {
-    for (let plane = 0; plane < 4; plane++) (planes[plane] as Uint8Array)[i] = bytes[i * 4 + plane] as number;
+    for (let plane = 0; plane < 4; plane++) out[plane * stride + i] = bytes[i * 4 + plane] as number;
   }
-  return planes;
+  return Array.from({ length: 4 }, (_, plane) => out.subarray(plane * stride, plane * stride + length));
 }
 
 function joinFour(planes: readonly Uint8Array[]): Uint8Array {
@@ -153,7 +170,7 @@ function joinFour(planes: readonly Uint8Array[]): Uint8Array {
   const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
   const out = new Uint8Array(length * 4);
   const words = new Uint32Array(out.buffer, 0, quads * 4);
-  const [p0, p1, p2, p3] = planes.map((plane) => asWords(plane, quads)) as Four<Uint32Array>;
+  const [p0, p1, p2, p3] = planes.map((plane) => ownWords(plane, quads)) as Four<Uint32Array>;
   for (let q = 0, w = 0; q < quads; q++, w += 4) {
     const a = p0[q] as number;
     const b = p1[q] as number;
@@ -172,22 +189,31 @@ function joinFour(planes: readonly Uint8Array[]): Uint8Array {
 
 type Four<T> = [T, T, T, T];
 
-/** The first `count` words of `bytes`; copied when they are not aligned. */
-function asWords(bytes: Uint8Array, count: number): Uint32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Uint32Array(aligned.buffer, aligned.byteOffset, count);
+/**
+ * The first `count` words of `bytes`. Bytes that are not aligned are copied; so are shared ones, because loops that see both
+ * kinds of memory run at half the speed.
+ */
+function ownWords(bytes: Uint8Array, count: number): Uint32Array {
+  const isOwn = bytes.byteOffset % 4 === 0 && bytes.buffer instanceof ArrayBuffer;
+  const own = isOwn ? bytes : new Uint8Array(bytes);
+  return new Uint32Array(own.buffer, own.byteOffset, count);
 }
 
-/** Shannon entropy of evenly spread samples, in bits a byte. A little low: few samples miss rare values. */
+/**
+ * Bits a byte of evenly spread samples: the collision entropy, which is never above Shannon's and needs one logarithm
+ * where that takes 256.
+ */
 function estimateBits(plane: Uint8Array): number {
   const stride = Math.max(1, Math.floor(plane.length / SAMPLES)) | 1;
-  const counts = new Uint32Array(256);
+  const counts = new Uint16Array(256);
   let samples = 0;
-  for (let i = 0; i < plane.length; i += stride, samples++)
-    counts[plane[i] as number] = (counts[plane[i] as number] as number) + 1;
-  let bits = 0;
-  for (const count of counts) if (count > 0) bits -= (count / samples) * Math.log2(count / samples);
-  return bits;
+  let collisions = 0;
+  for (let i = 0; i < plane.length; i += stride, samples++) {
+    const seen = counts[plane[i] as number] as number;
+    collisions += seen;
+    counts[plane[i] as number] = seen + 1;
+  }
+  return collisions === 0 ? 8 : Math.log2((samples * (samples - 1)) / 2 / collisions);
 }
 
 function isConstant(plane: Uint8Array): boolean {

@@ -9,12 +9,12 @@ export type DeflateEffort = number | 'huffman';
 
 /** Raw deflate, RFC 1951. */
 export interface Deflate {
-  deflate(bytes: Uint8Array, effort: DeflateEffort): Uint8Array;
+  readonly deflate: (bytes: Uint8Array, effort: DeflateEffort) => Uint8Array;
   /**
    * Inflates to exactly `length` bytes.
    * @throws when the bytes are no deflate stream, or inflate to another length.
    */
-  inflate(bytes: Uint8Array, length: number): Uint8Array;
+  readonly inflate: (bytes: Uint8Array, length: number) => Uint8Array;
 }
 
 /** Milliseconds since 1970, UTC. */

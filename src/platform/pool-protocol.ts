@@ -12,20 +12,26 @@ export type Job =
     }
   | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean };
 
-/** A chunk that the worker encoded; without bytes when the plaintext itself is the encoded form. */
+/**
+ * A chunk that the worker encoded: how many of the bytes of the reply are its own, or that the plaintext itself is the encoded
+ * form.
+ */
 export interface EncodedReply {
   readonly codec: number;
-  readonly bytes: Uint8Array | undefined;
+  readonly length: number | 'plain';
 }
 
-/** A chunk that the worker decoded: bytes, or that the stored bytes themselves are the plaintext, or that it is damaged. */
-export type DecodedReply = Uint8Array | 'stored' | 'damaged';
+/**
+ * A chunk that the worker decoded: how many of the bytes of the reply are its own, or that the stored bytes themselves are
+ * the plaintext, or that it is damaged.
+ */
+export type DecodedReply = number | 'stored' | 'damaged';
 
-/** The answer to a job. */
+/** The answer to a job. All its bytes stand in one buffer, which is moved and not copied. */
 export type Reply =
-  | { readonly operation: 'address'; readonly digests: Uint8Array }
-  | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[] }
-  | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[] };
+  | { readonly operation: 'address'; readonly bytes: Uint8Array }
+  | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[]; readonly bytes: Uint8Array }
+  | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 
 /** A job or its answer on the way. */
 export interface Envelope<T> {

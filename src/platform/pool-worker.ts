@@ -1,6 +1,7 @@
 /** A worker of the pool: hashes, encodes and decodes what it is sent. */
 import { parentPort } from 'node:worker_threads';
-import { encodeChunk, CODECS } from '../cas/codec.js';
+import { concatBytes } from '../core/bytes.js';
+import { CODECS, encodeChunk } from '../cas/codec.js';
 import { decodeStored } from '../cas/coder.js';
 import { nodeDeflate, nodeSha256 } from './node.js';
 import type { DecodedReply, EncodedReply, Envelope, Job, Reply } from './pool-protocol.js';
@@ -9,47 +10,36 @@ const primitives = { sha256: nodeSha256, deflate: nodeDeflate };
 
 parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
   const reply = run(content);
-  parentPort?.postMessage({ id, content: reply } satisfies Envelope<Reply>, movable(reply));
+  parentPort?.postMessage({ id, content: reply } satisfies Envelope<Reply>, [
+    reply.bytes.buffer as ArrayBuffer,
+  ]);
 });
 
 function run(job: Job): Reply {
-  if (job.operation === 'address') return { operation: 'address', digests: addressAll(job.chunks) };
-  if (job.operation === 'encode') return { operation: 'encode', chunks: encodeAll(job) };
-  return { operation: 'decode', chunks: decodeAll(job) };
+  if (job.operation === 'address')
+    return { operation: 'address', bytes: concatBytes(job.chunks.map(nodeSha256)) };
+  return job.operation === 'encode' ? encodeAll(job) : decodeAll(job);
 }
 
-function addressAll(chunks: readonly Uint8Array[]): Uint8Array {
-  const digests = new Uint8Array(chunks.length * 32);
-  for (const [i, chunk] of chunks.entries()) digests.set(nodeSha256(chunk), i * 32);
-  return digests;
-}
-
-function encodeAll({ chunks, options }: Job & { operation: 'encode' }): EncodedReply[] {
-  return chunks.map((chunk) => {
+function encodeAll({ chunks, options }: Job & { operation: 'encode' }): Reply {
+  const parts: Uint8Array[] = [];
+  const replies = chunks.map((chunk): EncodedReply => {
     const { codec, bytes } = encodeChunk(chunk, options, nodeDeflate);
-    return { codec, bytes: codec === CODECS.raw ? undefined : ownBuffer(bytes) };
+    if (codec === CODECS.raw) return { codec, length: 'plain' };
+    parts.push(bytes);
+    return { codec, length: bytes.length };
   });
+  return { operation: 'encode', chunks: replies, bytes: concatBytes(parts) };
 }
 
-function decodeAll({ chunks, verify }: Job & { operation: 'decode' }): DecodedReply[] {
-  return chunks.map((chunk) => {
+function decodeAll({ chunks, verify }: Job & { operation: 'decode' }): Reply {
+  const parts: Uint8Array[] = [];
+  const replies = chunks.map((chunk): DecodedReply => {
     const plain = decodeStored(chunk, verify, primitives);
     if (plain === undefined) return 'damaged';
-    return plain === chunk.bytes ? 'stored' : ownBuffer(plain);
+    if (plain === chunk.bytes) return 'stored';
+    parts.push(plain);
+    return plain.length;
   });
-}
-
-/** The bytes in a buffer that holds nothing else, so that it can be moved to another thread. */
-function ownBuffer(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
-}
-
-function movable(reply: Reply): ArrayBuffer[] {
-  const parts = reply.operation === 'address' ? [reply.digests] : reply.chunks.map(bytesOf);
-  return parts.flatMap((part) => (part?.buffer instanceof ArrayBuffer ? [part.buffer] : []));
-}
-
-function bytesOf(chunk: EncodedReply | DecodedReply): Uint8Array | undefined {
-  if (chunk instanceof Uint8Array) return chunk;
-  return typeof chunk === 'string' ? undefined : chunk.bytes;
+  return { operation: 'decode', chunks: replies, bytes: concatBytes(parts) };
 }

@@ -1,7 +1,7 @@
 /** A coder that shares its work among worker threads. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Address } from '../core/address.js';
+import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import type { CodecNumber } from '../cas/codec.js';
 import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
 import { nodeDeflate, nodeSha256 } from './node.js';
@@ -39,23 +39,25 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
   return {
     async address(chunks) {
       if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
-      const { digests } = (await send({ operation: 'address', chunks })) as Reply & { operation: 'address' };
-      return chunks.map((_, i) => digests.subarray(i * 32, (i + 1) * 32) as Address);
+      const { bytes } = (await send({ operation: 'address', chunks })) as Reply & { operation: 'address' };
+      return chunks.map((_, i) => bytes.subarray(i * ADDRESS_LENGTH, (i + 1) * ADDRESS_LENGTH) as Address);
     },
     async encode(chunks, options) {
-      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES) return inline.encode(chunks, options);
+      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
       const reply = (await send({ operation: 'encode', chunks, options })) as Reply & { operation: 'encode' };
-      return reply.chunks.map(({ codec, bytes }, i) => ({
+      const take = taker(reply.bytes);
+      return reply.chunks.map(({ codec, length }, i) => ({
         codec: codec as CodecNumber,
-        bytes: bytes ?? (chunks[i] as (typeof chunks)[number]).bytes,
+        bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
       }));
     },
     async decode(chunks, verify) {
-      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES) return inline.decode(chunks, verify);
+      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.decode(chunks, verify);
       const reply = (await send({ operation: 'decode', chunks, verify })) as Reply & { operation: 'decode' };
+      const take = taker(reply.bytes);
       return reply.chunks.map((plain, i) => {
         if (plain === 'damaged') return undefined;
-        return plain === 'stored' ? (chunks[i] as (typeof chunks)[number]).bytes : plain;
+        return plain === 'stored' ? bytesOf(chunks[i] as HasBytes) : take(plain);
       });
     },
     async close() {
@@ -83,6 +85,23 @@ function startMember(members: Member[]): Member {
   worker.on('error', fail);
   worker.on('exit', (code) => fail(new Error(`a worker thread ended with code ${code}`)));
   return member;
+}
+
+interface HasBytes {
+  readonly bytes: Uint8Array;
+}
+
+function bytesOf({ bytes }: HasBytes): Uint8Array {
+  return bytes;
+}
+
+/** Takes one part after the other from bytes that are joined. */
+function taker(joined: Uint8Array): (length: number) => Uint8Array {
+  let offset = 0;
+  return (length) => {
+    offset += length;
+    return joined.subarray(offset - length, offset);
+  };
 }
 
 function sumBytes(chunks: readonly Uint8Array[]): number {

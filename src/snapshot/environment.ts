@@ -1,5 +1,5 @@
 /** What a repository needs around it. src/platform makes one for a local directory; tests and other places make their own. */
-import type { BlobStore } from '../blob/index.js';
+import type { BlobStore } from '../blob/port.js';
 import type { ChunkCoder, ChunkIndex } from '../cas/index.js';
 import type { Clock, RandomBytes, Sha256 } from '../core/index.js';
 

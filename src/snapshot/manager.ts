@@ -244,6 +244,35 @@ export class SnapshotManager {
     }
   }
 
+  /**
+   * Writes a snapshot as a folder of plain files, `snapshot-{id}` in `directory` (docs/format.md), for tools that do not know
+   * vecsnap.
+   * @returns the path of the folder, and what was written.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, TARGET_EXISTS, TARGET_FAILED, …
+   */
+  async exportSnapshot(
+    id: string,
+    directory: string,
+    options: RestoreOptions = {},
+  ): Promise<WriteReport & { path: string }> {
+    const { folderTarget } = await import('../source/folder-target.js');
+    const snapshot = await this.#mustGet(id);
+    const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
+    return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };
+  }
+
+  /**
+   * Takes a snapshot of a folder that {@link exportSnapshot} made; `directory` is that folder, or holds it alone. Name,
+   * collection, time, tags and metadata are those of the exported snapshot; the id is new.
+   * @throws VecsnapError IMPORT_DAMAGED, SOURCE_MISSING, and as {@link createSnapshot}.
+   */
+  async importSnapshot(directory: string, options: WorkOptions = {}): Promise<Snapshot> {
+    const { folderSource } = await import('../source/folder-source.js');
+    const source = await folderSource(directory);
+    const { name, ...described } = importedFrom(source.snapshot, directory);
+    return this.createSnapshot(source, name, { ...options, ...described });
+  }
+
   /** Reads everything that a snapshot needs. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async verifySnapshot(id: string, options: WorkOptions = {}): Promise<VerifyReport> {
     return verifySnapshots(this.#repository, [await this.#mustGet(id)], options);
@@ -483,9 +512,9 @@ export class SnapshotManager {
   }
 
   async #otherBytes() {
-    const { blobs, indexBytes } = this.#repository.environment;
-    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await indexBytes() };
-    for await (const { name, size } of blobs.list('')) {
+    const { environment } = this.#repository;
+    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
+    for await (const { name, size } of environment.blobs.list('')) {
       if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
       else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
     }
@@ -555,6 +584,18 @@ async function environmentOf(
 
 function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
   return (snapshot) => collection === undefined || snapshot.collection === collection;
+}
+
+/** What an exported folder says about its snapshot. @throws VecsnapError IMPORT_DAMAGED. */
+function importedFrom(snapshot: unknown, place: string): CreateOptions & { name: string } {
+  const { name, collection, createdAt, tags, metadata } = (snapshot ?? {}) as Partial<Snapshot>;
+  const time = new Date(String(createdAt));
+  const isWhole = typeof name === 'string' && typeof collection === 'string' && Array.isArray(tags);
+  if (isWhole && !Number.isNaN(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
+  throw new VecsnapError('IMPORT_DAMAGED', 'The folder does not say which snapshot it is.', {
+    place,
+    remedy: 'Export the snapshot again.',
+  });
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {

@@ -91,7 +91,7 @@ export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
     createdAt: Date.parse(createdAt),
     manifest: parseAddress(checksum).address,
   };
-  return seal(MAGIC, value as Canonical, sha256);
+  return seal(MAGIC, value, sha256);
 }
 
 /** @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER. */

@@ -21,7 +21,8 @@ import {
   RowGrouper,
   type StreamCutter,
 } from '../chunker/index.js';
-import { ChunkWriter, type NewChunk, type PlaneWidth } from '../cas/index.js';
+import type { ChunkWriter } from '../cas/index.js';
+import { type NewChunk, type PlaneWidth } from '../cas/index.js';
 import {
   type BuiltNode,
   type BuiltTree,

@@ -4,7 +4,7 @@
  * Names, permissions, bytes and the targets of links are kept. Times and owners are not: they would make two copies of one
  * tree two different snapshots. Sockets, fifos and devices have no content; they are left out, and a note says so.
  */
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -17,3 +17,5 @@ export { npy } from './npy.js';
 export * from './port.js';
 export { resolveSource, resolveTarget, SCHEMES } from './registry.js';
 export { bvecs, fvecs } from './vecs.js';
+export { folderSource, type FolderSource } from './folder-source.js';
+export { folderTarget } from './folder-target.js';

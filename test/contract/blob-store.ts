@@ -187,7 +187,7 @@ export function testBlobStore(contract: BlobStoreContract): void {
           for (const outcome of outcomes.filter(({ status }) => status === 'rejected')) {
             expect(outcome).toMatchObject({ reason: { code: 'BLOB_EXISTS' } });
           }
-          expectBytes(await store.get(name), winners[0] as Uint8Array);
+          expectBytes(await store.get(name), winners[0]);
           expect(await listed(store, name)).toEqual([{ name, size: winners[0]?.length }]);
         }
       });
