@@ -547,6 +547,25 @@ export const nodeFsOperations: FsOperations = {
   },
 };
 
+/** Up to so many bytes a read from the page cache is quicker than the way to another thread and back. */
+const BLOCKING_READ_BYTES = 64 * 1024;
+
+/**
+ * The same, but what is quick on a local disk is done in the calling thread: nothing else runs there meanwhile. Reading a
+ * thousand small blobs takes a tenth of the time. For programs in which nobody else waits.
+ */
+export const blockingFsOperations: FsOperations = {
+  ...nodeFsOperations,
+  openToRead: async (path) => nodeFs.openSync(path, READ_FLAGS),
+  fstat: async (descriptor) => entryOf(nodeFs.fstatSync(descriptor)),
+  lstat: async (path) => entryOf(nodeFs.lstatSync(path)),
+  read: async (descriptor, into, position) =>
+    into.length <= BLOCKING_READ_BYTES
+      ? nodeFs.readSync(descriptor, into, 0, into.length, position)
+      : nodeFsOperations.read(descriptor, into, position),
+  close: async (descriptor) => nodeFs.closeSync(descriptor),
+};
+
 function called<T>(call: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     call((error, result) => (error === null ? resolve(result) : reject(error)));

@@ -17,7 +17,7 @@ export interface Outcome {
   /** What `--json` prints. */
   readonly value: unknown;
   /** What people read; without the newline at its end. */
-  text(): string;
+  readonly text: () => string;
   /** Default: done. */
   readonly exitCode?: number;
 }

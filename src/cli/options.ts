@@ -1,8 +1,10 @@
 /** Options that several commands have, and how values of options are read. */
-import { createRequire } from 'node:module';
 import type { Command } from 'commander';
+import { commander } from './packages.js';
 
-const { InvalidArgumentError } = createRequire(import.meta.url)('commander') as typeof import('commander');
+/** Arguments that several commands have, with what help says about them. */
+export const REPO = ['<REPO>', 'the directory of a repository (vecsnap init makes one)'] as const;
+export const SNAP = ['<SNAP>', 'an id, the end of an id, a name, or latest'] as const;
 
 /** `--lock-timeout`, for commands that write. */
 export interface LockOption {
@@ -34,14 +36,14 @@ export function addCollection(command: Command, what: string): Command {
 function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() !== '' && seconds >= 0 && seconds <= MOST_SECONDS) return seconds;
-  throw new InvalidArgumentError('Give a number of seconds from 0 on.');
+  throw new commander.InvalidArgumentError('Give a number of seconds from 0 on.');
 }
 
 /** Reads a whole number that is at least `least`. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-    throw new InvalidArgumentError(`Give a whole number from ${least} on.`);
+    throw new commander.InvalidArgumentError(`Give a whole number from ${least} on.`);
   };
 }
 

@@ -1,19 +1,14 @@
 /** Reads the command line, runs the command, prints what it did, and says how the process ends. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type { Command } from 'commander';
+import type { Command, CommanderError } from 'commander';
 import type { Call, CliCommand, ListedCommand, Outcome } from './command.js';
 import { COMMANDS, nameOf } from './commands.js';
 import { EXIT } from './exit-codes.js';
 import { type Failure, failureJson, failureOf, failureText, usageFailure } from './failure.js';
 import { watchSignals } from './interrupt.js';
+import { commander } from './packages.js';
 import { progressBar } from './progress-bar.js';
 import { printable } from './text.js';
-
-// Much quicker than an import, for which Node.js first looks through the text of these modules for what they export.
-const { Command: CommanderCommand, CommanderError } = createRequire(import.meta.url)(
-  'commander',
-) as typeof import('commander');
 
 /** Runs one command line. @returns the exit code. */
 export async function runProgram(args: readonly string[]): Promise<number> {
@@ -27,7 +22,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return endOfParsing(error, program, args, json);
+    if (error instanceof commander.CommanderError) return endOfParsing(error, program, args, json);
     return reportFailure(await failureOf(error, 'vecsnap'), json);
   }
 }
@@ -36,7 +31,7 @@ type RunCommand = (definition: CliCommand, command: Command) => Promise<void>;
 
 /** The whole command line; of the commands, only those that are named in `args` are loaded. */
 async function buildProgram(args: readonly string[], run: RunCommand): Promise<Command> {
-  const program = new CommanderCommand('vecsnap');
+  const program = new commander.Command('vecsnap');
   program
     .description('Space-efficient, verifiable snapshots of vector databases and vector files.')
     .version(ownVersion(), '-V, --version', 'print the version')
@@ -45,10 +40,10 @@ async function buildProgram(args: readonly string[], run: RunCommand): Promise<C
     .addHelpText('after', TOP_HELP);
   quiet(program);
   for (const listed of COMMANDS) {
-    const command = quiet(program.command(listed.signature))
-      .description(listed.summary)
-      .helpOption('-h, --help', 'show help');
-    if (args.includes(nameOf(listed))) await defineCommand(command, listed, run);
+    const isNamed = args.includes(nameOf(listed));
+    const command = quiet(program.command(isNamed ? nameOf(listed) : listed.signature));
+    command.description(listed.summary).helpOption('-h, --help', 'show help');
+    if (isNamed) await defineCommand(command, listed, run);
   }
   return program;
 }
@@ -103,7 +98,7 @@ function reportFailure(failure: Failure, json: boolean, exitCode: number = failu
 
 /** Help and the version end the parsing too, and so does a wrong command line. */
 function endOfParsing(
-  error: InstanceType<typeof CommanderError>,
+  error: CommanderError,
   program: Command,
   args: readonly string[],
   json: boolean,
@@ -112,7 +107,7 @@ function endOfParsing(
   if (error.code === 'commander.help') return EXIT.usage; // No command: commander has shown help.
   const command = program.commands.find((one) => args.includes(one.name()));
   const help = command === undefined ? 'vecsnap' : `vecsnap ${command.name()}`;
-  return reportFailure(usageFailure(error.message.replace(/^error: /, ''), help), json);
+  return reportFailure(usageFailure(error.message.replace(/^error: /, '').replaceAll('\n', ' '), help), json);
 }
 
 /** A reader that has had enough, such as `head`, is no failure. */

@@ -1,6 +1,7 @@
 /** Progress on a terminal: one line on stderr that is drawn again and again, and cleared at the end. */
-import { createRequire } from 'node:module';
+import type { SingleBar } from 'cli-progress';
 import type { Progress, ProgressListener } from '../index.js';
+import { loadCliProgress } from './packages.js';
 import { bytesText, countText } from './text.js';
 
 /** A progress line. */
@@ -23,10 +24,9 @@ const LEAST_SHARE_FOR_ETA = 0.02;
 
 /** A line that appears with the first progress. */
 export function progressBar(stream: NodeJS.WriteStream): ProgressBar {
-  let bar: import('cli-progress').SingleBar | undefined;
+  let bar: SingleBar | undefined;
   const start = (progress: Progress): void => {
-    // Loaded only now: most commands are done before there is any progress.
-    const { SingleBar } = createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress');
+    const { SingleBar } = loadCliProgress();
     const format = (_: unknown, { startTime }: { startTime: number }, { progress }: { progress: Progress }) =>
       lineText(progress, (performance.timeOrigin + performance.now() - startTime) / 1000);
     bar = new SingleBar({ stream, clearOnComplete: true, fps: 10, format });

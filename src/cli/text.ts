@@ -23,7 +23,7 @@ export function printable(text: string): string {
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;
 /** Characters that take none: what combines with the one before. */
-const ZERO = /[\p{Mn}\p{Me}\u200d\ufe00-\ufe0f]/u;
+const ZERO = /\p{Mn}|\p{Me}|\u200d|[\ufe00-\ufe0f]/u;
 const ASCII = /^[\x20-\x7e]*$/;
 
 /** The columns that printable text takes on a terminal. */

@@ -1,7 +1,14 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { acquireLease, fsBlobStore, isProcessAlive, processIdentity } from '../blob/index.js';
+import {
+  acquireLease,
+  blockingFsOperations,
+  fsBlobStore,
+  isProcessAlive,
+  nodeFsOperations,
+  processIdentity,
+} from '../blob/index.js';
 import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
 import { VecsnapError } from '../core/index.js';
 import type { Environment } from '../snapshot/environment.js';
@@ -12,11 +19,17 @@ import { pooledCoder } from './pool.js';
 export interface DirectoryOptions {
   /** Worker threads; by default as many as the machine runs at once. */
   readonly workers?: number | undefined;
+  /** Whether small reads are done in the calling thread. Default: false. */
+  readonly blockingReads?: boolean | undefined;
 }
 
 /** An environment around the repository in `directory`, which need not be there yet. */
-export function directoryEnvironment(directory: string, { workers }: DirectoryOptions = {}): Environment {
-  const blobs = fsBlobStore(directory);
+export function directoryEnvironment(
+  directory: string,
+  { workers, blockingReads = false }: DirectoryOptions = {},
+): Environment {
+  const operations = blockingReads ? blockingFsOperations : nodeFsOperations;
+  const blobs = fsBlobStore(directory, { operations });
   const coder = pooledCoder(workers);
   const indexPath = join(directory, 'index');
   return {

@@ -2,7 +2,14 @@
 import type { CreateOptions, Snapshot, SnapshotManager, Source } from '../../index.js';
 import type { Call, CliCommand } from '../command.js';
 import { UsageError } from '../failure.js';
-import { addCollection, addLockTimeout, type CollectionOption, gather, type LockOption } from '../options.js';
+import {
+  addCollection,
+  addLockTimeout,
+  type CollectionOption,
+  gather,
+  type LockOption,
+  REPO,
+} from '../options.js';
 import { inCollection, listReadable, withRepository } from '../session.js';
 import { summaryText } from '../summary.js';
 import { shown } from '../text.js';
@@ -19,7 +26,7 @@ export const create: CliCommand<Flags> = {
   onInterrupt: 'abort',
   configure(command) {
     command
-      .argument('<REPO>', 'the directory of a repository (vecsnap init makes one)')
+      .argument(...REPO)
       .argument('<SOURCE>', 'scheme:location, or a path')
       .option('--name <NAME>', "what to call the snapshot (default: the collection's name)");
     addCollection(command, "which collection it is a snapshot of (default: the source's own name)");

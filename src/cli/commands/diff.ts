@@ -1,7 +1,7 @@
 /** `vecsnap diff`: what differs between two snapshots. */
 import type { RecordId, Snapshot, SnapshotDifference } from '../../index.js';
 import type { CliCommand } from '../command.js';
-import { wholeNumber } from '../options.js';
+import { wholeNumber, REPO } from '../options.js';
 import { findAll, withRepository } from '../session.js';
 import { countText, plural, shortId, shown } from '../text.js';
 
@@ -15,7 +15,7 @@ export const diff: CliCommand<Flags> = {
   onInterrupt: 'exit',
   configure: (command) =>
     command
-      .argument('<REPO>', 'the directory of a repository')
+      .argument(...REPO)
       .argument('<A>', 'the snapshot to begin from')
       .argument('<B>', 'the snapshot to compare with it')
       .option(

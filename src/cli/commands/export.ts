@@ -1,5 +1,6 @@
 /** `vecsnap export`: writes a snapshot into a folder that stands on its own. */
 import type { CliCommand } from '../command.js';
+import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { shortId, shown } from '../text.js';
 
@@ -11,8 +12,8 @@ export const exportCommand: CliCommand<Flags> = {
   onInterrupt: 'abort',
   configure: (command) =>
     command
-      .argument('<REPO>', 'the directory of a repository')
-      .argument('<SNAP>', 'an id, the end of an id, a name, or latest')
+      .argument(...REPO)
+      .argument(...SNAP)
       .argument('<DIR>', 'a directory that is empty or does not exist'),
   examples: [
     ['vecsnap export repo latest handed-over', 'the newest snapshot, whole, with its checksums'],

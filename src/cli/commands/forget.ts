@@ -8,6 +8,7 @@ import {
   type CollectionOption,
   type LockOption,
   wholeNumber,
+  REPO,
 } from '../options.js';
 import { findAll, inCollection, withRepository } from '../session.js';
 import { tableText } from '../table.js';
@@ -22,7 +23,7 @@ export const forget: CliCommand<Flags> = {
   onInterrupt: 'abort',
   configure(command) {
     command
-      .argument('<REPO>', 'the directory of a repository')
+      .argument(...REPO)
       .argument('[SNAP...]', 'the snapshots to drop')
       .option('--keep-last <N>', 'instead: drop all but the newest N of each collection', wholeNumber(1));
     addCollection(command, 'look only at snapshots of this collection').option(

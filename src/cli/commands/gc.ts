@@ -1,7 +1,7 @@
 /** `vecsnap gc`: gives back the space of what no snapshot needs. */
 import type { SweepPlan } from '../../index.js';
 import type { CliCommand } from '../command.js';
-import { addLockTimeout, type LockOption } from '../options.js';
+import { addLockTimeout, type LockOption, REPO } from '../options.js';
 import { withRepository } from '../session.js';
 import { bytesText, plural } from '../text.js';
 
@@ -12,11 +12,7 @@ interface Flags extends LockOption {
 export const gc: CliCommand<Flags> = {
   onInterrupt: 'abort',
   configure: (command) =>
-    addLockTimeout(
-      command
-        .argument('<REPO>', 'the directory of a repository')
-        .option('--dry-run', 'only say what would be done'),
-    ),
+    addLockTimeout(command.argument(...REPO).option('--dry-run', 'only say what would be done')),
   examples: [
     ['vecsnap gc repo', 'deletes packs that nothing needs and rewrites those that little needs'],
     ['vecsnap gc repo --dry-run', 'says how much that would give back'],

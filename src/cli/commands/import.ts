@@ -1,17 +1,13 @@
 /** `vecsnap import`: takes in a folder that `vecsnap export` wrote. */
 import type { CliCommand } from '../command.js';
-import { addLockTimeout, type LockOption } from '../options.js';
+import { addLockTimeout, type LockOption, REPO } from '../options.js';
 import { withRepository } from '../session.js';
 import { summaryText } from '../summary.js';
 
 export const importCommand: CliCommand<LockOption> = {
   onInterrupt: 'abort',
   configure: (command) =>
-    addLockTimeout(
-      command
-        .argument('<REPO>', 'the directory of a repository')
-        .argument('<DIR>', 'a folder that vecsnap export wrote'),
-    ),
+    addLockTimeout(command.argument(...REPO).argument('<DIR>', 'a folder that vecsnap export wrote')),
   examples: [
     ['vecsnap import repo handed-over', 'a snapshot that came from elsewhere'],
     ['vecsnap import repo handed-over --json', 'prints the snapshot as JSON'],

@@ -2,18 +2,14 @@
 import type { Snapshot } from '../../index.js';
 import type { CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { addCollection, type CollectionOption } from '../options.js';
+import { addCollection, type CollectionOption, REPO } from '../options.js';
 import { inCollection, listReadable, withRepository } from '../session.js';
 import { type Column, tableText } from '../table.js';
 import { bytesText, countText, plural, shortId, timeText } from '../text.js';
 
 export const list: CliCommand<CollectionOption> = {
   onInterrupt: 'exit',
-  configure: (command) =>
-    addCollection(
-      command.argument('<REPO>', 'the directory of a repository'),
-      'only snapshots of this collection',
-    ),
+  configure: (command) => addCollection(command.argument(...REPO), 'only snapshots of this collection'),
   examples: [
     ['vecsnap list repo', 'all snapshots, the newest at the bottom'],
     ['vecsnap list repo --collection docs', 'those of one collection'],

@@ -1,13 +1,13 @@
 /** `vecsnap repair`: rebuilds the index from the packs. */
 import type { CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { addLockTimeout, type LockOption } from '../options.js';
+import { addLockTimeout, type LockOption, REPO } from '../options.js';
 import { withRepository } from '../session.js';
 import { plural, shown } from '../text.js';
 
 export const repair: CliCommand<LockOption> = {
   onInterrupt: 'exit', // The index is derived: wherever this ends, whoever opens the repository next brings it up to date.
-  configure: (command) => addLockTimeout(command.argument('<REPO>', 'the directory of a repository')),
+  configure: (command) => addLockTimeout(command.argument(...REPO)),
   examples: [
     ['vecsnap repair repo', 'throws the index away and makes it again from the directories of the packs'],
     ['vecsnap repair repo && vecsnap verify repo', 'and checks everything'],

@@ -1,6 +1,7 @@
 /** `vecsnap restore`: writes a snapshot into a target. */
 import type { Snapshot, Target, WriteReport } from '../../index.js';
 import type { CliCommand } from '../command.js';
+import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { bytesText, plural, shortId, shown } from '../text.js';
 
@@ -12,8 +13,8 @@ export const restore: CliCommand<Flags> = {
   onInterrupt: 'abort',
   configure: (command) =>
     command
-      .argument('<REPO>', 'the directory of a repository')
-      .argument('<SNAP>', 'an id, the end of an id, a name, or latest')
+      .argument(...REPO)
+      .argument(...SNAP)
       .argument('<TARGET>', 'scheme:location, or a path')
       .option('--overwrite', 'replace what stands at the target; without it, that is an error'),
   examples: [

@@ -1,16 +1,14 @@
 /** `vecsnap show`: everything about one snapshot. */
 import type { Snapshot } from '../../index.js';
 import type { CliCommand } from '../command.js';
+import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { pairsText } from '../table.js';
 import { bytesText, countText, shown, timeText } from '../text.js';
 
 export const show: CliCommand = {
   onInterrupt: 'exit',
-  configure: (command) =>
-    command
-      .argument('<REPO>', 'the directory of a repository')
-      .argument('<SNAP>', 'an id, the end of an id, a name, or latest'),
+  configure: (command) => command.argument(...REPO).argument(...SNAP),
   examples: [
     ['vecsnap show repo latest', 'the newest snapshot'],
     ['vecsnap show repo 4k2f9x1q --json', 'one that list shows, as JSON'],

@@ -1,13 +1,14 @@
 /** `vecsnap stats`: what is shared, exclusive and reclaimable. */
 import type { RepositoryStats } from '../../index.js';
 import type { CliCommand } from '../command.js';
+import { REPO } from '../options.js';
 import { withRepository } from '../session.js';
 import { type Column, tableText } from '../table.js';
 import { bytesText, countText, percentText, plural, shortId, timeText } from '../text.js';
 
 export const stats: CliCommand = {
   onInterrupt: 'exit',
-  configure: (command) => command.argument('<REPO>', 'the directory of a repository'),
+  configure: (command) => command.argument(...REPO),
   examples: [
     ['vecsnap stats repo', 'where the bytes of the repository are'],
     ['vecsnap stats repo --json | jq .unreferencedBytes', 'what a sweep may give back now'],

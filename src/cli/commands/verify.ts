@@ -2,6 +2,7 @@
 import type { Problem, Snapshot, VerifyReport } from '../../index.js';
 import type { Call, CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { REPO } from '../options.js';
 import { findAll, withRepository } from '../session.js';
 import type { SnapshotManager } from '../../index.js';
 import { bytesText, plural, shortId, shown } from '../text.js';
@@ -10,7 +11,7 @@ export const verify: CliCommand = {
   onInterrupt: 'exit',
   configure: (command) =>
     command
-      .argument('<REPO>', 'the directory of a repository')
+      .argument(...REPO)
       .argument('[SNAP...]', 'only what these snapshots need (default: the whole repository)'),
   examples: [
     ['vecsnap verify repo', 'every byte of every pack, and every reference'],
