@@ -5,7 +5,8 @@
  * shortest form. Maps are written with sorted keys. The decoder accepts only the bytes that the encoder would
  * write, so that equal values always have equal addresses. Bytes are laid out in docs/format.md.
  */
-import { Packr } from 'msgpackr';
+// Not from 'msgpackr', which also loads streams and looks for a native addon: three times as long at start-up.
+import { Packr } from 'msgpackr/pack';
 import { equalBytes } from './bytes.js';
 import { VecsnapError } from './errors.js';
 

@@ -1,19 +1,11 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  acquireLease,
-  blockingFsOperations,
-  fsBlobStore,
-  isProcessAlive,
-  nodeFsOperations,
-  processIdentity,
-} from '../blob/index.js';
-import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
+import { blockingFsOperations, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { VecsnapError } from '../core/index.js';
 import type { Environment } from '../snapshot/environment.js';
 import { nodeSha256, systemClock, systemRandom } from './node.js';
-import { pooledCoder } from './pool.js';
 
 /** What can be set about an {@link Environment} in a directory. */
 export interface DirectoryOptions {
@@ -30,7 +22,7 @@ export function directoryEnvironment(
 ): Environment {
   const operations = blockingReads ? blockingFsOperations : nodeFsOperations;
   const blobs = fsBlobStore(directory, { operations });
-  const coder = pooledCoder(workers);
+  const coder = coderOnDemand(workers);
   const indexPath = join(directory, 'index');
   return {
     blobs,
@@ -38,9 +30,10 @@ export function directoryEnvironment(
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: (prefer) => (prefer === 'memory' ? Promise.resolve(memoryIndex()) : openLevelIndex(indexPath)),
+    openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
     discardIndex: () => rm(indexPath, { recursive: true, force: true }),
     async lock({ operation, timeoutMs, signal }) {
+      const { acquireLease, isProcessAlive, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
         kind: 'writer',
         identity: processIdentity(operation, systemClock),
@@ -61,6 +54,24 @@ export function directoryEnvironment(
   };
 }
 
+/** The pool of coders, whose code and threads are loaded with the first chunk. */
+function coderOnDemand(workers: number | undefined): ChunkCoder {
+  let pool: Promise<ChunkCoder> | undefined;
+  const load = (): Promise<ChunkCoder> =>
+    (pool ??= import('./pool.js').then((module) => module.pooledCoder(workers)));
+  return {
+    address: async (chunks) => (await load()).address(chunks),
+    encode: async (chunks, options) => (await load()).encode(chunks, options),
+    decode: async (chunks, verify) => (await load()).decode(chunks, verify),
+    close: async () => (await pool)?.close(),
+  };
+}
+
+async function openMemoryIndex(): Promise<ChunkIndex> {
+  const { memoryIndex } = await import('../cas/index.js');
+  return memoryIndex();
+}
+
 /**
  * LevelDB lets in one process at a time; any other takes an index in memory, which is as good and is gone with it. An index
  * that cannot be opened or read is discarded: it is rebuilt from the packs.
@@ -69,8 +80,7 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
   try {
     return await openDatabase(path);
   } catch (error) {
-    if (isHeldElsewhere(error)) return memoryIndex();
-    if (isOutOfReach(error)) return memoryIndex();
+    if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
     await rm(path, { recursive: true, force: true });
     return openDatabase(path);
   }
@@ -78,6 +88,7 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
 
 async function openDatabase(path: string): Promise<ChunkIndex> {
   const { Level } = await import('level');
+  const { levelIndex } = await import('../cas/index.js');
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
   await db.open();
   try {

@@ -22,7 +22,8 @@ export function findSnapshot({ snapshots, problems }: SnapshotListing, text: str
     text.length < LEAST_ENDING ? [] : snapshots.filter(({ id }) => id.endsWith(text.toLowerCase()));
   if (byEnding.length > 1) throw ambiguous(text, byEnding);
   if (byEnding[0] !== undefined) return byEnding[0];
-  const damaged = text.length >= LEAST_ENDING && problems.find(({ blob }) => blob.endsWith(text.toLowerCase()));
+  const damaged =
+    text.length >= LEAST_ENDING && problems.find(({ blob }) => blob.endsWith(text.toLowerCase()));
   if (damaged) throw damaged.error;
   throw unknown(text, snapshots);
 }

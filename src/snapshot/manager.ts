@@ -8,22 +8,12 @@ import {
   utf8,
   VecsnapError,
 } from '../core/index.js';
-import { computeStats, type RepositoryStats } from '../audit/index.js';
-import { type ChunkStore, ChunkWriter, PACK_PREFIX, packEntryBytes } from '../cas/index.js';
-import {
-  decideRetention,
-  DEFAULT_SWEEP,
-  mark,
-  planSweep,
-  type RetentionDecision,
-  type RetentionPolicy,
-  sweep,
-  type SweepPlan,
-} from '../gc/index.js';
+import type { RepositoryStats } from '../audit/index.js';
+import type { ChunkStore, ChunkWriter } from '../cas/index.js';
+import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
-import { contentOf, readManifest } from './content.js';
-import { diffSnapshots, type SnapshotDifference } from './diff.js';
+import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { WorkOptions } from './progress.js';
@@ -36,8 +26,8 @@ import {
   type Snapshot,
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
-import { type Taken, takeContent } from './take.js';
-import { verifyRepository, type VerifyReport, verifySnapshots } from './verify.js';
+import type { Taken } from './take.js';
+import type { VerifyReport } from './verify.js';
 
 /** How a repository is opened and worked with. Everything but the place has a default. */
 export interface SnapshotConfig {
@@ -103,6 +93,8 @@ export interface CollectOptions extends WorkOptions {
   readonly maxUnused?: number | undefined;
 }
 
+/** Loads what reads and writes chunks. */
+const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
 /** Names are kept in the snapshot's own blob; this keeps that small. */
@@ -217,6 +209,7 @@ export class SnapshotManager {
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
+    const { readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
   }
 
@@ -228,6 +221,7 @@ export class SnapshotManager {
   async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
     const snapshot = await this.#mustGet(id);
     await target.prepare(options);
+    const { contentOf, readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => {
       const manifest = await readManifest(store, snapshot);
       return target.write(contentOf(store, manifest, options), options);
@@ -240,6 +234,7 @@ export class SnapshotManager {
    */
   async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
+    const { contentOf, readManifest } = await loadWork();
     const { store } = await this.#repository.openSession('memory');
     try {
       const { records } = contentOf(store, await readManifest(store, snapshot), options);
@@ -280,23 +275,26 @@ export class SnapshotManager {
 
   /** Reads everything that a snapshot needs. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async verifySnapshot(id: string, options: WorkOptions = {}): Promise<VerifyReport> {
-    return verifySnapshots(this.#repository, [await this.#mustGet(id)], options);
+    return this.verifySnapshots([id], options);
   }
 
   /** Reads what several snapshots need, each chunk once. */
   async verifySnapshots(ids: readonly string[], options: WorkOptions = {}): Promise<VerifyReport> {
     const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
+    const { verifySnapshots } = await loadWork();
     return verifySnapshots(this.#repository, snapshots, options);
   }
 
   /** Reads the whole repository, from the first byte of every pack to the last. */
   async verifyRepository(options: WorkOptions = {}): Promise<VerifyReport> {
+    const { verifyRepository } = await loadWork();
     return verifyRepository(this.#repository, options);
   }
 
   /** What differs between two snapshots. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
+    const { diffSnapshots } = await loadWork();
     return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
   }
 
@@ -326,6 +324,7 @@ export class SnapshotManager {
 
   /** What a policy would keep and drop. */
   async decideRetention(policy: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
+    const { decideRetention } = await loadWork();
     return decideRetention(await this.listSnapshots(filter), policy);
   }
 
@@ -335,6 +334,7 @@ export class SnapshotManager {
    * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
+    const { DEFAULT_SWEEP, mark, sweep } = await loadWork();
     return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
       const live = await mark(session.store, await this.#allManifests(), options.signal);
       const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
@@ -350,6 +350,7 @@ export class SnapshotManager {
     const audited = snapshots
       .toReversed()
       .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+    const { computeStats } = await loadWork();
     return this.#repository.read(({ store }) => computeStats(store, audited, other));
   }
 
@@ -422,6 +423,7 @@ export class SnapshotManager {
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
+    const { ChunkWriter } = await loadWork();
     const open = await source.open();
     const writer = new ChunkWriter(store);
     try {
@@ -440,10 +442,12 @@ export class SnapshotManager {
 
   async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
     const { config, environment } = this.#repository;
+    const { takeContent } = await loadWork();
     const taken = await takeContent(open, writer, config, environment.sha256, options);
     await open.confirmUnchanged();
     return taken;
   }
+
   async #describe(
     named: NamedSnapshot,
     { manifest, ...taken }: Taken,
@@ -504,9 +508,10 @@ export class SnapshotManager {
     );
   }
 
-  #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
+  async #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
+    const { planSweep } = await loadWork();
     return planSweep(
       store.packs,
       store.parts.index.entries(),
@@ -521,7 +526,7 @@ export class SnapshotManager {
     const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
     for await (const { name, size } of environment.blobs.list('')) {
       if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
-      else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
+      else if (!name.startsWith('packs/')) bytes.configBytes += size;
     }
     return bytes;
   }
@@ -604,6 +609,7 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
+  const { mark, packEntryBytes } = await loadWork();
   const live = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
   for await (const entry of store.parts.index.entries())

@@ -1,7 +1,6 @@
 /** A repository: its config, its snapshots, and sessions that read or write its chunks. */
 import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
-import { ChunkStore } from '../cas/index.js';
-import type { CompressionOptions } from '../cas/index.js';
+import type { ChunkStore, CompressionOptions } from '../cas/index.js';
 import {
   CONFIG_BLOB,
   decodeConfig,
@@ -144,6 +143,7 @@ export class Repository {
   /** Opens the chunks. The caller closes the store. */
   async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
     const { blobs, coder, sha256, random } = this.environment;
+    const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
     const index = await this.environment.openIndex(prefer);
     const options = { ...this.options, packBytes: this.config.packBytes };
     try {
