@@ -9,7 +9,6 @@ import {
   fromUtf8,
   type IdColumn,
   type IdKind,
-  totalLength,
   utf8,
   VecsnapError,
   viewOf,
@@ -90,7 +89,7 @@ function decodeValues(bytes: Uint8Array, count: number): Uint8Array[] {
     values.push(bytes.subarray(offset, end));
     offset = end;
   }
-  if (offset !== bytes.length) throw damaged(`${totalLength([bytes.subarray(offset)])} bytes are left over`);
+  if (offset !== bytes.length) throw damaged(`${bytes.length - offset} bytes are left over`);
   return values;
 }
 

@@ -12,6 +12,9 @@ const PAGED_FORMATS = [
   utf8('SQLite format 3\0'),
 ];
 
+/** How many bytes of the start of a stream {@link isPaged} has to see, unless the stream is shorter. */
+export const PAGED_START_BYTES = Math.max(...PAGED_FORMATS.map(({ length }) => length));
+
 /** Whether a stream that begins like this is better cut in pages than where its content says. */
 export function isPaged(start: Uint8Array): boolean {
   return PAGED_FORMATS.some((magic) => equalBytes(magic, start.subarray(0, magic.length)));

@@ -1,23 +1,28 @@
 /**
  * Row groups: consecutive records that are stored together, each column as a chunk of its own.
  *
- * Where a group ends is decided by the hash of ids alone, so changing a vector or a payload never moves an end. Records
- * without ids are told apart by a hash of the first vector.
+ * Where a group ends is decided by hashes of the records, by the rule of core/local-minimum.ts: of their ids, so that changing a
+ * vector or a payload never moves an end, and changes one group; or, where there are no ids, of their first vectors. One
+ * record that is inserted or deleted, and one without an id that is changed, replaces at most 3 groups by at most 3 others (1 or
+ * 2 in most cases). Where many neighbouring records are equal, which only records without ids can be, that stretch counts as
+ * one group.
  */
 import {
-  compareBytes,
   concatBytes,
   type IdColumn,
   type RecordBatch,
   type Schema,
+  hashBytes,
+  hashRecord,
+  LocalMinimumCutter,
+  type LocalMinimumOptions,
   recordVectorBytes,
   utf8,
+  VecsnapError,
   vectorBytes,
   viewOf,
 } from '../core/index.js';
 import { encodeIdColumn, encodePayloadColumn } from './columns.js';
-import { hashBytes, hashRecord } from '../core/index.js';
-import { LocalMinimumCutter, type LocalMinimumOptions } from '../core/index.js';
 
 /** How records are cut; kept by name in the config of a repository. */
 export interface RowGroupOptions {
@@ -33,6 +38,16 @@ export const DEFAULT_ROW_GROUPS: RowGroupOptions = { targetBytes: 65_536, minRec
 
 /** A group may have this many times the records of a group of mean size before an end is forced. */
 const MAX_FACTOR = 4;
+
+/** @throws RangeError unless all are whole numbers from 1 on, and minRecords ≤ maxRecords ≤ 2^20. */
+export function checkRowGroupOptions({ targetBytes, minRecords, maxRecords }: RowGroupOptions): void {
+  if (!(Number.isSafeInteger(targetBytes) && targetBytes >= 1))
+    throw new RangeError(`targetBytes must be at least 1: ${targetBytes}`);
+  if (!(Number.isSafeInteger(minRecords) && minRecords >= 1))
+    throw new RangeError(`minRecords must be at least 1: ${minRecords}`);
+  if (!(Number.isSafeInteger(maxRecords) && maxRecords >= minRecords && maxRecords <= 2 ** 20))
+    throw new RangeError(`maxRecords must be from minRecords to 2^20: ${maxRecords}`);
+}
 
 /** Window and maximum for records of this schema. */
 export function rowGroupCuts(schema: Schema, options: RowGroupOptions): LocalMinimumOptions {
@@ -75,8 +90,12 @@ export class RowGrouper {
     this.#cutter = new LocalMinimumCutter(rowGroupCuts(schema, options));
   }
 
-  /** Takes the next records. Gives the groups that they complete. */
+  /**
+   * Takes the next records. Gives the groups that they complete.
+   * @throws VecsnapError SOURCE_INVALID when the batch does not have the columns of the schema with `count` records each.
+   */
   *push(batch: RecordBatch): Generator<RowGroup> {
+    checkBatch(batch, this.#schema, this.#widths);
     if (batch.count === 0) {
       batch.release?.();
       return;
@@ -133,6 +152,33 @@ export class RowGrouper {
   }
 }
 
+/** What was taken must be there again when it is restored, so nothing is taken from a batch that contradicts itself. */
+function checkBatch(
+  { count, ids, vectors, payloads }: RecordBatch,
+  { id, payload }: Schema,
+  widths: readonly number[],
+): void {
+  const idKind = ids === undefined ? 'none' : ids instanceof BigUint64Array ? 'u64' : 'string';
+  if (idKind !== id || (ids !== undefined && ids.length !== count)) throw invalidBatch('ids', count);
+  if (vectors.length !== widths.length) throw invalidBatch('vector columns', count);
+  for (const [column, { length }] of vectors.entries())
+    if (length !== count * (widths[column] as number)) throw invalidBatch('vectors', count);
+  const hasPayloads = payloads !== undefined;
+  if (hasPayloads !== (payload !== 'none') || (hasPayloads && payloads.length !== count))
+    throw invalidBatch('payloads', count);
+}
+
+function invalidBatch(what: string, count: number): VecsnapError {
+  return new VecsnapError(
+    'SOURCE_INVALID',
+    `The source gave ${count} records with other ${what} than its schema says.`,
+    {
+      place: what,
+      remedy: 'Report this to the author of the source: it gave a batch that contradicts its schema.',
+    },
+  );
+}
+
 interface Slice {
   readonly held: HeldBatch;
   readonly from: number;
@@ -182,15 +228,4 @@ function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
 function keyOf({ held, to }: Slice): GroupKey {
   const id = held.batch.ids?.[to - 1];
   return id === undefined ? (held.hashes[to - 1] as number) : idKey(id);
-}
-
-/** Whether `key` is in the range from `from` (included) to `to` (left out). */
-export function keyWithin(
-  key: Uint8Array,
-  from: Uint8Array | undefined,
-  to: Uint8Array | undefined,
-): boolean {
-  return (
-    (from === undefined || compareBytes(key, from) >= 0) && (to === undefined || compareBytes(key, to) < 0)
-  );
 }

@@ -19,30 +19,45 @@ export function fixedCutter(options: FixedOptions): StreamCutter {
   return { lookahead: options.size, cut: (bytes, start) => fixedCut(bytes, start, options) };
 }
 
-/** The chunks of a stream, one after the other. Chunks may be views into the pieces. */
+/** The chunks of a stream, one after the other: the same whatever the pieces. Chunks may be views into the pieces. */
 export async function* cutStream(
   pieces: AsyncIterable<Uint8Array>,
   cutter: StreamCutter,
 ): AsyncGenerator<Uint8Array> {
-  let rest: Uint8Array = new Uint8Array(0);
+  let held: Uint8Array[] = [];
+  let length = 0;
   for await (const piece of pieces) {
-    const bytes = rest.length === 0 ? piece : concatBytes([rest, piece]);
-    let start = 0;
-    while (bytes.length - start >= cutter.lookahead) {
-      const length = cutter.cut(bytes, start);
-      yield bytes.subarray(start, start + length);
-      start += length;
-    }
-    rest = bytes.subarray(start);
+    held.push(piece);
+    length += piece.length;
+    // With twice the lookahead, at least half of what is joined is cut, so that no byte is copied again and again.
+    if (length < 2 * cutter.lookahead) continue;
+    const rest = yield* cutWhile(join(held), cutter, cutter.lookahead);
+    held = [rest];
+    length = rest.length;
   }
-  yield* cutBytes(rest, cutter);
+  yield* cutBytes(join(held), cutter);
 }
 
 /** The chunks of bytes that are all there, as views. */
 export function* cutBytes(bytes: Uint8Array, cutter: StreamCutter): Generator<Uint8Array> {
-  for (let start = 0; start < bytes.length;) {
+  yield* cutWhile(bytes, cutter, 1);
+}
+
+/** Cuts chunks as long as `least` bytes remain, and gives back the rest. */
+function* cutWhile(
+  bytes: Uint8Array,
+  cutter: StreamCutter,
+  least: number,
+): Generator<Uint8Array, Uint8Array> {
+  let start = 0;
+  while (bytes.length - start >= least) {
     const length = cutter.cut(bytes, start);
     yield bytes.subarray(start, start + length);
     start += length;
   }
+  return bytes.subarray(start);
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
 }

@@ -41,7 +41,7 @@ export function formatAddress(address: Address, kind: ChunkKind): string {
 
 /**
  * Reads what {@link formatAddress} wrote.
- * @throws VecsnapError ADDRESS_INVALID when the text is no CIDv1 of a SHA-256 with one of the two codecs.
+ * @throws VecsnapError ADDRESS_INVALID when the text is no CIDv1 of a SHA-256 with one of the two codecs, or not the one text that it has.
  */
 export function parseAddress(text: string): { address: Address; kind: ChunkKind } {
   const cid = parseCid(text);
@@ -51,7 +51,14 @@ export function parseAddress(text: string): { address: Address; kind: ChunkKind 
       place: text,
     });
   }
-  return { address: toAddress(cid.multihash.digest), kind };
+  const address = toAddress(cid.multihash.digest);
+  if (formatAddress(address, kind) !== text) {
+    throw new VecsnapError('ADDRESS_INVALID', 'The CID is written in another base or in upper case.', {
+      place: text,
+      remedy: `Write it as ${formatAddress(address, kind)}.`,
+    });
+  }
+  return { address, kind };
 }
 
 function parseCid(text: string): CID {

@@ -1,28 +1,31 @@
 /** Doing several things at once, but not too many. */
 
-/** Results of `work` on each item, in order, with at most `limit` at a time. The first failure is thrown once none is running any more. */
+/**
+ * Results of `work` on each item, in order, with at most `limit` at a time. After a failure nothing more is begun, and the first
+ * failure is thrown once none is running any more.
+ */
 export async function mapConcurrent<T, R>(
   items: readonly T[],
   limit: number,
   work: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
+  checkLimit(limit);
   const results = new Array<R>(items.length);
   let next = 0;
+  let failure: { error: unknown } | undefined;
   const lane = async () => {
     while (next < items.length) {
       const index = next++;
       try {
         results[index] = await work(items[index] as T, index);
       } catch (error) {
+        failure ??= { error };
         next = items.length;
-        throw error;
       }
     }
   };
-  const lanes = Array.from({ length: Math.min(limit, items.length) }, lane);
-  const settled = await Promise.allSettled(lanes);
-  const failed = settled.find((lane) => lane.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+  if (failure !== undefined) throw failure.error;
   return results;
 }
 
@@ -35,6 +38,7 @@ export async function* mapAhead<T, R>(
   ahead: number,
   work: (item: T) => Promise<R>,
 ): AsyncGenerator<R> {
+  checkLimit(ahead);
   const running: Promise<R>[] = [];
   try {
     for await (const item of items) {
@@ -74,6 +78,7 @@ export class Semaphore {
   readonly #waiting: (() => void)[] = [];
 
   constructor(limit: number) {
+    checkLimit(limit);
     this.#free = limit;
   }
 
@@ -88,4 +93,9 @@ export class Semaphore {
       else next();
     }
   }
+}
+
+/** With a limit below 1 nothing would ever run. */
+function checkLimit(limit: number): void {
+  if (!(limit >= 1)) throw new RangeError(`a limit must be at least 1: ${limit}`);
 }

@@ -39,7 +39,7 @@ export class DigestTable {
 
   /** The address of number `index`, as a view that stays valid until the next `add`. */
   at(index: number): Address {
-    if (index < 0 || index >= this.#size) throw new RangeError(`no address has the number ${index}`);
+    if (!(index >= 0 && index < this.#size)) throw new RangeError(`no address has the number ${index}`);
     return this.#digests.subarray(index * ADDRESS_LENGTH, (index + 1) * ADDRESS_LENGTH) as Address;
   }
 

@@ -1,14 +1,22 @@
 /**
- * Content-defined ends by local minima: an item ends a group when its hash is the smallest within `window` items on
- * either side.
+ * Content-defined ends by local minima: an item is a natural end when its hash is smaller than those of the `window` items
+ * before it and not greater than those of the `window` items after it. Before the first item and after the last there is
+ * nothing that could be smaller; but none of the first `window` items is an end.
  *
- * The rule is local. Whether an item is an end depends on its `window` neighbours on each side and on nothing else, so an
- * edit moves no end that is further away than that; and two ends are always more than `window` items apart, so groups have
- * a least size without a rule of their own. (Local maxima: Teodosiu et al., "Optimizing File Replication over Limited
- * Bandwidth Networks using Remote Differential Compression", 2006. There over bytes, here over whole records.) For hashes
- * that are spread evenly the mean size is 2 · window + 1.
+ * The rule is local. Whether an item is a natural end depends on its `window` neighbours on each side and on nothing else, and
+ * two natural ends are always more than `window` items apart, so groups have a least size without a rule of their own. (Local
+ * maxima: Teodosiu et al., "Optimizing File Replication over Limited Bandwidth Networks using Remote Differential
+ * Compression", 2006. There over bytes, here over whole records.) For hashes that are spread evenly the mean size is
+ * 2 · window + 1.
  *
- * Only where no end comes for `max` items, as among many equal items, is an end forced.
+ * Hence the bound on what an edit costs. When k neighbouring items are inserted, deleted or changed, only the items up to
+ * `window` before and after them may become ends or cease to be: 2 · window + k of them at most, among which there is room for
+ * 1 + ⌊(2 · window + k − 1) / (window + 1)⌋ ends. So an edit of one item replaces at most 3 groups by at most 3 others, at the
+ * beginning and at the end at most 2; and all other groups are the same.
+ *
+ * Only where no natural end comes for `max` items, as among many equal items, is an end forced. Forced ends are counted from
+ * the natural end before them and never take the place of one, so the bound holds for them too when "group" is read as
+ * "everything from one natural end to the next". A group that follows a forced end may have any size up to `max`.
  */
 
 /** How ends are chosen. */
@@ -17,6 +25,13 @@ export interface LocalMinimumOptions {
   readonly window: number;
   /** The most items in a group. */
   readonly max: number;
+}
+
+/** @throws RangeError for a window below 1 or above 2^20, or a max that is not above the window. */
+export function checkLocalMinimumOptions({ window, max }: LocalMinimumOptions): void {
+  if (!Number.isSafeInteger(window) || window < 1 || window > 2 ** 20)
+    throw new RangeError(`window must be from 1 to 2^20: ${window}`);
+  if (!(max > window)) throw new RangeError(`max must be above the window ${window}: ${max}`);
 }
 
 /** Takes hashes one by one and says where groups end, `window` items later. */
@@ -33,11 +48,9 @@ export class LocalMinimumCutter {
   /** Items before this position belong to groups that have ended. */
   #start = 0;
 
-  /** @throws RangeError for a window below 1 or a max that is not above the window. */
+  /** @throws RangeError as {@link checkLocalMinimumOptions}. */
   constructor({ window, max }: LocalMinimumOptions) {
-    if (!Number.isSafeInteger(window) || window < 1)
-      throw new RangeError(`window must be at least 1: ${window}`);
-    if (!(max > window)) throw new RangeError(`max must be above the window ${window}: ${max}`);
+    checkLocalMinimumOptions({ window, max });
     this.#window = window;
     this.#max = max;
     const capacity = 2 ** Math.ceil(Math.log2(2 * window + 2));
@@ -79,7 +92,7 @@ export class LocalMinimumCutter {
   #decide(candidate: number): number {
     const size = candidate + 1 - this.#start;
     const isMinimum = this.#positions[this.#head & this.#mask] === candidate;
-    const ends = (isMinimum && candidate >= this.#window && size > this.#window) || size >= this.#max;
+    const ends = (isMinimum && candidate >= this.#window) || size >= this.#max;
     if (!ends) return 0;
     this.#start = candidate + 1;
     return size;

@@ -109,10 +109,14 @@ function decodeContent(content: Canonical | undefined, bytes: number): Address |
 
 function decodePath(key: Uint8Array): string {
   const path = decodeText(key);
-  const parts = path.split('/');
-  const unsafe = parts.some((part) => part === '' || part === '.' || part === '..') || path.includes('\0');
-  if (unsafe) throw damaged('a path leads out of its tree');
+  if (!isInnerPath(path)) throw damaged('a path leads out of its tree');
   return path;
+}
+
+/** Whether a path is relative and stays inside its tree: parts joined by `/`, none of them empty, `.` or `..`. */
+export function isInnerPath(path: string): boolean {
+  const isPart = (part: string) => part !== '' && part !== '.' && part !== '..';
+  return path.split('/').every(isPart) && !path.includes('\0') && path.isWellFormed();
 }
 
 function decodeText(bytes: Uint8Array): string {

@@ -6,6 +6,7 @@
  */
 import {
   type Canonical,
+  checkLocalMinimumOptions,
   type LocalMinimumOptions,
   type Sha256,
   toHex,
@@ -15,7 +16,7 @@ import {
 // From the files themselves: these few names are all that opening a repository needs of those folders.
 import { checkFixedOptions, DEFAULT_FIXED, type FixedOptions } from '../chunker/fixed.js';
 import { checkGearOptions, DEFAULT_GEAR, type GearOptions } from '../chunker/gear.js';
-import { DEFAULT_ROW_GROUPS, type RowGroupOptions } from '../chunker/row-groups.js';
+import { checkRowGroupOptions, DEFAULT_ROW_GROUPS, type RowGroupOptions } from '../chunker/row-groups.js';
 import { DEFAULT_NODE_CUTS } from '../manifest/tree-builder.js';
 import { seal, unseal } from './sealed-blob.js';
 
@@ -45,7 +46,7 @@ const ALGORITHMS = {
   nodes: 'local-minimum-1',
 };
 
-/** The config of a new repository. */
+/** The config of a new repository. @throws RangeError for parameters that content cannot be cut by. */
 export function newConfig(
   random: RandomBytes,
   overrides: Partial<Omit<RepositoryConfig, 'id'>> = {},
@@ -59,8 +60,7 @@ export function newConfig(
     packBytes: DEFAULT_PACK_BYTES,
     ...overrides,
   };
-  checkGearOptions(config.gear);
-  checkFixedOptions(config.fixed);
+  checkParameters(config);
   return config;
 }
 
@@ -91,21 +91,22 @@ export function decodeConfig(bytes: Uint8Array, place: string, sha256: Sha256): 
   return checkedConfig(config, place);
 }
 
+function checkParameters({ rowGroups, gear, fixed, nodes, packBytes }: Omit<RepositoryConfig, 'id'>): void {
+  checkRowGroupOptions(rowGroups);
+  checkGearOptions(gear);
+  checkFixedOptions(fixed);
+  checkLocalMinimumOptions(nodes);
+  if (!(Number.isSafeInteger(nodes.max) && nodes.max <= 2 ** 20))
+    throw new RangeError(`nodes.max must be a whole number up to 2^20: ${nodes.max}`);
+  if (!(Number.isSafeInteger(packBytes) && packBytes >= 1 && packBytes <= 2 ** 30))
+    throw new RangeError(`packBytes must be from 1 to 2^30: ${packBytes}`);
+}
+
 function checkedConfig(config: { readonly [key: string]: Canonical }, place: string): RepositoryConfig {
   const { id, rowGroups, gear, fixed, nodes, packBytes } = config as unknown as RepositoryConfig;
   try {
-    checkGearOptions(gear);
-    checkFixedOptions(fixed);
-    const numbers = [
-      packBytes,
-      nodes.window,
-      nodes.max,
-      rowGroups.targetBytes,
-      rowGroups.minRecords,
-      rowGroups.maxRecords,
-    ];
-    if (typeof id !== 'string' || !numbers.every((n) => Number.isSafeInteger(n) && n > 0))
-      throw new RangeError('parameters');
+    if (typeof id !== 'string') throw new TypeError('it has no id');
+    checkParameters({ rowGroups, gear, fixed, nodes, packBytes });
   } catch (cause) {
     throw configDamaged(place, cause);
   }

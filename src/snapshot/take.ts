@@ -1,15 +1,19 @@
 /** Takes the content of a source into the store and gives its manifest. */
 import {
   type Address,
+  compareText,
+  concatBytes,
   inBatches,
   mapAhead,
   OrderCheck,
+  quoteId,
   type RecordBatch,
   type Schema,
   checkSchema,
   DTYPE_BYTES,
   throwIfAborted,
   totalLength,
+  VecsnapError,
 } from '../core/index.js';
 import {
   cutBytes,
@@ -17,6 +21,7 @@ import {
   fixedCutter,
   gearCutter,
   isPaged,
+  PAGED_START_BYTES,
   type RowGroup,
   RowGrouper,
   type StreamCutter,
@@ -29,6 +34,7 @@ import {
   type ChunkReference,
   encodeManifest,
   fileToEntry,
+  isInnerPath,
   rowGroupToEntry,
   streamChunkToEntry,
   TreeBuilder,
@@ -157,7 +163,7 @@ class Taking {
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
     const tree = this.#newTree();
-    for await (const entry of mapAhead(files, FILES_AHEAD, (file) => this.#storeFile(file)))
+    for await (const entry of mapAhead(inPathOrder(files), FILES_AHEAD, (file) => this.#storeFile(file)))
       await tree.append(entry);
     return tree.finish();
   }
@@ -182,10 +188,12 @@ class Taking {
 
   async *#cutFile(file: RegularFile): AsyncGenerator<Uint8Array> {
     const pieces = file.read()[Symbol.asyncIterator]();
-    const first = await pieces.next();
-    if (first.done) return;
-    const cutter = isPaged(first.value) ? this.#pages : this.#gear;
-    yield* cutStream(resumed(first.value, pieces), cutter);
+    try {
+      const start = await firstBytes(pieces, PAGED_START_BYTES);
+      yield* cutStream(resumed(start, pieces), isPaged(start) ? this.#pages : this.#gear);
+    } finally {
+      await pieces.return?.(); // When nobody wants the rest, the file is closed all the same.
+    }
   }
 
   async #storeStreamChunks(chunks: readonly Uint8Array[]): Promise<ChunkReference[]> {
@@ -250,10 +258,47 @@ class StoredTree {
   }
 }
 
+/** Pieces until they have `length` bytes or more, or all there are. */
+async function firstBytes(pieces: AsyncIterator<Uint8Array>, length: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  while (totalLength(parts) < length) {
+    const { done, value } = await pieces.next();
+    if (done) break;
+    parts.push(value);
+  }
+  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+}
+
 /** What is read first, and then the rest. */
 async function* resumed(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield first;
   for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
+}
+
+/**
+ * Passes files on, and checks that their paths ascend and stay inside the tree: what was taken must be there again when it is
+ * restored.
+ * @throws VecsnapError SOURCE_INVALID, SOURCE_UNORDERED.
+ */
+async function* inPathOrder(files: AsyncIterable<FileEntry>): AsyncGenerator<FileEntry> {
+  let last: string | undefined;
+  for await (const file of files) {
+    const { path, mode } = file;
+    const isSound = isInnerPath(path) && Number.isSafeInteger(mode) && mode >= 0 && mode <= 0o7777;
+    if (!isSound) throw fileError('SOURCE_INVALID', path, 'has a path or a mode that no file can have');
+    if (last !== undefined && compareText(last, path) >= 0)
+      throw fileError('SOURCE_UNORDERED', path, `came after ${quoteId(last)}`);
+    last = path;
+    yield file;
+  }
+}
+
+function fileError(code: 'SOURCE_INVALID' | 'SOURCE_UNORDERED', path: string, what: string): VecsnapError {
+  return new VecsnapError(code, `A file of the source ${what}.`, {
+    place: quoteId(path),
+    remedy:
+      'A source must give files in the order of the UTF-8 bytes of their paths, which lie inside its tree.',
+  });
 }
 
 /** Bytes of the numbers in each column of a group: ids, vectors, payloads, as far as the schema has them. */

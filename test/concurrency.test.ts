@@ -1,0 +1,256 @@
+/** Doing several things at once: limits, order, failures and early ends, without a clock. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { collect } from './support/collect.js';
+import { inBatches, mapAhead, mapConcurrent, Semaphore } from 'vecsnap/core';
+
+/** Work that ends when it is told to, and counts how much of it is under way. */
+class Gates {
+  readonly started: number[] = [];
+  running = 0;
+  most = 0;
+  readonly #gates = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
+
+  readonly work = async (item: number): Promise<string> => {
+    this.started.push(item);
+    this.most = Math.max(this.most, ++this.running);
+    try {
+      await new Promise<void>((resolve, reject) => this.#gates.set(item, { resolve, reject }));
+    } finally {
+      this.running--;
+    }
+    return `done ${item}`;
+  };
+
+  open(item: number): void {
+    this.#gates.get(item)?.resolve();
+  }
+
+  fail(item: number): void {
+    this.#gates.get(item)?.reject(new Error(`failed ${item}`));
+  }
+}
+
+/** Lets everything run that can run now. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Ends work under way, in an order that `choose` gives, until nothing is under way. */
+async function openAll(gates: Gates, choose: (count: number) => number): Promise<void> {
+  const opened = new Set<number>();
+  for (;;) {
+    await settle();
+    const waiting = gates.started.filter((item) => !opened.has(item));
+    if (waiting.length === 0) return;
+    const item = waiting[choose(waiting.length)] as number;
+    opened.add(item);
+    gates.open(item);
+  }
+}
+
+const items = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const done = (count: number): string[] => items(count).map((item) => `done ${item}`);
+const anyOrder = fc.infiniteStream(fc.nat({ max: 99 }));
+
+async function* asyncItems(count: number, onEnd: () => void = () => {}): AsyncGenerator<number> {
+  try {
+    yield* items(count);
+  } finally {
+    onEnd();
+  }
+}
+
+describe('mapConcurrent', () => {
+  it('gives results in order and keeps to its limit, whatever ends first', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        anyOrder,
+        async (count, limit, order) => {
+          const gates = new Gates();
+          const results = mapConcurrent(items(count), limit, gates.work);
+          await openAll(gates, (waiting) => order.next().value % waiting);
+          expect(await results).toEqual(done(count));
+          expect(gates.most).toBe(Math.min(count, limit));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('begins nothing more after a failure, waits for what is under way, and throws the first failure', async () => {
+    const gates = new Gates();
+    let settled = false;
+    const results = mapConcurrent(items(10), 3, gates.work).finally(() => (settled = true));
+    results.catch(() => {});
+    gates.fail(2);
+    await settle();
+    gates.open(1);
+    await settle();
+    expect(settled).toBe(false);
+    gates.fail(0);
+    await expect(results).rejects.toThrow('failed 2');
+    expect(gates.started).toEqual([0, 1, 2]);
+  });
+
+  it('treats work that throws at once like work that fails', async () => {
+    const work = (item: number): Promise<number> => {
+      if (item === 1) throw new Error('at once');
+      return Promise.resolve(item);
+    };
+    await expect(mapConcurrent(items(5), 2, work)).rejects.toThrow('at once');
+  });
+
+  it.each([0, -1, Number.NaN])('takes no limit of %d', async (limit) => {
+    await expect(mapConcurrent([1], limit, async () => 1)).rejects.toThrow(RangeError);
+  });
+});
+
+describe('mapAhead', () => {
+  it('gives results in order and runs no further ahead than it may', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        anyOrder,
+        async (count, ahead, order) => {
+          const gates = new Gates();
+          const results = collect(mapAhead(asyncItems(count), ahead, gates.work));
+          await openAll(gates, (waiting) => order.next().value % waiting);
+          expect(await results).toEqual(done(count));
+          expect(gates.most).toBe(Math.min(count, ahead));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('begins nothing before it is asked', async () => {
+    const gates = new Gates();
+    mapAhead(items(3), 2, gates.work);
+    await settle();
+    expect(gates.started).toEqual([]);
+  });
+
+  it('waits for what is under way when its consumer stops early, and lets go of its source', async () => {
+    const gates = new Gates();
+    let ended = false;
+    const results = mapAhead(
+      asyncItems(9, () => (ended = true)),
+      3,
+      gates.work,
+    );
+    const first = results.next();
+    await settle();
+    gates.open(0);
+    expect(await first).toEqual({ done: false, value: 'done 0' });
+    let stopped = false;
+    const stop = results.return(undefined).then(() => (stopped = true));
+    await settle();
+    gates.fail(1); // A failure that nobody will see is no unhandled rejection.
+    await settle();
+    expect(stopped).toBe(false);
+    gates.open(2);
+    await stop;
+    expect(ended).toBe(true);
+    expect(gates.started).toEqual([0, 1, 2]);
+  });
+
+  it('throws a failure when its turn comes, after the results before it', async () => {
+    const gates = new Gates();
+    let ended = false;
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const result of mapAhead(
+        asyncItems(9, () => (ended = true)),
+        3,
+        gates.work,
+      ))
+        seen.push(result);
+    })();
+    reading.catch(() => {});
+    await settle();
+    gates.fail(1);
+    gates.open(2);
+    await settle();
+    gates.open(0);
+    await settle();
+    expect(seen).toEqual(['done 0']);
+    gates.open(3);
+    await expect(reading).rejects.toThrow('failed 1');
+    expect(ended).toBe(true);
+    expect(gates.running).toBe(0);
+  });
+
+  it('throws what its source throws, once nothing is under way', async () => {
+    const gates = new Gates();
+    async function* failing(): AsyncGenerator<number> {
+      yield 0;
+      throw new Error('the source failed');
+    }
+    let settled = false;
+    const reading = collect(mapAhead(failing(), 3, gates.work)).finally(() => (settled = true));
+    reading.catch(() => {});
+    await settle();
+    expect(settled).toBe(false);
+    gates.open(0);
+    await expect(reading).rejects.toThrow('the source failed');
+  });
+
+  it.each([0, Number.NaN])('takes no limit of %d', async (ahead) => {
+    await expect(mapAhead([1], ahead, async () => 1).next()).rejects.toThrow(RangeError);
+  });
+});
+
+describe('inBatches', () => {
+  it('leaves nothing out, and ends a batch with the item that fills it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: 50 })), fc.nat({ max: 100 }), async (sizes, limit) => {
+        const source = (async function* () {
+          yield* sizes;
+        })();
+        const batches = await collect(inBatches(source, (size) => size, limit));
+        const sum = (batch: readonly number[]) => batch.reduce((a, b) => a + b, 0);
+        expect(batches.flat()).toEqual(sizes);
+        for (const batch of batches) expect(sum(batch.slice(0, -1))).toBeLessThan(Math.max(limit, 1));
+        for (const batch of batches.slice(0, -1)) expect(sum(batch)).toBeGreaterThanOrEqual(limit);
+        expect(batches.every((batch) => batch.length > 0)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('Semaphore', () => {
+  it('lets in no more than its limit, in order, and the next one after a failure', async () => {
+    const gates = new Gates();
+    const semaphore = new Semaphore(2);
+    const runs = items(5).map((item) => semaphore.run(() => gates.work(item)));
+    runs.forEach((run) => run.catch(() => {}));
+    await settle();
+    expect(gates.started).toEqual([0, 1]);
+    gates.fail(1);
+    await settle();
+    expect(gates.started).toEqual([0, 1, 2]);
+    gates.open(0);
+    gates.open(2);
+    await settle();
+    gates.open(3);
+    gates.open(4);
+    const results = await Promise.allSettled(runs);
+    expect(results.map(({ status }) => status === 'fulfilled')).toEqual([true, false, true, true, true]);
+    expect(gates.started).toEqual([0, 1, 2, 3, 4]);
+    expect(gates.most).toBe(2);
+    const again = [semaphore.run(() => gates.work(5)), semaphore.run(() => gates.work(6))];
+    await settle();
+    expect(gates.started.slice(5)).toEqual([5, 6]);
+    gates.open(5);
+    gates.open(6);
+    await Promise.all(again);
+  });
+
+  it.each([0, Number.NaN])('takes no limit of %d', (limit) => {
+    expect(() => new Semaphore(limit)).toThrow(RangeError);
+  });
+});
