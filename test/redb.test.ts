@@ -7,7 +7,8 @@ import { isVecsnapError } from 'vecsnap/core';
 import { RedbFile, ruvectorSource, xxh3 } from 'vecsnap/source';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectCode } from './contract/source.js';
-import { reseal } from './helpers/redb-reseal.js';
+import { itemAt } from './helpers/item-at.js';
+import { flip, reseal } from './helpers/redb-reseal.js';
 import { ruvector } from './helpers/ruvector.js';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
@@ -43,7 +44,7 @@ describe('xxh3', () => {
     for (const shift of [0, 1]) {
       const bytes = new Uint8Array(length + shift).subarray(shift);
       bytes.set(xxhInput.subarray(0, length));
-      expect(hex(xxh3(bytes).reverse())).toBe(hash);
+      expect(hex(xxh3(bytes).toReversed())).toBe(hash);
     }
   });
 });
@@ -105,7 +106,7 @@ describe('a redb file', () => {
         batches: [
           [
             { id: 'x', vector: Array.from({ length: dimensions }, (_, k) => k) },
-            { id: '', vector: new Array(dimensions).fill(1), metadata: '{}' },
+            { id: '', vector: Array.from({ length: dimensions }, () => 1), metadata: '{}' },
           ],
         ],
       });
@@ -116,14 +117,14 @@ describe('a redb file', () => {
   it('falls back to the commit before when the last is not whole and the database was not closed', async () => {
     const bytes = base.slice();
     const before = await entriesOf(at('base.db'));
-    const primary = (bytes[9] as number) & 1;
+    const primary = bytes[9] === undefined ? 0 : bytes[9] & 1;
     const slot = 64 + 128 * primary;
-    bytes[slot + 104]! ^= 1; // The number of the last transaction, so that its checksum does not fit.
+    flip(bytes, slot + 104, 1); // The number of the last transaction, so that its checksum does not fit.
     await writeFile(at('torn.db'), bytes);
     const after = await entriesOf(at('torn.db'));
     expect(after.get('config')).toEqual(before.get('config'));
     expect(after.get('vectors')?.length).toBeLessThan(120);
-    bytes[9]! &= ~2; // As if it had been closed: then there is nothing to fall back to.
+    flip(bytes, 9, 2); // As if it had been closed: then there is nothing to fall back to.
     await writeFile(at('closed.db'), bytes);
     await expectCode('SOURCE_INVALID', () => entriesOf(at('closed.db')));
   });
@@ -186,7 +187,7 @@ describe('a redb file', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (all) => {
         const bytes = base.slice();
-        for (const { index, bit } of all) bytes[places[index] as number]! ^= 1 << bit;
+        for (const { index, bit } of all) flip(bytes, itemAt(places, index), 1 << bit);
         expect(await outcomeOf(bytes)).toMatch(CLEAR);
       }),
       { numRuns: 60 },
@@ -231,7 +232,7 @@ describe('a redb file', () => {
 
   it('reads the newer commit, whichever is marked, when the database was not closed', async () => {
     const bytes = base.slice();
-    bytes[9]! ^= 1;
+    flip(bytes, 9, 1);
     expect(await outcomeOf(bytes)).toBe('120 records');
   });
 
@@ -240,7 +241,7 @@ describe('a redb file', () => {
     for (let place = 4096; place < bytes.length - 9; place++) {
       const isDefinition = bytes[place] === 3 && bytes[place + 1] === 120 && bytes[place + 9] === 1;
       if (isDefinition && bytes.subarray(place + 2, place + 9).every((byte) => byte === 0))
-        bytes[place + 1]!++;
+        bytes[place + 1] = 121;
     }
     reseal(bytes, 'tree');
     expect(await outcomeOf(bytes)).toBe('SOURCE_INVALID');

@@ -10,9 +10,12 @@ import {
   jsonlSource,
   type JsonlSourceOptions,
   jsonlTarget,
+  resolveSource,
+  resolveTarget,
 } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectCode, sourceContract, withOpen } from './contract/source.js';
+import { itemAt } from './helpers/item-at.js';
 
 /** Lines in no order of their ids, with text from outside ASCII. */
 function linesOf(count: number): string {
@@ -63,7 +66,7 @@ async function about(path: string, options: JsonlSourceOptions = {}): Promise<Ab
 
 function rowAt({ schema }: Content, batch: RecordBatch, index: number): Row {
   const vectors = (schema?.vectors ?? []).map(({ dtype, dimension }, column) => {
-    const bytes = batch.vectors[column] as Uint8Array;
+    const bytes = itemAt(batch.vectors, column);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     return Array.from({ length: dimension }, (_, k) =>
       dtype === 'f32'
@@ -247,6 +250,15 @@ describe('a JSON Lines file', () => {
         0,
       ]);
       expect(JSON.parse(rows[1]?.payload ?? '')).toEqual({ long, id: 2 });
+    });
+
+    it('is recognised by its ending', async () => {
+      for (const name of ['a.jsonl', 'b.NDJSON']) {
+        await writeFile(at(name), '');
+        expect((await resolveSource(at(name))).place).toBe(`jsonl:${at(name)}`);
+      }
+      expect((await resolveSource(`jsonl:${at('notes.jsonl')}`)).collection).toBe('notes');
+      expect((await resolveTarget(at('new'), { name: 'jsonl' })).place).toBe(`jsonl:${at('new')}`);
     });
 
     it('is empty when the file is', async () => {
@@ -445,7 +457,7 @@ describe('a JSON Lines file', () => {
           async (ids, records) => {
             const hasExtra = ids.some((_, i) => records[i]?.extra !== undefined);
             const lines = ids.map((one, i) => {
-              const { vector, metadata, extra } = records[i]!;
+              const { vector, metadata, extra } = itemAt(records, i);
               const rest = [
                 metadata === undefined ? '' : `,"metadata":${textOf(metadata)}`,
                 extra === undefined ? '' : `,"extra":${textOf(extra)}`,
@@ -453,11 +465,13 @@ describe('a JSON Lines file', () => {
               return `{"id":${typeof one === 'bigint' ? one : textOf(one)},"vector":${listOf(vector)}${rest.join('')}}\n`;
             });
             const first = await read(lines.join(''));
-            const order = ids.map((_, i) => i).sort((a, b) => compareIds(ids[a]!, ids[b]!));
+            const order = ids.map((_, i) => i).sort((a, b) => compareIds(itemAt(ids, a), itemAt(ids, b)));
             expect(first.rows.map(({ id: one }) => one)).toEqual(order.map((i) => ids[i]));
-            expect(first.rows.map(({ vectors }) => vectors[0])).toEqual(order.map((i) => records[i]!.vector));
+            expect(first.rows.map(({ vectors }) => vectors[0])).toEqual(
+              order.map((i) => itemAt(records, i).vector),
+            );
             const expected = order.map((i) => {
-              const { metadata, extra } = records[i]!;
+              const { metadata, extra } = itemAt(records, i);
               if (!hasExtra) return metadata === undefined ? '' : canonicalJson(textOf(metadata));
               const fields = textOf({ metadata, extra });
               return fields === '{}' ? '' : canonicalJson(fields);

@@ -1,13 +1,27 @@
 /** The ruvector source and target on real databases of @ruvector/core. */
 import { createRequire } from 'node:module';
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RecordBatch } from 'vecsnap/core';
-import { type Content, ruvectorSource, ruvectorTarget } from 'vecsnap/source';
+import { type Content, resolveSource, resolveTarget, ruvectorSource, ruvectorTarget } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectCode, sourceContract, withOpen } from './contract/source.js';
 import { ruvector, type RuvectorRecord } from './helpers/ruvector.js';
+import { itemAt } from './helpers/item-at.js';
+import { flip } from './helpers/redb-reseal.js';
 
 const DIMENSIONS = 256;
 const OPTIONS = { dimensions: DIMENSIONS, distanceMetric: 'Euclidean', quantization: { type: 'scalar' } };
@@ -34,7 +48,10 @@ sourceContract({
   target: (path) => ruvectorTarget(path),
   make: async (path, count) => make(path, count),
   change: async (path) => {
-    ruvector(path, { options: OPTIONS, batches: [[{ id: 'one more', vector: recordsOf(1)[0]!.vector }]] });
+    ruvector(path, {
+      options: OPTIONS,
+      batches: [[{ id: 'one more', vector: itemAt(recordsOf(1), 0).vector }]],
+    });
   },
   counts: { small: 40, large: 3000 },
 });
@@ -63,7 +80,7 @@ async function rowsIn({ records }: Content): Promise<Row[]> {
 }
 
 function rowAt(batch: RecordBatch, index: number): Row {
-  const column = batch.vectors[0] as Uint8Array;
+  const column = itemAt(batch.vectors, 0);
   const width = column.length / batch.count;
   const bytes = column.slice(index * width, (index + 1) * width);
   const payload = new TextDecoder().decode(batch.payloads?.[index]?.slice());
@@ -150,12 +167,16 @@ describe('a ruvector database', () => {
 
     it('follows updates and deletes', async () => {
       make(at('a.db'), 300);
-      const [first, second, ...rest] = recordsOf(300);
-      const update = { id: second!.id, vector: first!.vector };
-      ruvector(at('a.db'), { options: OPTIONS, batches: [[update]], deletes: [first!.id] });
+      const [first, second, ...rest] = recordsOf(300) as [
+        RuvectorRecord,
+        RuvectorRecord,
+        ...RuvectorRecord[],
+      ];
+      const update = { id: second.id, vector: first.vector };
+      ruvector(at('a.db'), { options: OPTIONS, batches: [[update]], deletes: [first.id] });
       const rows = await rowsOf(at('a.db'));
       expect(rows).toHaveLength(rest.length + 1);
-      expect([...(rows.find(({ id }) => id === second!.id)?.vector ?? [])]).toEqual(first!.vector);
+      expect([...(rows.find(({ id }) => id === second.id)?.vector ?? [])]).toEqual(first.vector);
     });
 
     it('reads vectors of every size of page and of length prefix', async () => {
@@ -195,13 +216,13 @@ describe('a ruvector database', () => {
       const version = (value: number) =>
         Array.from({ length: 500 }, (_, i) => ({ id: `r${i}`, vector: new Float32Array(64).fill(value) }));
       await db.insertBatch(version(0));
-      let writing = true;
+      const state = { writing: true };
       const writer = (async () => {
         for (let value = 1; value <= 40; value++) await db.insertBatch(version(value));
-        writing = false;
+        state.writing = false;
       })();
       const outcomes: string[] = [];
-      while (writing) {
+      while (state.writing) {
         const outcome = await rowsOf(at('busy.db')).then(
           (rows) => new Set(rows.flatMap(({ vector }) => [...vector])).size.toString(),
           (error: { code: string }) => error.code,
@@ -229,12 +250,25 @@ describe('a ruvector database', () => {
       await expectCode('SOURCE_INVALID', () => rowsOf(directory));
     });
 
+    it('is recognised by its first bytes; a file that only has the ending is not', async () => {
+      make(at('vectors.db'), 3);
+      await copyFile(at('vectors.db'), at('unnamed'));
+      await writeFile(at('other.db'), 'of another program');
+      const placeOf = async (name: string) => (await resolveSource(at(name))).place;
+      expect(await placeOf('vectors.db')).toBe(`ruvector:${at('vectors.db')}`);
+      expect(await placeOf('unnamed')).toBe(`ruvector:${at('unnamed')}`);
+      expect(await placeOf('other.db')).toBe(`file:${at('other.db')}`);
+      expect((await resolveSource(`ruvector:${at('vectors.db')}`)).collection).toBe('vectors');
+      expect((await resolveTarget(at('new.db'))).place).toBe(`ruvector:${at('new.db')}`);
+      expect((await resolveTarget(at('new'), { name: 'ruvector' })).place).toBe(`ruvector:${at('new')}`);
+    });
+
     it('names the page that is damaged', async () => {
       make(at('a.db'), 40);
       const bytes = await readFile(at('a.db'));
-      const vector = Buffer.from(Float32Array.from(recordsOf(1)[0]!.vector).buffer);
+      const vector = Buffer.from(Float32Array.from(itemAt(recordsOf(1), 0).vector).buffer);
       for (let place = bytes.indexOf(vector); place >= 0; place = bytes.indexOf(vector, place + 1))
-        bytes[place]! ^= 1;
+        flip(bytes, place, 1);
       await writeFile(at('b.db'), bytes);
       const error = await expectCode('SOURCE_INVALID', () => rowsOf(at('b.db')));
       expect(error.place).toMatch(/b\.db, page at byte \d+$/);
@@ -254,10 +288,10 @@ describe('a ruvector database', () => {
       await restore(at('a.db'), at('b.db'));
       const noteOf = (path: string) => withOpen(ruvectorSource(path), async ({ format }) => format);
       expect(await noteOf(at('b.db'))).toEqual(await noteOf(at('a.db')));
-      const search = { vector: records[7]!.vector, k: 5 };
+      const search = { vector: itemAt(records, 7).vector, k: 5 };
       const answer = ruvector(at('b.db'), { options: { dimensions: 1 }, search });
       expect(answer.length).toBe(200);
-      expect(answer.found[0]).toMatchObject({ id: records[7]!.id });
+      expect(answer.found[0]).toMatchObject({ id: itemAt(records, 7).id });
     });
 
     it('can be opened in this process right after', async () => {
@@ -345,6 +379,50 @@ describe('a ruvector database', () => {
       expect(await readdir(directory)).toEqual([]);
     });
 
+    it('says what to install when the package is not there', async () => {
+      const root = join(import.meta.dirname, '..');
+      await cp(join(root, 'dist'), at('package/dist'), { recursive: true });
+      await copyFile(join(root, 'package.json'), at('package/package.json'));
+      await mkdir(at('package/node_modules'));
+      for (const name of [
+        'lossless-json',
+        'msgpackr',
+        'multiformats',
+        '@noble',
+        'fflate',
+        'level',
+        'abstract-level',
+      ]) {
+        await symlink(join(root, 'node_modules', name), at(`package/node_modules/${name}`));
+      }
+      const program = `
+        import { ruvectorTarget } from 'vecsnap/source';
+        const target = ruvectorTarget('new.db');
+        for (const act of [target.prepare({}), target.write(JSON.parse(process.argv[1]), {})]) {
+          const { code, remedy } = await act.catch((error) => error);
+          console.log(code, remedy);
+        }`;
+      const { schema, format } = contentOf({ ids: ['a'] });
+      const args = ['--input-type=module', '-e', program, JSON.stringify({ schema, format })];
+      const { stdout } = spawnSync(process.execPath, args, { cwd: at('package'), encoding: 'utf8' });
+      expect(stdout).toBe('PEER_MISSING npm install @ruvector/core\n'.repeat(2));
+    });
+
+    it('ends at once when it is interrupted while ruvector works', async () => {
+      const count = 4000;
+      const records = recordsOf(count, 64);
+      ruvector(at('a.db'), { options: { dimensions: 64 }, batches: [records] });
+      const stop = new AbortController();
+      const hnswConfig = { m: 64, efConstruction: 2000 };
+      await expectCode('ABORTED', () =>
+        withOpen(ruvectorSource(at('a.db')), (content) => {
+          const late = { ...content, records: () => thenAbort(content, stop) };
+          return ruvectorTarget(at('b.db'), { hnswConfig }).write(late, { signal: stop.signal });
+        }),
+      );
+      expect(await readdir(directory)).toEqual(['a.db']);
+    });
+
     it('gives a database the usual permissions', async () => {
       make(at('a.db'), 3);
       await restore(at('a.db'), at('b.db'));
@@ -354,6 +432,12 @@ describe('a ruvector database', () => {
     });
   });
 });
+
+/** All records; the interruption comes soon after the last was given away. */
+async function* thenAbort({ records }: Content, stop: AbortController): AsyncGenerator<RecordBatch> {
+  for await (const batch of records?.() ?? []) yield batch;
+  setTimeout(() => stop.abort(), 100);
+}
 
 interface RuvectorModule {
   readonly VectorDb: new (options: { dimensions: number; storagePath: string }) => {

@@ -69,7 +69,7 @@ export function checkSchema(schema: Schema): void {
   for (const { name, dtype, dimension } of schema.vectors) {
     if (names.has(name)) throw invalidSchema('vectors', `two columns named ${name}`);
     names.add(name);
-    if (!(dtype in DTYPE_BYTES)) throw invalidSchema(`dtype of ${name}`, dtype);
+    if (!Object.hasOwn(DTYPE_BYTES, dtype)) throw invalidSchema(`dtype of ${name}`, dtype);
     if (!Number.isSafeInteger(dimension) || dimension < 1 || dimension > 2 ** 20) {
       throw invalidSchema(`dimension of ${name}`, dimension);
     }

@@ -13,7 +13,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { decodeCanonical, encodeCanonical } from '../core/index.js';
-import { damaged } from './node.js';
+import { damaged, isCount } from './node.js';
 
 /** The root of a tree with its totals. */
 export interface TreeReference {
@@ -75,7 +75,7 @@ function decodeSchema(value: Canonical | undefined): Schema {
     id,
     payload,
     vectors: (vectors as readonly Canonical[]).map(decodeVectorColumn),
-    ...(model === null ? {} : { model: asMap(model, 'the model') }),
+    ...(model === null ? {} : { model: decodeModel(model) }),
   } as unknown as Schema;
   try {
     checkSchema(schema);
@@ -85,12 +85,21 @@ function decodeSchema(value: Canonical | undefined): Schema {
   return schema;
 }
 
+function decodeModel(value: Canonical | undefined): Canonical {
+  const model = asMap(value, 'the model');
+  if (!Object.values(model).every((detail) => typeof detail === 'string'))
+    throw damaged('a detail of the model is no text');
+  return model;
+}
+
 function decodeVectorColumn(column: Canonical): Canonical {
   if (!Array.isArray(column) || column.length !== 4)
     throw damaged('a vector column does not have four parts');
   const [name, dtype, dimension, metric] = column as [Canonical, Canonical, Canonical, Canonical];
   if (typeof name !== 'string' || typeof dtype !== 'string')
     throw damaged('a vector column has no name or dtype');
+  if (metric !== null && typeof metric !== 'string')
+    throw damaged('the metric of a vector column is no text');
   return { name, dtype, dimension, ...(metric === null ? {} : { metric }) };
 }
 
@@ -103,8 +112,8 @@ function decodeReference(value: Canonical | undefined): TreeReference | undefine
   if (!Array.isArray(value) || value.length !== 3) throw damaged('a tree has no root and totals');
   const [root, count, bytes] = value as readonly Canonical[];
   if (!(root instanceof Uint8Array) || root.length !== ADDRESS_LENGTH) throw damaged('a root is no address');
-  if (!Number.isSafeInteger(count) || !Number.isSafeInteger(bytes)) throw damaged('a total is no number');
-  return { root: toAddress(root), count: count as number, bytes: bytes as number };
+  if (!isCount(count) || !isCount(bytes)) throw damaged('a total is no number');
+  return { root: toAddress(root), count, bytes };
 }
 
 function asMap(value: Canonical | undefined, what: string): { readonly [key: string]: Canonical } {

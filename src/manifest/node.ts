@@ -72,9 +72,10 @@ export function childAddress({ value }: Entry): Address {
 
 /**
  * Checks that a child is what its parent says.
+ * @param after the key of the entry before `parent`; null when there is none.
  * @throws VecsnapError MANIFEST_DAMAGED.
  */
-export function checkChild(child: Node, parent: Entry, parentLevel: number): void {
+export function checkChild(child: Node, parent: Entry, parentLevel: number, after: Key): void {
   if (child.level !== parentLevel - 1)
     throw damaged(`a child of level ${parentLevel} has level ${child.level}`);
   const { count, bytes } = sumOf(child.entries);
@@ -82,6 +83,9 @@ export function checkChild(child: Node, parent: Entry, parentLevel: number): voi
     throw damaged('a child has other totals than its parent says');
   const last = child.entries.at(-1)?.key ?? null;
   if (!sameKey(last, parent.key)) throw damaged('a child ends with another key than its parent says');
+  const [first] = child.entries;
+  if (first !== undefined && !ascend(after, first.key))
+    throw damaged('a child begins before its neighbour ends');
 }
 
 /** Records and bytes below all of `entries`. */
@@ -129,15 +133,26 @@ function isKey(key: Canonical | undefined): key is Key {
   return key === null || key instanceof Uint8Array || (isCount(key) && key < 2 ** 32);
 }
 
-function isCount(value: Canonical | undefined): value is number {
+/** Whether a value is a whole number from 0 on. */
+export function isCount(value: Canonical | undefined): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function checkOrder(entries: readonly Entry[]): void {
-  let last: Uint8Array | undefined;
-  for (const { key } of entries) {
-    if (!(key instanceof Uint8Array)) continue;
-    if (last !== undefined && compareBytes(last, key) >= 0) throw damaged('its keys do not ascend');
-    last = key;
+  for (const [i, { key }] of entries.entries()) {
+    if (i === 0) continue;
+    const before = (entries[i - 1] as Entry).key;
+    if (kindOfKey(before) !== kindOfKey(key)) throw damaged('its keys are of several kinds');
+    if (!ascend(before, key)) throw damaged('its keys do not ascend');
   }
+}
+
+/** Whether one key may stand before another. Only keys that are bytes have an order. */
+function ascend(before: Key, key: Key): boolean {
+  if (!(before instanceof Uint8Array && key instanceof Uint8Array)) return true;
+  return compareBytes(before, key) < 0;
+}
+
+function kindOfKey(key: Key): string {
+  return key instanceof Uint8Array ? 'bytes' : typeof key;
 }

@@ -7,7 +7,7 @@ import {
   encodeCanonical,
   toHex,
 } from '../core/index.js';
-import { checkChild, childAddress, decodeNode, type Entry, type Node } from './node.js';
+import { checkChild, childAddress, decodeNode, type Entry, type Key, type Node } from './node.js';
 
 /** All that reading a tree needs of a store: the plaintext of chunks. */
 export interface ChunkReader {
@@ -46,14 +46,16 @@ export class TreeReader {
    * of its group, so the first group that is given may begin before `from`.
    */
   async *entries(root: Address, range: KeyRange = {}): AsyncGenerator<Entry> {
-    yield* this.#entriesBelow(await this.node(root), range);
+    yield* this.#entriesBelow(await this.node(root), range, null);
   }
 
   /**
    * The entry of level 0 that holds the item at `position`, counted from 0, and how many items come before it.
    * @returns undefined when the tree has fewer items.
+   * @throws RangeError for a position that is not a whole number from 0 on.
    */
   async entryAt(root: Address, position: number): Promise<{ entry: Entry; before: number } | undefined> {
+    if (!Number.isSafeInteger(position) || position < 0) throw new RangeError(`no position: ${position}`);
     let node = await this.node(root);
     let before = 0;
     for (;;) {
@@ -61,14 +63,14 @@ export class TreeReader {
       if (found === undefined) return undefined;
       before += found.before;
       if (node.level === 0) return { entry: found.entry, before };
-      node = await this.#child(found.entry, node.level);
+      node = await this.#child(found.entry, node.level, null);
     }
   }
 
   /** Calls `visit` with the address of each node, parents first, and goes below those for which it gives true. */
   async *walk(root: Address, visit: (address: Address) => boolean): AsyncGenerator<Entry> {
     if (!visit(root)) return;
-    yield* this.#walkBelow(await this.node(root), visit);
+    yield* this.#walkBelow(await this.node(root), visit, null);
   }
 
   /** What differs between two trees. Equal subtrees are not read. */
@@ -88,43 +90,49 @@ export class TreeReader {
     return { removed: removed.entries, added: added.entries };
   }
 
-  async *#entriesBelow(node: Node, range: KeyRange): AsyncGenerator<Entry> {
-    let previous: Uint8Array | undefined;
+  /** @param after the key before the first entry. */
+  async *#entriesBelow(node: Node, range: KeyRange, after: Key): AsyncGenerator<Entry> {
+    let previous = after;
     for (const entry of node.entries) {
-      const wanted = mayHold(entry, previous, range);
-      previous = entry.key instanceof Uint8Array ? entry.key : undefined;
-      if (!wanted) continue;
-      if (node.level === 0) yield entry;
-      else yield* this.#entriesBelow(await this.#child(entry, node.level), range);
+      if (mayHold(entry, previous, range)) {
+        if (node.level === 0) yield entry;
+        else yield* this.#entriesBelow(await this.#child(entry, node.level, previous), range, previous);
+      }
+      previous = entry.key;
     }
   }
 
-  async *#walkBelow(node: Node, visit: (address: Address) => boolean): AsyncGenerator<Entry> {
+  async *#walkBelow(node: Node, visit: (address: Address) => boolean, after: Key): AsyncGenerator<Entry> {
+    let previous = after;
     for (const entry of node.entries) {
       if (node.level === 0) yield entry;
       else if (visit(childAddress(entry)))
-        yield* this.#walkBelow(await this.#child(entry, node.level), visit);
+        yield* this.#walkBelow(await this.#child(entry, node.level, previous), visit, previous);
+      previous = entry.key;
     }
   }
 
-  async #child(entry: Entry, parentLevel: number): Promise<Node> {
+  async #child(entry: Entry, parentLevel: number, after: Key): Promise<Node> {
     const child = await this.node(childAddress(entry));
-    checkChild(child, entry, parentLevel);
+    checkChild(child, entry, parentLevel, after);
     return child;
   }
 
   async #expand(node: Node): Promise<Node> {
     const entries: Entry[] = [];
-    for (const entry of node.entries) entries.push(...(await this.#child(entry, node.level)).entries);
+    for (const entry of node.entries) {
+      const after = entries.at(-1)?.key ?? null;
+      for (const below of (await this.#child(entry, node.level, after)).entries) entries.push(below);
+    }
     return { level: node.level - 1, entries };
   }
 }
 
 /** Whether the keys of an entry, which come after `previous`, may lie in the range. */
-function mayHold({ key }: Entry, previous: Uint8Array | undefined, { from, to }: KeyRange): boolean {
+function mayHold({ key }: Entry, previous: Key, { from, to }: KeyRange): boolean {
   if (!(key instanceof Uint8Array)) return true;
   const endsBefore = from !== undefined && compareBytes(key, from) < 0;
-  const beginsAfter = to !== undefined && previous !== undefined && compareBytes(previous, to) >= 0;
+  const beginsAfter = to !== undefined && previous instanceof Uint8Array && compareBytes(previous, to) >= 0;
   return !endsBefore && !beginsAfter;
 }
 

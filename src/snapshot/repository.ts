@@ -140,8 +140,18 @@ export class Repository {
     }
   }
 
-  /** Opens the chunks. The caller closes the store. */
+  /**
+   * Opens the chunks. The caller closes the store. An index in memory knows nothing of packs whose directory is damaged; the
+   * persistent one may still know where their chunks are.
+   */
   async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
+    const session = await this.#openStore(prefer);
+    if (prefer === 'persistent' || session.store.problems.length === 0) return session;
+    await session.store.close();
+    return this.#openStore('persistent');
+  }
+
+  async #openStore(prefer: 'persistent' | 'memory'): Promise<Session> {
     const { blobs, coder, sha256, random } = this.environment;
     const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
     const index = await this.environment.openIndex(prefer);

@@ -94,9 +94,8 @@ const NESTING = /["{}[\]]/g;
 function endOfList(text: string, at: number): number {
   const end = text.indexOf(']', at + 1);
   if (end < 0) return -1;
-  const inside = text.slice(at + 1, end);
-  const isFlat = !inside.includes('"') && !inside.includes('[') && !inside.includes('{');
-  return isFlat ? end + 1 : endOfNested(text, at);
+  const isNested = /["[{]/.test(text.slice(at + 1, end));
+  return isNested ? endOfNested(text, at) : end + 1;
 }
 
 function endOfNested(text: string, at: number): number {

@@ -165,8 +165,8 @@ class JsonlReader {
   ): RecordBatch {
     const { vectors: columns, id } = this.schema;
     const count = indexes.length;
-    const cut = columns.map((column, i) =>
-      (slabs[i]?.slab as Uint8Array).subarray(0, count * vectorBytes(column)),
+    const cut = columns.map(
+      (column, i) => slabs[i]?.slab.subarray(0, count * vectorBytes(column)) ?? new Uint8Array(),
     );
     const numbers = columns.map((column, i) => numbersIn(column, cut[i] as Uint8Array));
     const ids: RecordId[] = [];

@@ -11,6 +11,9 @@ import type { MatrixFormat, MatrixScheme } from './matrix.js';
 import { NPY_MAGIC } from './npy-header.js';
 import type { FormatNote, Source, Target } from './port.js';
 
+/** The first bytes of every redb file; a database of ruvector is one. */
+const REDB_MAGIC = Uint8Array.of(0x72, 0x65, 0x64, 0x62, 0x1a, 0x0a, 0xa9, 0x0d, 0x0a);
+
 /** One kind of source and target. */
 interface Kind {
   readonly scheme: string;
@@ -31,6 +34,20 @@ const KINDS: readonly Kind[] = [
   { ...matrixKind('npy', async () => (await import('./npy.js')).npy), magic: NPY_MAGIC },
   matrixKind('fvecs', async () => (await import('./vecs.js')).fvecs),
   matrixKind('bvecs', async () => (await import('./vecs.js')).bvecs),
+  {
+    scheme: 'ruvector',
+    endings: ['.ruvector', '.db', '.redb'],
+    magic: REDB_MAGIC,
+    sharedEndings: true,
+    source: async (location) => (await import('./ruvector.js')).ruvectorSource(location),
+    target: async (location) => (await import('./ruvector-target.js')).ruvectorTarget(location),
+  },
+  {
+    scheme: 'jsonl',
+    endings: ['.jsonl', '.ndjson'],
+    source: async (location) => (await import('./jsonl.js')).jsonlSource(location),
+    target: async (location) => (await import('./jsonl-target.js')).jsonlTarget(location),
+  },
   {
     scheme: 'file',
     endings: [],

@@ -192,7 +192,7 @@ async function writeDatabase(
   throwIfAborted(signal);
   await stat(dirname(resolve(temporary))); // ruvector would make the directory.
   const written = new RecordSum();
-  await Writer.run(plan.path, async (writer) => {
+  await Writer.run(plan.path, signal, async (writer) => {
     await writer.ask({ type: 'create', path: resolve(temporary), config: plan.config });
     for await (const batch of regrouped(content, plan)) {
       throwIfAborted(signal);
@@ -376,11 +376,13 @@ function notHeld(path: string, id: string): VecsnapError {
 /** The writing process: started, asked one thing at a time, and ended. */
 class Writer {
   readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
   readonly #child: ChildProcess;
   #errorText = '';
 
-  private constructor(path: string) {
+  private constructor(path: string, signal: AbortSignal | undefined) {
     this.#path = path;
+    this.#signal = signal;
     const program = fileURLToPath(new URL('./ruvector-writer.js', import.meta.url));
     const stdio = ['ignore', 'ignore', 'pipe', 'ipc'] as const;
     this.#child = fork(program, { serialization: 'advanced', stdio: [...stdio], execArgv: [] });
@@ -393,8 +395,12 @@ class Writer {
   }
 
   /** Starts the process, runs `work`, and waits until the process has ended, whatever happened. */
-  static async run(path: string, work: (writer: Writer) => Promise<void>): Promise<void> {
-    const writer = new Writer(path);
+  static async run(
+    path: string,
+    signal: AbortSignal | undefined,
+    work: (writer: Writer) => Promise<void>,
+  ): Promise<void> {
+    const writer = new Writer(path, signal);
     try {
       await work(writer);
     } finally {
@@ -407,9 +413,10 @@ class Writer {
     await this.ask({ type: 'insert', ids, vectors, metadata });
   }
 
-  /** @throws VecsnapError PEER_MISSING, TARGET_FAILED. */
+  /** @throws VecsnapError PEER_MISSING, TARGET_FAILED, ABORTED without waiting for the answer: a graph takes its time. */
   async ask(message: WriterMessage): Promise<void> {
     const answer = await this.#answerTo(message);
+    throwIfAborted(this.#signal);
     if (answer.ok) return;
     if (answer.reason === 'unavailable')
       throw peerMissing(firstLine(answer.message), new Error(answer.message));
@@ -423,10 +430,13 @@ class Writer {
       const onError = (error: Error) => settle(() => reject(this.#failed(error.message)));
       const onExit = (code: number | null, by: string | null) =>
         settle(() => reject(this.#failed(`its process ended (${by ?? code})`)));
+      const onAbort = () => settle(() => resolveAnswer({ ok: true }));
       const settle = (finish: () => void) => {
         child.off('message', onAnswer).off('error', onError).off('exit', onExit);
+        this.#signal?.removeEventListener('abort', onAbort);
         finish();
       };
+      this.#signal?.addEventListener('abort', onAbort);
       child.on('message', onAnswer).on('error', onError).on('exit', onExit);
       child.send(message, (error) => {
         if (error !== null) onError(error);

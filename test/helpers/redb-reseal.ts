@@ -1,5 +1,6 @@
 /** Makes the checksums of a redb file fit again after its bytes were changed: what a hostile file would have. */
 import { xxh3 } from 'vecsnap/source';
+import { itemAt } from './item-at.js';
 
 const SLOTS = [64, 192];
 
@@ -77,4 +78,9 @@ function pageOffset(view: DataView, number: number): number {
   const [headerPages, dataPages] = [view.getUint32(16, true), view.getUint32(20, true)];
   const pages = 1 + region * (headerPages + dataPages) + headerPages;
   return 4096 * (pages + (low & (0xfffff >>> order)) * 2 ** order);
+}
+
+/** Changes the bits of one byte that `mask` has. */
+export function flip(bytes: Uint8Array, place: number, mask: number): void {
+  bytes[place] = itemAt(bytes, place) ^ mask;
 }
