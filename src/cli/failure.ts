@@ -15,7 +15,7 @@ export interface Failure {
 }
 
 /** Longer texts of an error are cut: a name may have many thousands of characters. */
-const LONGEST = 2000;
+const LONGEST = 500;
 
 /** A wrong command line. */
 export function usageFailure(message: string, help: string): Failure {

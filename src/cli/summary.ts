@@ -1,19 +1,15 @@
 /** What is said about a snapshot that was just taken. */
 import type { Snapshot } from '../index.js';
-import { bytesText, countText, percentText, plural, shortId, shown } from './text.js';
+import { bytesText, contentText, countText, percentText, shortId, shown } from './text.js';
 
 /** Some lines that end without a newline. */
 export function summaryText(snapshot: Snapshot): string {
   const { id, name, collection, baseId, vectorCount, fileCount, logicalBytes, addedBytes } = snapshot;
   const kind = baseId === null ? 'full' : `incremental on ${shortId(baseId)}`;
-  const counts = [
-    ...(vectorCount > 0 || fileCount === 0 ? [plural(vectorCount, 'record')] : []),
-    ...(fileCount > 0 ? [plural(fileCount, 'file')] : []),
-  ];
   const head = `Snapshot ${shortId(id)} "${shown(name)}" of ${shown(collection)} (${kind})`;
   return [
     head,
-    `  content  ${counts.join(', ')}, ${bytesText(logicalBytes)}`,
+    `  content  ${contentText({ records: vectorCount, files: fileCount })}, ${bytesText(logicalBytes)}`,
     `  added    ${bytesText(addedBytes)}${savedText(logicalBytes, addedBytes)}`,
     `  id       ${id}`,
     ...remarks(snapshot),

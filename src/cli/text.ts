@@ -91,3 +91,18 @@ const SHORT_ID = 8;
 export function shortId(id: string): string {
   return id.slice(-SHORT_ID);
 }
+
+/** What a snapshot has: records, files or both. */
+export function contentText({
+  records,
+  files,
+}: {
+  readonly records: number;
+  readonly files: number;
+}): string {
+  const counts = [
+    ...(records > 0 || files === 0 ? [plural(records, 'record')] : []),
+    ...(files > 0 ? [plural(files, 'file')] : []),
+  ];
+  return counts.join(', ');
+}

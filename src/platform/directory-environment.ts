@@ -2,6 +2,7 @@
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blockingFsOperations, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { VecsnapError } from '../core/index.js';
 import type { Environment } from '../snapshot/environment.js';
@@ -43,7 +44,12 @@ export function directoryEnvironment(
         timeoutMs,
         signal,
       });
-      await blobs.removeTemporary();
+      try {
+        await blobs.removeTemporary();
+      } catch (error) {
+        await lease.release();
+        throw error;
+      }
       return lease;
     },
     indexBytes: () => bytesBelow(indexPath),
@@ -136,7 +142,8 @@ export async function checkDirectory(directory: string): Promise<void> {
   try {
     if ((await stat(directory)).isDirectory()) return;
   } catch (cause) {
-    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause;
+    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR')
+      throw storeFailed(directory, 'look up the repository', cause);
     throw new VecsnapError('REPOSITORY_MISSING', 'There is no repository at this path.', {
       place: directory,
       remedy: `Check the path, or make a new repository: vecsnap init ${directory}`,

@@ -3,7 +3,7 @@ import type { Snapshot, Target, WriteReport } from '../../index.js';
 import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
-import { bytesText, plural, shortId, shown } from '../text.js';
+import { bytesText, contentText, shortId, shown } from '../text.js';
 
 interface Flags {
   readonly overwrite?: boolean;
@@ -41,10 +41,6 @@ when the new content is complete. Everything that is read is checked; damage end
     }),
 };
 
-function reportText({ id }: Snapshot, { place }: Target, { records, files, bytes }: WriteReport): string {
-  const counts = [
-    ...(records > 0 || files === 0 ? [plural(records, 'record')] : []),
-    ...(files > 0 ? [plural(files, 'file')] : []),
-  ];
-  return `Restored ${shortId(id)} into ${shown(place, 1000)}: ${counts.join(', ')}, ${bytesText(bytes)}.`;
+function reportText({ id }: Snapshot, { place }: Target, report: WriteReport): string {
+  return `Restored ${shortId(id)} into ${shown(place, 1000)}: ${contentText(report)}, ${bytesText(report.bytes)}.`;
 }
