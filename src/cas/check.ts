@@ -21,8 +21,9 @@ export async function* checkPack(store: ChunkStore, name: string, size: number):
     checkPackHeader(name, await readRange(store.parts.blobs, name, 0, Math.min(8, size)));
     entries = await readPackDirectory(store.parts.blobs, { name, size }, store.parts.sha256);
   } catch (error) {
-    if (!isVecsnapError(error)) throw error;
+    if (!isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED', 'REPOSITORY_NEWER')) throw error;
     yield { error, blob: name };
+    if (error.code === 'PACK_MISSING') return; // Its chunks are missed where somebody needs them.
     entries = await indexedEntries(store, name);
   }
   yield* checkIndexed(store, name, entries);
@@ -49,6 +50,8 @@ async function* checkIndexed(
       (found.pack !== name ||
         (found.offset === entry.offset &&
           found.storedLength === entry.storedLength &&
+          found.length === entry.length &&
+          found.kind === entry.kind &&
           found.codec === entry.codec));
     if (!agrees) yield { error: indexDisagrees(entry, name), blob: name, address: entry.address };
   }

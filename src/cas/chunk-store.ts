@@ -75,7 +75,10 @@ export class ChunkStore {
     return this.#packs;
   }
 
-  /** Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. */
+  /**
+   * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
+   * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too.
+   */
   async refresh(): Promise<void> {
     const { blobs, index } = this.parts;
     const present = new Map<string, number>();
@@ -89,7 +92,9 @@ export class ChunkStore {
       if (known.has(name) && known.get(name) !== size)
         this.#problems.set(name, sizeChanged(name, size, known.get(name)));
     }
-    const unseen = [...present].filter(([name]) => !known.has(name)).map(([name, size]) => ({ name, size }));
+    const unseen = [...present]
+      .filter(([name]) => !known.has(name) || (gone.size > 0 && !this.#problems.has(name)))
+      .map(([name, size]) => ({ name, size }));
     const directories = await mapConcurrent(unseen, this.options.maxConcurrentIo, (pack) =>
       this.#readDirectory(pack),
     );
@@ -153,8 +158,7 @@ export class ChunkStore {
 
   async #readRun(run: readonly Wanted[]): Promise<Uint8Array[]> {
     const first = (run[0] as Wanted).location;
-    const last = (run.at(-1) as Wanted).location;
-    const length = last.offset + last.storedLength - first.offset;
+    const length = Math.max(...run.map(({ location }) => endOf(location))) - first.offset;
     const bytes = await this.#io.run(() => readRange(this.parts.blobs, first.pack, first.offset, length));
     const stored = run.map(({ address, location: { codec, length, offset, storedLength } }) => {
       const start = offset - first.offset;
@@ -192,12 +196,15 @@ function coalesce(wanted: readonly Wanted[]): Wanted[][] {
 function joins(run: readonly Wanted[], { location }: Wanted): boolean {
   const first = (run[0] as Wanted).location;
   const last = (run.at(-1) as Wanted).location;
-  const end = last.offset + last.storedLength;
   return (
     location.pack === first.pack &&
-    location.offset - end <= READ_GAP &&
-    location.offset + location.storedLength - first.offset <= READ_BYTES
+    location.offset - endOf(last) <= READ_GAP &&
+    endOf(location) - first.offset <= READ_BYTES
   );
+}
+
+function endOf({ offset, storedLength }: Location): number {
+  return offset + storedLength;
 }
 
 /** A chunk that no pack holds. */

@@ -4,7 +4,7 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, DigestTable, toHex } from '../core/index.js';
+import { type Address, type ChunkKind, copyBytes, DigestTable, toHex } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
@@ -69,7 +69,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      done();
+      void before.then(done); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
@@ -98,12 +98,20 @@ export class ChunkWriter {
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
-  /** Removes the packs that were written, also when they were committed: nothing refers to them yet. */
+  /**
+   * Removes the packs that were written, also when they were committed: nothing refers to them yet. One that cannot be removed
+   * stays, and is swept one day.
+   * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
+   */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
-    for (const name of this.#names) await this.#store.parts.blobs.delete(name);
-    if (this.#committed) await this.#store.parts.index.removePacks(new Set(this.#names));
+    const { blobs, index } = this.#store.parts;
+    let failure: { error: unknown } | undefined;
+    for (const name of this.#names)
+      await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
+    if (this.#committed) await index.removePacks(new Set(this.#names));
+    if (failure !== undefined) throw failure.error;
   }
 
   /** The positions of chunks that are neither in the store nor coming from this writer. */
@@ -127,7 +135,7 @@ export class ChunkWriter {
     this.#throwFailure();
     this.#chunks++;
     // A raw chunk is a view into memory that its giver will use again.
-    const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
+    const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
     const chunk = { address, kind, codec: encoded.codec, length: bytes.length, bytes: kept };
     if (kind === 'data') return this.#addToPack(chunk);
     this.#nodes.push(chunk);

@@ -15,9 +15,9 @@ export interface ChunkIndex {
   find(addresses: readonly Address[]): Promise<(Location | undefined)[]>;
   /** The packs that are in the index, with their sizes in bytes. */
   packs(): ReadonlyMap<string, number>;
-  /** Adds all chunks of a pack, or none. */
+  /** Adds all chunks of a pack, or none. A pack that is there already may be added again. */
   addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
-  /** Removes packs and the chunks that were found in them. */
+  /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
   removePacks(names: ReadonlySet<string>): Promise<void>;
   /** Every chunk once, in any order. */
   entries(): AsyncIterable<PackEntry & { readonly pack: string }>;

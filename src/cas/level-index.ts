@@ -46,6 +46,7 @@ class LevelIndex implements ChunkIndex {
   readonly #sizes = new Map<string, number>();
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, string>();
+  #nextNumber = 0;
 
   constructor(db: IndexDatabase) {
     this.#db = db;
@@ -56,7 +57,7 @@ class LevelIndex implements ChunkIndex {
     if (version === undefined || !equalBytes(version, VERSION)) await this.clear();
     for await (const [key, value] of rows(this.#db, PACK)) {
       const { number, size } = decodePack(value);
-      this.#remember(fromUtf8(key.subarray(1)), number, size);
+      this.#remember(packName(key), number, size);
     }
   }
 
@@ -74,11 +75,11 @@ class LevelIndex implements ChunkIndex {
     { name, size }: { name: string; size: number },
     entries: readonly PackEntry[],
   ): Promise<void> {
-    const number = this.#names.size === 0 ? 0 : Math.max(...this.#names.keys()) + 1;
+    const number = this.#numbers.get(name) ?? this.#nextNumber;
     const batch = this.#db.batch();
     for (const entry of entries) batch.put(chunkKey(entry.address), encodePlace(number, entry));
     batch.put(packKey(name), encodePack(number, size));
-    await batch.write();
+    await write(batch);
     this.#remember(name, number, size);
   }
 
@@ -86,15 +87,15 @@ class LevelIndex implements ChunkIndex {
     const numbers = new Set([...names].map((name) => this.#numbers.get(name)));
     let batch = this.#db.batch();
     for await (const [key, value] of rows(this.#db, CHUNK)) {
-      if (!numbers.has(new ByteReader(value).varint())) continue;
+      if (!numbers.has(decodePlace(value).number)) continue;
       batch.del(key);
       if (batch.length >= ROWS_AT_ONCE) {
-        await batch.write();
+        await write(batch);
         batch = this.#db.batch();
       }
     }
     for (const name of names) batch.del(packKey(name));
-    await batch.write();
+    await write(batch);
     for (const name of names) this.#forget(name);
   }
 
@@ -113,6 +114,7 @@ class LevelIndex implements ChunkIndex {
     this.#sizes.clear();
     this.#numbers.clear();
     this.#names.clear();
+    this.#nextNumber = 0;
   }
 
   async close(): Promise<void> {
@@ -129,6 +131,7 @@ class LevelIndex implements ChunkIndex {
     this.#sizes.set(name, size);
     this.#numbers.set(name, number);
     this.#names.set(number, name);
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
   }
 
   #forget(name: string): void {
@@ -139,12 +142,47 @@ class LevelIndex implements ChunkIndex {
   }
 }
 
+/** @throws VecsnapError STORE_FULL, STORE_FAILED. The index is then as it was: a batch is written whole or not at all. */
+async function write(batch: { write(): Promise<void> }): Promise<void> {
+  try {
+    await batch.write();
+  } catch (cause) {
+    const reason = reasonOf(cause);
+    const isFull = /no space left|quota exceeded/i.test(reason);
+    throw new VecsnapError(
+      isFull ? 'STORE_FULL' : 'STORE_FAILED',
+      `The index could not be written: ${reason}.`,
+      {
+        place: 'index',
+        remedy: isFull
+          ? 'Free some space and try again.'
+          : 'Check the disk, then run repair: it rebuilds the index from the packs.',
+        cause,
+      },
+    );
+  }
+}
+
+/** What an error of a database and those that caused it say. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
+}
+
 function chunkKey(address: Address): Uint8Array {
   return concatBytes([CHUNK, address]);
 }
 
 function packKey(name: string): Uint8Array {
   return concatBytes([PACK, utf8(name)]);
+}
+
+function packName(key: Uint8Array): string {
+  try {
+    return fromUtf8(key.subarray(1));
+  } catch (cause) {
+    throw indexDamaged(cause);
+  }
 }
 
 async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uint8Array, Uint8Array]> {
@@ -193,11 +231,17 @@ function decodePack(value: Uint8Array): { number: number; size: number } {
 function decodeVarints(value: Uint8Array, count: number): number[] {
   try {
     const reader = new ByteReader(value);
-    return Array.from({ length: count }, () => reader.varint());
+    const values = Array.from({ length: count }, () => reader.varint());
+    if (reader.remaining === 0) return values;
   } catch (cause) {
-    throw new VecsnapError('INDEX_DAMAGED', 'An entry of the index cannot be decoded.', {
-      remedy: 'Run repair: it rebuilds the index from the packs.',
-      cause,
-    });
+    throw indexDamaged(cause);
   }
+  throw indexDamaged();
+}
+
+function indexDamaged(cause?: unknown): VecsnapError {
+  return new VecsnapError('INDEX_DAMAGED', 'An entry of the index cannot be decoded.', {
+    remedy: 'Run repair: it rebuilds the index from the packs.',
+    cause,
+  });
 }

@@ -11,7 +11,7 @@ export function memoryIndex(): ChunkIndex {
   let table = new DigestTable();
   /** For each chunk: pack number, offset, stored length, length, codec and kind. */
   let fields = new Uint32Array(64 * FIELDS);
-  const names: string[] = [];
+  let names: string[] = [];
   const sizes = new Map<string, number>();
 
   const locate = (index: number): Location | undefined => {
@@ -64,6 +64,7 @@ export function memoryIndex(): ChunkIndex {
     async clear() {
       table = new DigestTable();
       fields = new Uint32Array(64 * FIELDS);
+      names = [];
       sizes.clear();
     },
     async close() {},

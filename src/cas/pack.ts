@@ -43,6 +43,8 @@ const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
 const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
+/** Longer chunks are never written, so a directory that tells of one is damaged; nobody makes room for it. */
+const MAX_CHUNK_BYTES = 2 ** 30;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
 const TAIL_BYTES = 64 * 1024;
 
@@ -185,6 +187,7 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   const tag = reader.byte();
   const storedLength = reader.varint();
   const length = reader.varint();
+  if (length > MAX_CHUNK_BYTES) throw new RangeError(`a chunk of ${length} bytes`);
   const address = toAddress(reader.take(ADDRESS_LENGTH).slice());
   return { address, kind: tag & NODE_BIT ? 'node' : 'data', codec: tag & 0x7f, offset, storedLength, length };
 }

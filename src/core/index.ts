@@ -7,6 +7,7 @@ export * from './digest-table.js';
 export * from './errors.js';
 export * from './hash.js';
 export * from './local-minimum.js';
+export * from './numbers.js';
 export * from './platform.js';
 export * from './records.js';
 export * from './schema.js';

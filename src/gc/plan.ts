@@ -1,6 +1,6 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
 import type { DigestTable } from '../core/index.js';
-import { PACK_OVERHEAD, type PackEntry, packEntryBytes } from '../cas/index.js';
+import { type ChunkIndex, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
 
 /** What a sweep would do. */
 export interface SweepPlan {
@@ -34,12 +34,12 @@ interface PackUse {
 /**
  * Plans a sweep.
  * @param packs every pack that stands in the store, with its size in bytes.
- * @param entries every chunk in the index. Copies of a chunk in other packs than the indexed one count as dead.
+ * @param index what is known of them. Copies of a chunk in other packs than the one where it is found count as dead.
  * @param live the chunks that are needed.
  */
 export async function planSweep(
   packs: ReadonlyMap<string, number>,
-  entries: AsyncIterable<PackEntry & { readonly pack: string }>,
+  index: Pick<ChunkIndex, 'entries' | 'packs'>,
   live: DigestTable,
   { maxUnused }: SweepOptions,
   packBytes: number,
@@ -47,9 +47,8 @@ export async function planSweep(
   const uses = new Map(
     [...packs].map(([name, size]): [string, PackUse] => [name, { name, size, liveChunks: 0, liveBytes: 0 }]),
   );
-  const known = new Set<string>();
-  for await (const entry of entries) {
-    known.add(entry.pack);
+  const known = index.packs();
+  for await (const entry of index.entries()) {
     const use = uses.get(entry.pack);
     if (use === undefined || !live.has(entry.address)) continue;
     use.liveChunks++;
@@ -71,13 +70,14 @@ export async function planSweep(
 
 /** The packs with the largest dead part, until what remains dead in the others is little enough. */
 function chooseRewritten(packs: readonly PackUse[], maxUnused: number): PackUse[] {
-  const allowed = maxUnused * sum(packs, sizeOf);
+  let total = sum(packs, sizeOf);
   let unused = sum(packs, unusedBytes);
   const chosen: PackUse[] = [];
   for (const pack of packs.toSorted((a, b) => unusedBytes(b) / b.size - unusedBytes(a) / a.size)) {
-    if (unused <= allowed || unusedBytes(pack) === 0) break;
+    if (unused <= maxUnused * total || unusedBytes(pack) === 0) break;
     chosen.push(pack);
     unused -= unusedBytes(pack);
+    total -= unusedBytes(pack);
   }
   return chosen;
 }

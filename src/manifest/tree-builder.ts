@@ -1,9 +1,10 @@
 /**
  * Builds a tree from its entries in order.
  *
- * Where a node ends is decided by a hash of its last entry's key on that level (see chunker/local-minimum.ts), so the
- * nodes, and with them the root, follow from the entries alone: whatever the history, the same content has the same root,
- * and an edit changes the nodes on its path to the root and at most a few beside them.
+ * Where a node ends is decided by a hash of its last entry's key on that level (see core/local-minimum.ts), so the nodes, and
+ * with them the root, follow from the entries alone: whatever the history, the same content has the same root. A change of what
+ * stands under a key replaces one node of each level. An entry that is inserted or deleted, or whose key changes, replaces at
+ * most 3 nodes of level 0, and so at most 4 neighbouring entries and 4 nodes of each level above (as long as no end is forced).
  */
 import { type Address, type Sha256, viewOf } from '../core/index.js';
 import { hashAtLevel, hashBytes } from '../core/index.js';

@@ -2,6 +2,7 @@
 import {
   compareIds,
   equalBytes,
+  NUMBER_READERS,
   type RecordBatch,
   type RecordId,
   type Schema,
@@ -223,47 +224,12 @@ class Tally {
 function distanceBetween(before: Row, after: Row, { vectors }: Schema): number {
   let sum = 0;
   for (const [i, { dtype, dimension }] of vectors.entries()) {
-    const read = numberReader(dtype);
+    const read = NUMBER_READERS[dtype];
     const x = viewOf(before.vectors[i] as Uint8Array);
     const y = viewOf(after.vectors[i] as Uint8Array);
     for (let k = 0; k < dimension; k++) sum += (read(x, k) - read(y, k)) ** 2;
   }
   return Math.sqrt(sum);
-}
-
-/** Reads the k-th number of a vector. */
-function numberReader(dtype: Schema['vectors'][number]['dtype']): (view: DataView, k: number) => number {
-  switch (dtype) {
-    case 'f32':
-      return (view, k) => view.getFloat32(k * 4, true);
-    case 'f64':
-      return (view, k) => view.getFloat64(k * 8, true);
-    case 'f16':
-      return (view, k) => halfToNumber(view.getUint16(k * 2, true));
-    case 'bf16':
-      return (view, k) => bfloatToNumber(view.getUint16(k * 2, true));
-    case 'i8':
-      return (view, k) => view.getInt8(k);
-    case 'u8':
-      return (view, k) => view.getUint8(k);
-    case 'bits':
-      return (view, k) => (view.getUint8(k >>> 3) >>> (k & 7)) & 1;
-  }
-}
-
-/** IEEE 754 binary16. */
-function halfToNumber(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >>> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function bfloatToNumber(bits: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint32(0, bits << 16);
-  return view.getFloat32(0);
 }
 
 function bytesKey({ vectors, payload }: Row): string {

@@ -426,18 +426,29 @@ export class SnapshotManager {
     const { ChunkWriter } = await loadWork();
     const open = await source.open();
     const writer = new ChunkWriter(store);
+    let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, options);
       const totals = await writer.commit();
-      const snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
+      snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
       await this.#repository.putSnapshot(snapshot);
       return snapshot;
     } catch (error) {
-      await writer.abandon();
+      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
+      await this.#undoTake(writer, snapshot).catch(() => {});
       throw error;
     } finally {
       await open.close();
     }
+  }
+
+  /**
+   * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
+   * it goes first, and as long as it cannot be removed its packs stay.
+   */
+  async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
+    await writer.abandon();
   }
 
   async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
@@ -512,13 +523,7 @@ export class SnapshotManager {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
     const { planSweep } = await loadWork();
-    return planSweep(
-      store.packs,
-      store.parts.index.entries(),
-      live,
-      { maxUnused },
-      this.#repository.config.packBytes,
-    );
+    return planSweep(store.packs, store.parts.index, live, { maxUnused }, this.#repository.config.packBytes);
   }
 
   async #otherBytes() {

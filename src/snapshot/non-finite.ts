@@ -1,5 +1,5 @@
 /** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
-import { type Dtype, viewOf } from '../core/index.js';
+import { copyBytes, type Dtype, viewOf } from '../core/index.js';
 
 /** How many of the numbers in `bytes` are not finite; 0 for dtypes that have none. */
 export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
@@ -11,7 +11,7 @@ export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
 }
 
 function countWords(bytes: Uint8Array): number {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : copyBytes(bytes);
   const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
   let count = 0;
   for (let i = 0; i < words.length; i++) if (((words[i] as number) & 0x7f800000) === 0x7f800000) count++;

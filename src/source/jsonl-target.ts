@@ -6,7 +6,8 @@
  * `Infinity` and `-Infinity` (of a NaN nothing but that it is one).
  */
 import {
-  type Dtype,
+  NUMBER_READERS,
+  type NumberReader,
   fromUtf8,
   quoteId,
   type RecordBatch,
@@ -48,7 +49,7 @@ export function jsonlTarget(path: string): Target {
 interface LineLayout {
   readonly path: string;
   readonly columns: readonly VectorColumn[];
-  readonly read: readonly ReadNumber[];
+  readonly read: readonly NumberReader[];
   /** The key of the vector, or of all vectors. */
   readonly vectorKey: string;
   readonly isOneVector: boolean;
@@ -56,24 +57,13 @@ interface LineLayout {
   readonly isFlat: boolean;
 }
 
-type ReadNumber = (view: DataView, index: number) => number;
-
-const READERS: Readonly<Partial<Record<Dtype, ReadNumber>>> = {
-  f32: (view, index) => view.getFloat32(4 * index, true),
-  f64: (view, index) => view.getFloat64(8 * index, true),
-  f16: (view, index) => halfToNumber(view.getUint16(2 * index, true)),
-  bf16: (view, index) => bfloatToNumber(view.getUint16(2 * index, true)),
-  i8: (view, index) => view.getInt8(index),
-  u8: (view, index) => view.getUint8(index),
-};
-
 function layoutOf(path: string, { schema, format, files }: Content): LineLayout {
   if (schema === undefined || files !== undefined)
     throw unsuitable(path, 'it holds files', 'Restore to dir: or file:.');
   if (schema.id === 'none') throw unsuitable(path, 'its records have no ids', 'Restore to fbin: or npy:.');
   if (schema.payload === 'bytes')
     throw unsuitable(path, 'its payloads are not JSON', 'Restore to the format it came from.');
-  const read = schema.vectors.map(({ dtype }) => READERS[dtype]);
+  const read = schema.vectors.map(({ dtype }) => (dtype === 'bits' ? undefined : NUMBER_READERS[dtype]));
   if (!read.every((reader) => reader !== undefined)) {
     throw unsuitable(path, 'it has vectors of bits', 'Restore to the format it came from.');
   }
@@ -146,13 +136,13 @@ function vectorsOf(
 ): string {
   if (columns.length === 0) return '';
   const lists = columns.map(({ dimension }, i) =>
-    listOf(views[i] as DataView, read[i] as ReadNumber, row, dimension),
+    listOf(views[i] as DataView, read[i] as NumberReader, row, dimension),
   );
   if (isOneVector) return `,"${vectorKey}":${lists[0]}`;
   return `,"${vectorKey}":{${columns.map(({ name }, i) => `${JSON.stringify(name)}:${lists[i]}`).join(',')}}`;
 }
 
-function listOf(view: DataView, read: ReadNumber, row: number, dimension: number): string {
+function listOf(view: DataView, read: NumberReader, row: number, dimension: number): string {
   let text = '';
   for (let index = row * dimension, end = index + dimension; index < end; index++) {
     const number = read(view, index);
@@ -173,22 +163,4 @@ function notFlat(path: string, id: RecordId): VecsnapError {
     place: `${path}, id ${quoteId(id)}`,
     remedy: 'Check the snapshot with verify: its payloads should be objects.',
   });
-}
-
-/** IEEE 754 binary16. */
-function halfToNumber(bits: number): number {
-  const sign = bits >= 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : Number.NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-const bfloatBits = new Uint32Array(1);
-const bfloatNumber = new Float32Array(bfloatBits.buffer);
-
-/** The upper half of a number of f32. */
-function bfloatToNumber(bits: number): number {
-  bfloatBits[0] = bits << 16;
-  return bfloatNumber[0] as number;
 }

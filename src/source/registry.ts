@@ -4,7 +4,7 @@
  * Each scheme is a row of a table and its code is loaded when it is asked for, so that a program starts without the
  * drivers that it does not use.
  */
-import { lstat, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { equalBytes, VecsnapError } from '../core/index.js';
 import { LocalFile, pathExists } from './local-file.js';
 import type { MatrixFormat, MatrixScheme } from './matrix.js';
@@ -153,10 +153,7 @@ function kindByEnding(path: string): Kind | undefined {
 }
 
 async function recognise(path: string): Promise<Kind> {
-  const found = await lstat(path).then(
-    () => stat(path),
-    () => undefined, // Opening it will say what is wrong.
-  );
+  const found = await stat(path).catch(() => undefined); // Opening it will say what is wrong.
   if (found?.isDirectory()) return kindOf('dir');
   const byEnding = kindByEnding(path);
   if (!found?.isFile()) return byEnding ?? kindOf('file');

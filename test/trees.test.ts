@@ -1,0 +1,396 @@
+/** Trees: what goes in comes out, the root follows from the entries alone, and an edit costs little. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Address, compareBytes, type LocalMinimumOptions, toHex, utf8 } from 'vecsnap/core';
+import { encodeNode, type Entry, type Node, sumOf, TreeReader } from 'vecsnap/manifest';
+import { anyAddress } from './support/arbitraries.js';
+import { collect } from './support/collect.js';
+import {
+  anyEntries,
+  anyHashedEntries,
+  anyKeyedEntries,
+  anyNodeCuts,
+  anyStreamEntries,
+  buildTree,
+  MemoryChunks,
+  sha256,
+  type TestTree,
+} from './support/trees.js';
+
+function text({ key, count, value }: Entry): string {
+  return [
+    key instanceof Uint8Array ? toHex(key) : key,
+    count,
+    value instanceof Uint8Array ? toHex(value) : value,
+  ].join('|');
+}
+
+describe('a tree', () => {
+  it('gives the entries that it was built from, and their totals', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyEntries, anyNodeCuts, async (entries, options) => {
+        const chunks = new MemoryChunks();
+        const { root, count, bytes } = buildTree(chunks, entries, options);
+        expect({ count, bytes }).toEqual(sumOf(entries));
+        expect(await collect(new TreeReader(chunks).entries(root))).toEqual(entries);
+      }),
+    );
+  });
+
+  it('is one node when all entries fit, and has one root of two children or more otherwise', () => {
+    fc.assert(
+      fc.property(anyEntries, anyNodeCuts, (entries, options) => {
+        const { root, nodes, height } = buildTree(new MemoryChunks(), entries, options);
+        const top = nodes.get(toHex(root));
+        expect(Math.max(...[...nodes.values()].map(({ level }) => level))).toBe(height);
+        if (height > 0) expect(top?.entries).toBeGreaterThan(1);
+        else expect(nodes.size).toBe(1);
+        for (const node of nodes.values()) expect(node.entries).toBeLessThanOrEqual(options.max);
+      }),
+    );
+  });
+
+  it('gets deep with small windows, and stays flat with large ones', () => {
+    const entries = keyed(2000);
+    expect(buildTree(new MemoryChunks(), entries, { window: 1, max: 4 }).height).toBeGreaterThanOrEqual(5);
+    expect(buildTree(new MemoryChunks(), entries, { window: 32, max: 1024 }).height).toBe(1);
+  });
+
+  it('of nothing is one empty node', async () => {
+    const chunks = new MemoryChunks();
+    const tree = buildTree(chunks, [], { window: 2, max: 9 });
+    expect(tree).toMatchObject({ count: 0, bytes: 0, height: 0 });
+    expect(tree.root).toEqual(sha256(Uint8Array.of(0x92, 0x00, 0x90)));
+    const reader = new TreeReader(chunks);
+    expect(await collect(reader.entries(tree.root))).toEqual([]);
+    expect(await reader.entryAt(tree.root, 0)).toBeUndefined();
+    expect(await reader.diff(tree.root, tree.root)).toEqual({ removed: [], added: [] });
+  });
+
+  it('of many equal entries has bounded nodes', async () => {
+    const chunks = new MemoryChunks();
+    const entry: Entry = { key: null, count: 1, bytes: 5, value: sha256(utf8('zeros')) };
+    const entries = Array<Entry>(10_000).fill(entry);
+    const tree = buildTree(chunks, entries, { window: 3, max: 28 });
+    expect(tree.count).toBe(10_000);
+    expect(tree.nodes.size).toBeLessThan(30); // Equal nodes are one.
+    expect(await collect(new TreeReader(chunks).entries(tree.root))).toEqual(entries);
+  });
+});
+
+function keyed(count: number): Entry[] {
+  return Array.from({ length: count }, (_, i) => ({
+    key: utf8(String(i).padStart(6, '0')),
+    count: 3,
+    bytes: 10,
+    value: i,
+  }));
+}
+
+describe('an edit', () => {
+  // Without forced ends, which random keys do not need.
+  const anyWindow = fc.integer({ min: 1, max: 4 }).map((window) => ({ window, max: Infinity }));
+  const kinds = [
+    ['keys', anyKeyedEntries],
+    ['hashes as keys', anyHashedEntries.filter((entries) => entries.every(({ key }) => key !== 7))],
+    ['no keys', anyStreamEntries.filter((entries) => new Set(entries.map(text)).size === entries.length)],
+  ] as const;
+
+  it.each(kinds)('of one entry with %s replaces at most 4 nodes of a level by at most 4', (_, anySome) => {
+    fc.assert(
+      fc.property(anySome, anyWindow, fc.nat(), anyAddress, (entries, options, place, value) => {
+        fc.pre(entries.length > 0);
+        const at = place % entries.length;
+        const whole = buildTree(new MemoryChunks(), entries, options);
+        const others = [entries.toSpliced(at, 1), entries.with(at, { ...(entries[at] as Entry), value })];
+        for (const other of others.map((some) => buildTree(new MemoryChunks(), some, options))) {
+          // Above the lower of the two roots there are only nodes that one of them has.
+          for (let level = 0; level <= Math.min(whole.height, other.height); level++) {
+            expect(onlyIn(whole, other, level)).toBeLessThanOrEqual(4);
+            expect(onlyIn(other, whole, level)).toBeLessThanOrEqual(4);
+          }
+          expect(Math.abs(whole.height - other.height)).toBeLessThanOrEqual(1);
+        }
+      }),
+    );
+  });
+
+  it('of what stands under a key replaces one node of each level', () => {
+    fc.assert(
+      fc.property(anyKeyedEntries, anyWindow, fc.nat(), (entries, options, place) => {
+        fc.pre(entries.length > 0);
+        const at = place % entries.length;
+        const changed = entries.with(at, { ...(entries[at] as Entry), value: 'changed' });
+        const [a, b] = [entries, changed].map((some) => buildTree(new MemoryChunks(), some, options)) as [
+          TestTree,
+          TestTree,
+        ];
+        expect(b.height).toBe(a.height);
+        for (let level = 0; level <= a.height; level++) {
+          expect(onlyIn(a, b, level)).toBe(1);
+          expect(onlyIn(b, a, level)).toBe(1);
+        }
+      }),
+    );
+  });
+
+  function onlyIn(tree: TestTree, other: TestTree, level: number): number {
+    return [...tree.nodes].filter(([address, node]) => node.level === level && !other.nodes.has(address))
+      .length;
+  }
+});
+
+describe('a position', () => {
+  it('is found in every tree, and none is found beyond the end', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyEntries, anyNodeCuts, async (entries, options) => {
+        const chunks = new MemoryChunks();
+        const { root, count, height } = buildTree(chunks, entries, options);
+        const reader = new TreeReader(chunks);
+        let before = 0;
+        for (const entry of entries.slice(0, 20)) {
+          for (const position of new Set([before, before + entry.count - 1])) {
+            chunks.reads.length = 0;
+            expect(await reader.entryAt(root, position)).toEqual({ entry, before });
+            expect(chunks.reads.length).toBe(height + 1);
+          }
+          before += entry.count;
+        }
+        expect(await reader.entryAt(root, count)).toBeUndefined();
+        expect(await reader.entryAt(root, count + 1)).toBeUndefined();
+        if (count > 0) expect((await reader.entryAt(root, count - 1))?.entry).toEqual(entries.at(-1));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it.each([-1, 0.5, Number.NaN, Infinity])('is not %d', async (position) => {
+    const chunks = new MemoryChunks();
+    const { root } = buildTree(chunks, keyed(3), { window: 1, max: 9 });
+    await expect(new TreeReader(chunks).entryAt(root, position)).rejects.toThrow(RangeError);
+  });
+});
+
+describe('a range', () => {
+  it('gives the entries whose groups may hold its keys, and reads no more than these need', async () => {
+    const anyKey = fc.option(fc.uint8Array({ maxLength: 6 }), { nil: undefined });
+    await fc.assert(
+      fc.asyncProperty(anyKeyedEntries, anyNodeCuts, anyKey, anyKey, async (entries, options, from, to) => {
+        const chunks = new MemoryChunks();
+        const { root, height } = buildTree(chunks, entries, options);
+        chunks.reads.length = 0;
+        const found = await collect(new TreeReader(chunks).entries(root, { from, to }));
+        const expected = entries.filter(({ key }, i) => {
+          const previous = entries[i - 1]?.key as Uint8Array | undefined;
+          const reachesIn = from === undefined || compareBytes(key as Uint8Array, from) >= 0;
+          return reachesIn && (to === undefined || previous === undefined || compareBytes(previous, to) < 0);
+        });
+        expect(found).toEqual(expected);
+        // Leaves without an entry of the range are not read, nor are nodes without such leaves.
+        expect(chunks.reads.length).toBeLessThanOrEqual((expected.length + 1) * (height + 1));
+      }),
+    );
+  });
+});
+
+describe('a walk', () => {
+  it('visits each node once, parents first, and leaves out what stands below those it is told to', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyEntries, anyNodeCuts, fc.nat(), async (entries, options, skipped) => {
+        const chunks = new MemoryChunks();
+        const tree = buildTree(chunks, entries, options);
+        const visited = new Set<string>();
+        const seen: number[] = [];
+        const enter = (address: Address): boolean => {
+          if (visited.has(toHex(address))) return false;
+          visited.add(toHex(address));
+          seen.push(tree.nodes.get(toHex(address))?.level ?? -1);
+          return true;
+        };
+        const walked = await collect(new TreeReader(chunks).walk(tree.root, enter));
+        expect(visited).toEqual(new Set(tree.nodes.keys()));
+        expect(chunks.reads.length).toBe(tree.nodes.size);
+        expect(seen[0]).toBe(tree.height);
+        expect(new Set(walked.map(text))).toEqual(new Set(entries.map(text)));
+
+        const out = [...tree.nodes.keys()][skipped % tree.nodes.size] as string;
+        chunks.reads.length = 0;
+        await collect(new TreeReader(chunks).walk(tree.root, (address) => toHex(address) !== out));
+        expect(chunks.reads).not.toContain(out);
+      }),
+    );
+  });
+});
+
+describe('a difference', () => {
+  it('is the naive one', async () => {
+    const anyTwo = fc.oneof(
+      ...[anyKeyedEntries, anyHashedEntries, anyStreamEntries].map((some) =>
+        fc.tuple(some, some, fc.array(fc.nat())),
+      ),
+    );
+    await fc.assert(
+      fc.asyncProperty(anyTwo, anyNodeCuts, async ([left, extra, dropped], options) => {
+        const chunks = new MemoryChunks();
+        const gone = new Set(dropped.map((i) => i % Math.max(1, left.length)));
+        const some = left.filter((_, i) => !gone.has(i));
+        const right =
+          left[0]?.key instanceof Uint8Array
+            ? inOrder(some, extra.slice(0, 5))
+            : [...some, ...extra.slice(0, 5)];
+        const [a, b] = [left, right].map((entries) => buildTree(chunks, entries, options)) as [
+          TestTree,
+          TestTree,
+        ];
+        const { removed, added } = await new TreeReader(chunks).diff(a.root, b.root);
+        expect(removed.map(text)).toEqual(without(left, right).map(text));
+        expect(added.map(text).toSorted()).toEqual(without(right, left).map(text).toSorted());
+        expect(added.every((entry) => right.some((other) => text(other) === text(entry)))).toBe(true);
+      }),
+    );
+  });
+
+  it('reads in proportion to what changed', async () => {
+    const entries = keyed(20_000);
+    const options: LocalMinimumOptions = { window: 4, max: 36 };
+    for (const at of [0, 7, 10_000, 19_999]) {
+      const chunks = new MemoryChunks();
+      const whole = buildTree(chunks, entries, options);
+      const edits = [
+        entries.with(at, { ...(entries[at] as Entry), value: 'changed' }),
+        entries.toSpliced(at, 1),
+        entries.toSpliced(at, 3),
+      ];
+      for (const edit of edits.map((some) => buildTree(chunks, some, options))) {
+        chunks.reads.length = 0;
+        const { removed, added } = await new TreeReader(chunks).diff(whole.root, edit.root);
+        expect(removed.length + added.length).toBeLessThanOrEqual(3);
+        expect(chunks.reads.length).toBeLessThanOrEqual(2 * 4 * (Math.max(whole.height, edit.height) + 1));
+      }
+    }
+  });
+
+  it('of trees of other heights is whole, and reads nothing twice', async () => {
+    const chunks = new MemoryChunks();
+    const [few, many] = [keyed(4), keyed(500)].map((some) =>
+      buildTree(chunks, some, { window: 1, max: 4 }),
+    ) as [TestTree, TestTree];
+    expect(many.height).toBeGreaterThan(few.height + 2);
+    const reader = new TreeReader(chunks);
+    expect((await reader.diff(few.root, many.root)).added).toHaveLength(496);
+    expect((await reader.diff(many.root, few.root)).removed).toHaveLength(496);
+    expect((await reader.diff(many.root, few.root)).added).toEqual([]);
+  });
+
+  /** `all` without the entries of `others`, each as often as it is there: the naive difference. */
+  function without(all: readonly Entry[], others: readonly Entry[]): Entry[] {
+    const left = new Map<string, number>();
+    for (const entry of others) left.set(text(entry), (left.get(text(entry)) ?? 0) + 1);
+    return all.filter((entry) => {
+      const there = left.get(text(entry)) ?? 0;
+      left.set(text(entry), there - 1);
+      return there <= 0;
+    });
+  }
+
+  /** Both, by their keys; of two with one key the second. */
+  function inOrder(some: readonly Entry[], others: readonly Entry[]): Entry[] {
+    const byKey = new Map([...some, ...others].map((entry) => [toHex(entry.key as Uint8Array), entry]));
+    return [...byKey.values()].toSorted((a, b) => compareBytes(a.key as Uint8Array, b.key as Uint8Array));
+  }
+});
+
+describe('hostile nodes', () => {
+  const leaf: Node = { level: 0, entries: keyed(3) };
+  const other: Node = { level: 0, entries: keyed(6).slice(3) };
+
+  /** A tree of a root over nodes; `harm` changes what the root says of the second. */
+  function overTwo(
+    children: readonly [Node, Node],
+    harm: Partial<Entry> = {},
+    level = 1,
+  ): { chunks: MemoryChunks; root: Address } {
+    const chunks = new MemoryChunks();
+    const entries = children.map((child, i): Entry => ({
+      key: child.entries.at(-1)?.key ?? null,
+      ...sumOf(child.entries),
+      value: chunks.put(encodeNode(child)),
+      ...(i === 1 ? harm : {}),
+    }));
+    return { chunks, root: chunks.put(encodeNode({ level, entries })) };
+  }
+
+  it('are none of these', async () => {
+    const { chunks, root } = overTwo([leaf, other]);
+    expect(await collect(new TreeReader(chunks).entries(root))).toHaveLength(6);
+  });
+
+  it.each<[string, readonly [Node, Node], Partial<Entry>, number]>([
+    [
+      'a child of the same level',
+      [leaf, { level: 1, entries: [{ ...(leaf.entries[2] as Entry), value: sha256(utf8('')) }] }],
+      {},
+      1,
+    ],
+    ['a child two levels below', [leaf, other], {}, 2],
+    ['another count', [leaf, other], { count: 8 }, 1],
+    ['other bytes', [leaf, other], { bytes: 31 }, 1],
+    ['another last key', [leaf, other], { key: utf8('000009') }, 1],
+    [
+      'a child that begins before its neighbour ends',
+      [leaf, { level: 0, entries: keyed(6).slice(1) }],
+      {},
+      1,
+    ],
+    ['no address', [leaf, other], { value: 5 }, 1],
+    ['an address of 31 bytes', [leaf, other], { value: new Uint8Array(31) }, 1],
+  ])('with %s are refused', async (_, children, harm, level) => {
+    const { chunks, root } = overTwo(children, harm, level);
+    const reader = new TreeReader(chunks);
+    const damaged = expect.objectContaining({ code: 'MANIFEST_DAMAGED' });
+    await expect(collect(reader.entries(root))).rejects.toThrow(damaged);
+    await expect(collect(reader.walk(root, () => true))).rejects.toThrow(damaged);
+    await expect(reader.diff(root, buildTree(chunks, [], { window: 1, max: 2 }).root)).rejects.toThrow(
+      damaged,
+    );
+  });
+
+  it('that begin before the neighbour of their parent ends are refused', async () => {
+    const chunks = new MemoryChunks();
+    const parent = (nodes: readonly Node[], level: number): Node => ({
+      level,
+      entries: nodes.map((node) => ({
+        key: node.entries.at(-1)?.key ?? null,
+        ...sumOf(node.entries),
+        value: chunks.put(encodeNode(node)),
+      })),
+    });
+    const inner = [leaf, { level: 0, entries: keyed(9).slice(2, 5) }].map((node) => parent([node], 1));
+    const root = chunks.put(encodeNode(parent(inner, 2)));
+    await expect(collect(new TreeReader(chunks).entries(root))).rejects.toThrow(
+      expect.objectContaining({ code: 'MANIFEST_DAMAGED' }),
+    );
+  });
+
+  it('that are deeper than any tree are refused before they are read', async () => {
+    const chunks = new MemoryChunks();
+    let node: Node = { level: 0, entries: keyed(1) };
+    for (let level = 1; level <= 41; level++) {
+      const value = chunks.put(encodeNode(node));
+      node = { level, entries: [{ ...(node.entries[0] as Entry), value }] };
+    }
+    const root = chunks.put(encodeNode(node));
+    await expect(collect(new TreeReader(chunks).entries(root))).rejects.toThrow(
+      expect.objectContaining({ code: 'MANIFEST_DAMAGED' }),
+    );
+    expect(chunks.reads).toHaveLength(1);
+  });
+
+  it('that are not there are what the store says', async () => {
+    const { chunks, root } = overTwo([leaf, other]);
+    chunks.chunks.delete(toHex(sha256(encodeNode(other))));
+    await expect(collect(new TreeReader(chunks).entries(root))).rejects.toThrow(
+      expect.objectContaining({ code: 'CHUNK_MISSING' }),
+    );
+  });
+});
