@@ -15,15 +15,20 @@ const WIDTH_OF_FILES = 160;
 /** No cell is wider, however wide the terminal. */
 const WIDEST_CELL = 80;
 
-/** The lines of a table. Cells are made printable and cut so that a line fits into `width` columns. */
+/** The columns that there are to print in. */
+export function outputWidth(): number {
+  return process.stdout.columns ?? WIDTH_OF_FILES;
+}
+
+/** The lines of a table; cells beyond the columns are left out, all others made printable and cut so that a line fits into `width` columns. */
 export function tableText(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
-  width: number = process.stdout.columns ?? WIDTH_OF_FILES,
+  width: number = outputWidth(),
 ): string {
   const cells = [
     columns.map(({ head }) => head),
-    ...rows.map((row) => row.map((cell) => shown(cell, WIDEST_CELL))),
+    ...rows.map((row) => columns.map((_, i) => shown(row[i] as string, WIDEST_CELL))),
   ];
   const widths = fit(columns, naturalWidths(columns, cells), width);
   return cells.map((row) => lineText(columns, row, widths)).join('\n');

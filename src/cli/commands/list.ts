@@ -4,7 +4,7 @@ import type { CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { addCollection, type CollectionOption, REPO } from '../options.js';
 import { inCollection, listReadable, withRepository } from '../session.js';
-import { type Column, tableText } from '../table.js';
+import { type Column, outputWidth, tableText } from '../table.js';
 import { bytesText, countText, plural, shortId, timeText } from '../text.js';
 
 export const list: CliCommand<CollectionOption> = {
@@ -29,30 +29,37 @@ grew by. Exit code 3 when a snapshot cannot be read; the others are listed all t
     }),
 };
 
+/** Below so many columns the seconds are left out, so that there is room for names. */
+const NARROW = 100;
+const MINUTES = 'YYYY-MM-DD HH:MM'.length;
+
 const COLUMNS: readonly Column[] = [
   { head: 'ID' },
   { head: 'Time (UTC)' },
-  { head: 'Collection', shrinksTo: 12 },
-  { head: 'Name', shrinksTo: 8 },
+  { head: 'Collection', shrinksTo: 4 },
+  { head: 'Name', shrinksTo: 4 },
   { head: 'Type' },
   { head: 'Records', align: 'right' },
   { head: 'Logical', align: 'right' },
   { head: 'Added', align: 'right' },
-  { head: 'Tags', shrinksTo: 4 },
 ];
+const TAGS: Column = { head: 'Tags', shrinksTo: 4 };
 
 function listText(snapshots: readonly Snapshot[]): string {
   if (snapshots.length === 0) return 'No snapshots.';
   const added = snapshots.reduce((sum, { addedBytes }) => sum + addedBytes, 0);
   const total = `${plural(snapshots.length, 'snapshot')}, ${bytesText(added)} added in all`;
-  return `${tableText(COLUMNS, snapshots.toReversed().map(row))}\n${total}`;
+  const hasTags = snapshots.some(({ tags }) => tags.length > 0);
+  const width = outputWidth();
+  const rows = snapshots.toReversed().map((snapshot) => row(snapshot, width < NARROW));
+  return `${tableText(hasTags ? [...COLUMNS, TAGS] : COLUMNS, rows, width)}\n${total}`;
 }
 
-function row(snapshot: Snapshot): string[] {
+function row(snapshot: Snapshot, narrow: boolean): string[] {
   const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes, tags } = snapshot;
   return [
     shortId(id),
-    timeText(createdAt),
+    narrow ? timeText(createdAt).slice(0, MINUTES) : timeText(createdAt),
     collection,
     name,
     snapshotType === 'full' ? 'full' : 'incr',
