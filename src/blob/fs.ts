@@ -314,14 +314,25 @@ class DirectoryBlobStore implements FsBlobStore {
       .toSorted((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
     for (let start = 0; start < sorted.length; start += LIST_BATCH) {
       const batch = sorted.slice(start, start + LIST_BATCH);
-      const stats = await Promise.all(
-        batch.map(({ name, kind }) => (kind === 'file' ? this.stat(name) : Promise.resolve(undefined))),
+      const sizes = await Promise.all(
+        batch.map(({ name, kind }) => (kind === 'file' ? this.#sizeOf(name) : Promise.resolve(undefined))),
       );
       for (const [index, { name, kind }] of batch.entries()) {
-        const stat = stats[index];
+        const size = sizes[index];
         if (kind === 'directory') yield* this.#listFolder(name, prefix);
-        else if (stat) yield stat;
+        else if (size !== undefined) yield { name, size };
       }
+    }
+  }
+
+  /** The size of a file, or undefined when it is gone or something else by now. */
+  async #sizeOf(name: string): Promise<number | undefined> {
+    try {
+      const { kind, size } = await this.#fs.lstat(this.#path(name));
+      return kind === 'file' ? size : undefined;
+    } catch (cause) {
+      if (MISSING.has(codeOf(cause) ?? '')) return undefined;
+      throw failureOf(this.#path(name), 'look up', cause);
     }
   }
 

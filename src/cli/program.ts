@@ -4,11 +4,14 @@ import type { Command, CommanderError } from 'commander';
 import type { Call, CliCommand, ListedCommand, Outcome } from './command.js';
 import { COMMANDS, nameOf } from './commands.js';
 import { EXIT } from './exit-codes.js';
-import { type Failure, failureJson, failureOf, failureText, usageFailure } from './failure.js';
+import type { Failure } from './failure.js';
 import { watchSignals } from './interrupt.js';
 import { commander } from './packages.js';
-import { progressBar } from './progress-bar.js';
+import type { ProgressBar } from './progress-bar.js';
 import { printable } from './text.js';
+
+/** Loads what is needed only when something fails. */
+const loadFailure = () => import('./failure.js');
 
 /** Runs one command line. @returns the exit code. */
 export async function runProgram(args: readonly string[]): Promise<number> {
@@ -23,6 +26,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof commander.CommanderError) return endOfParsing(error, program, args, json);
+    const { failureOf } = await loadFailure();
     return reportFailure(await failureOf(error, 'vecsnap'), json);
   }
 }
@@ -34,7 +38,11 @@ async function buildProgram(args: readonly string[], run: RunCommand): Promise<C
   const program = new commander.Command('vecsnap');
   program
     .description('Space-efficient, verifiable snapshots of vector databases and vector files.')
-    .version(ownVersion(), '-V, --version', 'print the version')
+    .version(
+      args.some((arg) => VERSION_FLAGS.has(arg)) ? ownVersion() : '',
+      '-V, --version',
+      'print the version',
+    )
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [COMMAND]', 'show help for a command')
     .addHelpText('after', TOP_HELP);
@@ -47,6 +55,8 @@ async function buildProgram(args: readonly string[], run: RunCommand): Promise<C
   }
   return program;
 }
+
+const VERSION_FLAGS: ReadonlySet<string> = new Set(['-V', '--version']);
 
 /** Errors are thrown, and told here instead of by commander. */
 function quiet(command: Command): Command {
@@ -63,7 +73,7 @@ async function defineCommand(command: Command, listed: ListedCommand, run: RunCo
 }
 
 async function runCommand(definition: CliCommand, command: Command, json: boolean): Promise<number> {
-  const bar = process.stderr.isTTY && !json ? progressBar(process.stderr) : undefined;
+  const bar = process.stderr.isTTY && !json ? await newProgressBar() : undefined;
   const warn = (message: string): void => {
     bar?.stop();
     process.stderr.write(
@@ -79,8 +89,13 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
     return outcome.exitCode ?? EXIT.done;
   } catch (error) {
     bar?.stop();
+    const { failureOf } = await loadFailure();
     const failure = await failureOf(error, `vecsnap ${command.name()}`);
-    return reportFailure(failure, json, failure.code === 'ABORTED' ? interruption.exitCode() : undefined);
+    return await reportFailure(
+      failure,
+      json,
+      failure.code === 'ABORTED' ? interruption.exitCode() : undefined,
+    );
   } finally {
     interruption.stopWatching();
   }
@@ -91,20 +106,31 @@ function printOutcome({ value, text }: Outcome, json: boolean): void {
   if (output !== '') process.stdout.write(`${output}\n`);
 }
 
-function reportFailure(failure: Failure, json: boolean, exitCode: number = failure.exitCode): number {
+async function newProgressBar(): Promise<ProgressBar> {
+  const { progressBar } = await import('./progress-bar.js');
+  return progressBar(process.stderr);
+}
+
+async function reportFailure(
+  failure: Failure,
+  json: boolean,
+  exitCode: number = failure.exitCode,
+): Promise<number> {
+  const { failureJson, failureText } = await loadFailure();
   process.stderr.write(`${json ? failureJson(failure) : failureText(failure)}\n`);
   return exitCode;
 }
 
 /** Help and the version end the parsing too, and so does a wrong command line. */
-function endOfParsing(
+async function endOfParsing(
   error: CommanderError,
   program: Command,
   args: readonly string[],
   json: boolean,
-): number {
+): Promise<number> {
   if (error.exitCode === 0) return EXIT.done;
   if (error.code === 'commander.help') return EXIT.usage; // No command: commander has shown help.
+  const { usageFailure } = await loadFailure();
   const command = program.commands.find((one) => args.includes(one.name()));
   const help = command === undefined ? 'vecsnap' : `vecsnap ${command.name()}`;
   return reportFailure(usageFailure(error.message.replace(/^error: /, '').replaceAll('\n', ' '), help), json);

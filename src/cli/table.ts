@@ -17,10 +17,11 @@ const WIDEST_CELL = 80;
 
 /** The columns that there are to print in. */
 export function outputWidth(): number {
-  return process.stdout.columns ?? WIDTH_OF_FILES;
+  const { columns } = process.stdout; // Some terminals say 0.
+  return columns > 0 ? columns : WIDTH_OF_FILES;
 }
 
-/** The lines of a table; cells beyond the columns are left out, all others made printable and cut so that a line fits into `width` columns. */
+/** The lines of a table. Cells are made printable and cut so that a line fits into `width`; those beyond the columns are left out. */
 export function tableText(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],

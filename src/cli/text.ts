@@ -54,6 +54,7 @@ export function cutToWidth(text: string, width: number): string {
 
 /** A name, a path or any other text of a person, for one line: printable and not too long. */
 export function shown(text: string, width = 200): string {
+  if (text.length <= width && ASCII.test(text)) return text;
   // What is far beyond the width is cut before the work begins: names may have many thousands of characters.
   return cutToWidth(printable(text.slice(0, width * 4 + 4)), width);
 }

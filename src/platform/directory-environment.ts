@@ -1,11 +1,11 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
-import { lstat, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blockingFsOperations, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
-import { VecsnapError } from '../core/index.js';
-import type { Environment } from '../snapshot/environment.js';
+import { toHex, VecsnapError } from '../core/index.js';
+import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -52,10 +52,27 @@ export function directoryEnvironment(
       }
       return lease;
     },
+    cache: cacheFile(join(indexPath, 'snapshots.cache')),
     indexBytes: () => bytesBelow(indexPath),
     async close() {
       await coder.close();
       await blobs.close();
+    },
+  };
+}
+
+/** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
+function cacheFile(path: string): DerivedBytes {
+  return {
+    load: () => readFile(path).catch(() => undefined), // As DerivedBytes says.
+    async save(bytes) {
+      const temporary = `${path}-${toHex(systemRandom(8))}`;
+      try {
+        await writeFile(temporary, bytes);
+        await rename(temporary, path);
+      } catch {
+        await rm(temporary, { force: true }).catch(() => undefined); // A disk that is full or read-only.
+      }
     },
   };
 }

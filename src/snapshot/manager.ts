@@ -467,10 +467,9 @@ export class SnapshotManager {
     { tags = [], metadata = {}, createdAt }: CreateOptions,
   ): Promise<Snapshot> {
     const { clock, random } = this.#repository.environment;
-    const { snapshots } = await this.#repository.listSnapshots();
     const time = nextCreationTime(
       createdAt === undefined ? clock : { now: () => createdAt.getTime() },
-      snapshots,
+      await this.#repository.snapshotIds(),
     );
     return {
       id: newSnapshotId(time, random),
@@ -505,7 +504,7 @@ export class SnapshotManager {
 
   /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
   async #allManifests(): Promise<Address[]> {
-    const { snapshots, problems } = await this.#repository.listSnapshots();
+    const { snapshots, problems } = await this.#repository.listSnapshots({ fresh: true });
     const [problem] = problems;
     if (problem === undefined) return snapshots.map(manifestAddress);
     throw new VecsnapError(

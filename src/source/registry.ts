@@ -6,7 +6,6 @@
  */
 import { stat } from 'node:fs/promises';
 import { equalBytes, VecsnapError } from '../core/index.js';
-import { LocalFile, pathExists } from './local-file.js';
 import type { MatrixFormat, MatrixScheme } from './matrix.js';
 import { NPY_MAGIC } from './npy-header.js';
 import type { FormatNote, Source, Target } from './port.js';
@@ -113,6 +112,7 @@ async function parseScheme(text: string): Promise<{ kind: Kind; location: string
   const scheme = SCHEME.exec(text)?.[1];
   if (scheme === undefined) return undefined;
   const kind = KINDS.find((one) => one.scheme === scheme);
+  const { pathExists } = await import('./local-file.js');
   if (kind === undefined && (await pathExists(text))) return undefined;
   if (kind === undefined) throw unknownScheme(scheme, text);
   const location = text.slice(scheme.length + 1);
@@ -165,6 +165,7 @@ async function recognise(path: string): Promise<Kind> {
 const LONGEST_MAGIC = 16;
 
 async function firstBytes(path: string): Promise<Uint8Array> {
+  const { LocalFile } = await import('./local-file.js');
   const file = await LocalFile.open(path);
   try {
     return await file.readExactly(0, Math.min(file.size, LONGEST_MAGIC));
