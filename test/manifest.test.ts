@@ -211,7 +211,11 @@ describe('a node', () => {
     fc.assert(
       fc.property(anyEntries, fc.nat({ max: 40 }), (entries, level) => {
         fc.pre(entries.length > 0 || level === 0);
-        expect(decodeNode(encodeNode({ level, entries }))).toEqual({ level, entries });
+        const node = {
+          level,
+          entries: level === 0 ? entries : entries.map((entry) => ({ ...entry, value: A })),
+        };
+        expect(decodeNode(encodeNode(node))).toEqual(node);
       }),
     );
   });
@@ -226,6 +230,8 @@ describe('a node', () => {
     ['has a level that is too high', [41, [entry]]],
     ['has no entries', [0, null]],
     ['has no children', [1, []]],
+    ['has a child without an address', [1, [[A, 1, 2, null]]]],
+    ['has a child with an address of 31 bytes', [1, [[A, 1, 2, A.subarray(1)]]]],
     ['has an entry of three parts', [0, [[A, 1, 2]]]],
     ['has an entry that is none', [0, [7]]],
     ['has a key that is text', [0, [['a', 1, 2, null]]]],

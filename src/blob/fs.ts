@@ -2,7 +2,7 @@
  * Blobs as files below a directory; the name of a blob is its path.
  *
  * A put writes `tmp/<random>`, makes it durable, gives it its name by link(2), which never overwrites, and makes the
- * name durable. So a crash leaves at most files in `tmp/`, which {@link FsBlobStore.removeTemporary} deletes.
+ * name durable; a delete makes the removal durable (docs/ordering.md, B1 to B3 and B5). So a crash leaves at most files in `tmp/`, which {@link FsBlobStore.removeTemporary} deletes.
  *
  * The directory may be reached through a symbolic link; below it links are not followed and are no blobs.
  */
@@ -77,6 +77,13 @@ export interface FsBlobStore extends BlobStore {
    * @returns the number of files deleted.
    */
   removeTemporary(): Promise<number>;
+
+  /**
+   * Makes every name durable that can be seen, and every removal. A writer that crashed may have put or deleted a blob without
+   * having come so far; whoever relies on that would be wrong after a power cut (docs/ordering.md, B4). To be called by who holds
+   * the write lock, before anything is read. Looks at folders of the first level, which is all that a repository has.
+   */
+  syncNames(): Promise<void>;
 }
 
 /** A store of files below `directory`, which is made by the first put when it is not there. */
@@ -170,6 +177,15 @@ class DirectoryBlobStore implements FsBlobStore {
       const left = entries.filter(({ name, kind }) => kind === 'file' && !this.#temporaryInUse.has(name));
       for (const { name } of left) await unlessMissing(this.#fs.unlink(this.#path(`tmp/${name}`)));
       return left.length;
+    });
+  }
+
+  async syncNames(): Promise<void> {
+    await this.#attempt('sync', '', async () => {
+      const entries = (await unlessMissing(this.#fs.readdir(this.#path('')))) ?? [];
+      const folders = entries.filter(({ name, kind }) => kind === 'directory' && isBlobName(name));
+      for (const name of ['', ...folders.map(({ name }) => name)])
+        await unlessMissing(this.#fs.syncDirectory(this.#path(name)));
     });
   }
 

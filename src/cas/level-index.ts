@@ -3,7 +3,7 @@
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
  * `v` → the version of this layout. Values are varints (see encodePlace and encodePack). A pack and its chunks go in with
- * one atomic batch, so a pack that has its key has all of its chunks.
+ * one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';
 import {
@@ -11,6 +11,7 @@ import {
   ADDRESS_LENGTH,
   ByteReader,
   concatBytes,
+  copyBytes,
   equalBytes,
   fromUtf8,
   toAddress,
@@ -108,7 +109,7 @@ class LevelIndex implements ChunkIndex {
     for await (const [key, value] of rows(this.#db, CHUNK)) {
       const location = this.#locate(value);
       if (location !== undefined && key.length === ADDRESS_LENGTH + 1) {
-        yield { address: toAddress(key.slice(1)), ...location };
+        yield { address: toAddress(copyBytes(key.subarray(1))), ...location };
       }
     }
   }

@@ -143,7 +143,7 @@ export async function readRange(
 
 /** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
 export function checkPackHeader(name: string, start: Uint8Array): void {
-  if (!equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
+  if (start.length < HEADER.length || !equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
     throw packDamaged(name, 'it does not begin as a pack does');
   if (start[7] !== HEADER[7]) {
     throw new VecsnapError(

@@ -21,6 +21,7 @@ export type ChunkKind = 'data' | 'node';
 /** Bytes in an address. */
 export const ADDRESS_LENGTH = 32;
 
+const REMEDY = 'Give the address as vecsnap prints it: bafkrei… for data, bagaqiera… for nodes.';
 /** What stands before the digest: version 1, the codec as a varint, SHA2-256, and the length of the digest. */
 const KIND_TO_PREFIX: Readonly<Record<ChunkKind, Uint8Array>> = {
   data: Uint8Array.of(0x01, 0x55, 0x12, ADDRESS_LENGTH),
@@ -60,6 +61,7 @@ export function parseAddress(text: string): { address: Address; kind: ChunkKind 
   ) {
     throw new VecsnapError('ADDRESS_INVALID', 'The CID is not a CIDv1 of a SHA-256 in a codec of vecsnap.', {
       place: text,
+      remedy: REMEDY,
     });
   }
   return { address: toAddress(digest), kind };
@@ -69,7 +71,11 @@ function decodeBase32(text: string): Uint8Array {
   try {
     return base32.decode(text);
   } catch (cause) {
-    throw new VecsnapError('ADDRESS_INVALID', 'The text is no CID in base32.', { place: text, cause });
+    throw new VecsnapError('ADDRESS_INVALID', 'The text is no CID in base32.', {
+      place: text,
+      remedy: REMEDY,
+      cause,
+    });
   }
 }
 

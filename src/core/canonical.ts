@@ -205,5 +205,9 @@ function readMap(reader: ByteReader, size: number, depth: number): Canonical {
 }
 
 function invalid(what: string, cause?: unknown): VecsnapError {
-  return new VecsnapError('ENCODING_INVALID', `Not canonical msgpack: ${what}.`, { cause });
+  return new VecsnapError('ENCODING_INVALID', `Not canonical msgpack: ${what}.`, {
+    remedy:
+      'What is written may hold null, booleans, numbers, text, bytes, arrays and plain objects. What was read is damaged: run verify.',
+    cause,
+  });
 }

@@ -1,7 +1,8 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { blockingFsOperations, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import type { Lease } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
@@ -44,12 +45,7 @@ export function directoryEnvironment(
         timeoutMs,
         signal,
       });
-      try {
-        await blobs.removeTemporary();
-      } catch (error) {
-        await lease.release();
-        throw error;
-      }
+      await settle(blobs, lease);
       return lease;
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
@@ -59,6 +55,17 @@ export function directoryEnvironment(
       await blobs.close();
     },
   };
+}
+
+/** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
+async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
+  try {
+    await blobs.removeTemporary();
+    await blobs.syncNames();
+  } catch (error) {
+    await Promise.allSettled([lease.release()]); // What failed first is what the caller needs to know.
+    throw error;
+  }
 }
 
 /** A file beside those of the index, which goes when they do. Without a directory for it there is none. */

@@ -9,11 +9,16 @@ export const nodeDeflate: Deflate = {
       effort === 'huffman'
         ? { level: 1, memLevel: 9, strategy: constants.Z_HUFFMAN_ONLY }
         : { level: effort };
-    return deflateRawSync(bytes, options);
+    return plainView(deflateRawSync(bytes, options));
   },
   inflate(bytes, length) {
     const plain = inflateRawSync(bytes, { maxOutputLength: Math.max(1, length) });
     if (plain.length !== length) throw new RangeError(`inflated to ${plain.length} bytes, not ${length}`);
-    return plain;
+    return plainView(plain);
   },
 };
+
+/** A Buffer as the Uint8Array that it promises to be: its own `slice` would give a view where a copy is expected. */
+function plainView({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

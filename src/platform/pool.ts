@@ -31,9 +31,9 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     const member = members.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
     const id = ++lastId;
     return new Promise((resolve, reject) => {
+      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>); // Throws for what cannot be sent.
       member.waiting.set(id, { resolve, reject });
       member.worker.ref();
-      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>);
     });
   };
 

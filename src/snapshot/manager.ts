@@ -100,7 +100,11 @@ const TAKE_ATTEMPTS = 3;
 /** Names are kept in the snapshot's own blob; this keeps that small. */
 const MAX_NAME_BYTES = 65_536;
 
-/** See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}. */
+/**
+ * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
+ *
+ * Whatever reads gets its snapshots before it opens the chunks (docs/ordering.md, R1).
+ */
 export class SnapshotManager {
   readonly #repository: Repository;
   readonly #lockTimeoutMs: number;
@@ -303,7 +307,7 @@ export class SnapshotManager {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer. */
+  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer (docs/ordering.md, F2). */
   async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
     await this.#repository.locked(this.#lockFor('forget', signal), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
@@ -331,7 +335,8 @@ export class SnapshotManager {
   /**
    * Gives back the space of chunks that no snapshot needs.
    * @returns what was done or, for a dry run, would be.
-   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
+   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then (docs/ordering.md,
+   * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
     const { DEFAULT_SWEEP, mark, sweep } = await loadWork();
@@ -368,7 +373,7 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs.
+   * Rebuilds the index from the packs (docs/ordering.md, R7).
    * @returns the packs whose directories cannot be read.
    */
   async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
@@ -435,7 +440,8 @@ export class SnapshotManager {
       return snapshot;
     } catch (error) {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
-      await this.#undoTake(writer, snapshot).catch(() => {});
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
+      await this.#undoTake(writer, own).catch(() => {});
       throw error;
     } finally {
       await open.close();
@@ -444,7 +450,7 @@ export class SnapshotManager {
 
   /**
    * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
-   * it goes first, and as long as it cannot be removed its packs stay.
+   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
     if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);

@@ -129,7 +129,7 @@ export class Repository {
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
-  /** Removes the blob of a snapshot. Its chunks stay until the next sweep. */
+  /** Removes the blob of a snapshot. Its chunks stay until the next sweep (docs/ordering.md, F1). */
   async deleteSnapshot(id: string): Promise<void> {
     await this.environment.blobs.delete(`${SNAPSHOT_PREFIX}${id}`);
   }
@@ -147,12 +147,12 @@ export class Repository {
     }
   }
 
-  /** Runs `work` as the one writer. @throws VecsnapError REPOSITORY_LOCKED. */
+  /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
     return this.locked(request, () => this.read(work, 'persistent'));
   }
 
-  /** Runs `work` with the write lock but without opening the chunks. @throws VecsnapError REPOSITORY_LOCKED. */
+  /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const lock = await this.environment.lock(request);
     try {

@@ -144,12 +144,12 @@ class Verification {
       current = node;
       return addNew(entered, node);
     };
-    try {
-      for await (const { address } of reachable(this.#store, root, enter)) yield address.slice() as Address;
-    } catch (error) {
+    const note = (error: unknown): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
       this.add({ error, address: current.slice() as Address, snapshot: snapshot.id });
-    }
+    };
+    for await (const { address } of reachable(this.#store, root, enter, note))
+      yield address.slice() as Address;
   }
 
   async #checkChunks(addresses: readonly Address[], read: boolean): Promise<void> {
