@@ -123,6 +123,28 @@ describe('planes', () => {
   });
 });
 
+describe('hostile planes', () => {
+  it.each([
+    ['of no width', '', 4],
+    ['of three bytes', '03 00 00 00 010203', 3],
+    ['of a width that does not fit', '04 00 00 00 00', 3],
+    ['of an unknown method', '01 04', 1],
+    ['without methods', '02 00', 2],
+    ['cut short', '01 00 0102', 3],
+    ['with a byte left over', '01 00 01020304', 3],
+    ['with a length past the end', '01 01 ff7f 00', 3],
+    ['with Huffman codes past the end', '01 03 14 01 0001 11 01000000 01000000 02000000 02 02 02 02', 8],
+    ['with Huffman codes that end too early', '01 03 13 01 0001 11 01000000 01000000 01000000 02 02 02', 8],
+    ['with Huffman codes of one symbol', '01 03 0f 00 00 01 00000000 00000000 00000000', 8],
+    ['with an incomplete Huffman code', '01 03 14 01 0001 21 01000000 01000000 01000000 02 02 02 02', 8],
+    ['with symbols out of order', '01 03 14 01 0100 11 01000000 01000000 01000000 02 02 02 02', 8],
+  ])('%s are damaged', (_, hex, length) => {
+    expect(() => decodeChunk(CODECS.planes, fromHex(hex), length, nodeDeflate)).toThrow(
+      expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+    );
+  });
+});
+
 describe('a chunk', () => {
   const anyChunk: fc.Arbitrary<PlainChunk> = fc.record({
     bytes: anyBytes,

@@ -262,6 +262,31 @@ describe('batches', () => {
     );
   });
 
+  it('are not given back as long as records of theirs are in no group yet', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 40 }), { maxLength: 10 }), (sizes) => {
+        const grouper = new RowGrouper(NUMBER_IDS, SMALL);
+        let [given, taken] = [0, 0];
+        const ends: number[] = [];
+        const take = (group: RowGroup): void => {
+          taken += group.count;
+          group.release(); // At once, while the rest of its batch still waits.
+        };
+        for (const size of sizes) {
+          const records = numbered(size, (j) => BigInt(given + j));
+          const end = (given += size);
+          const release = (): void => {
+            if (size > 0) expect(taken).toBeGreaterThanOrEqual(end);
+            ends.push(end);
+          };
+          for (const group of grouper.push(toBatch(NUMBER_IDS, records, release))) take(group);
+        }
+        for (const group of grouper.finish()) take(group);
+        expect(ends).toHaveLength(sizes.length);
+      }),
+    );
+  });
+
   const good = toBatch(
     TEXT_IDS,
     numbered(3, (i) => `id ${i}`),
