@@ -21,7 +21,9 @@ export {
   SnapshotManager,
 } from './snapshot/manager.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
-export type { Progress, WorkOptions } from './snapshot/progress.js';
+export { findSnapshot } from './snapshot/find.js';
+export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
+export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
 export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
 export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';

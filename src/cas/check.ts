@@ -65,9 +65,9 @@ async function* checkRun(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   for (const [i, chunk] of plain.entries()) {
-    const { address, kind } = run[i] as PackEntry;
+    const { address, kind, codec } = run[i] as PackEntry;
     if (chunk === undefined)
-      yield { error: chunkDamaged(address, { pack: name, kind }), blob: name, address };
+      yield { error: chunkDamaged(address, { pack: name, kind, codec }), blob: name, address };
   }
 }
 
@@ -83,7 +83,7 @@ export async function readChecked(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   return run.map((entry, i) => {
-    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind });
+    if (plain[i] === undefined) throw chunkDamaged(entry.address, { ...entry, pack: name });
     return { entry, bytes: (stored[i] as StoredChunk).bytes };
   });
 }

@@ -10,7 +10,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import type { CompressionOptions } from './codec.js';
+import { type CompressionOptions, isKnownCodec } from './codec.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { PACK_PREFIX, readPackDirectory, readRange } from './pack.js';
@@ -77,7 +77,8 @@ export class ChunkStore {
 
   /**
    * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
-   * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too.
+   * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too (docs/ordering.md,
+   * R4).
    */
   async refresh(): Promise<void> {
     const { blobs, index } = this.parts;
@@ -220,13 +221,24 @@ function failDamaged({ address, location }: Wanted): never {
   throw chunkDamaged(address, location);
 }
 
-/** A chunk whose bytes are not what its address says. */
+/** A chunk whose bytes are not what its address says, or that is kept in a codec of a later version. */
 export function chunkDamaged(
   address: Address,
-  { pack, kind }: Pick<Location, 'pack' | 'kind'>,
+  { pack, kind, codec }: Pick<Location, 'pack' | 'kind' | 'codec'>,
 ): VecsnapError {
+  const place = `${formatAddress(address, kind)} in ${pack}`;
+  if (!isKnownCodec(codec)) {
+    return new VecsnapError(
+      'REPOSITORY_NEWER',
+      `A chunk is kept in codec ${codec}, which this vecsnap does not know.`,
+      {
+        place,
+        remedy: 'Install a newer version of vecsnap.',
+      },
+    );
+  }
   return new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.', {
-    place: `${formatAddress(address, kind)} in ${pack}`,
+    place,
     remedy:
       'Run verify to see which snapshots this concerns; put the pack back from another copy if there is one.',
   });

@@ -16,6 +16,11 @@ export type CodecName = keyof typeof CODECS;
 /** The number of a codec. */
 export type CodecNumber = (typeof CODECS)[CodecName];
 
+/** Whether this version can decode what is kept under `codec`. */
+export function isKnownCodec(codec: number): codec is CodecNumber {
+  return (Object.values(CODECS) as number[]).includes(codec);
+}
+
 /** A chunk to be encoded. */
 export interface PlainChunk {
   readonly bytes: Uint8Array;

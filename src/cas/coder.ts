@@ -50,7 +50,7 @@ export function inlineCoder({ sha256, deflate }: CoderPrimitives): ChunkCoder {
   };
 }
 
-/** The plaintext of a chunk, or undefined when it is damaged. */
+/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
 export function decodeStored(
   { address, codec, bytes, length }: StoredChunk,
   verify: boolean,

@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import type { CodecNumber } from '../cas/codec.js';
 import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
-import { nodeDeflate, nodeSha256 } from './node.js';
+import { nodeSha256 } from './node.js';
+import { nodeDeflate } from './node-deflate.js';
 import type { Envelope, Job, Reply } from './pool-protocol.js';
 
 /** Below this many bytes the way to a worker and back costs more than the work. */

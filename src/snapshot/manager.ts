@@ -8,22 +8,12 @@ import {
   utf8,
   VecsnapError,
 } from '../core/index.js';
-import { computeStats, type RepositoryStats } from '../audit/index.js';
-import { type ChunkStore, ChunkWriter, PACK_PREFIX, packEntryBytes } from '../cas/index.js';
-import {
-  decideRetention,
-  DEFAULT_SWEEP,
-  mark,
-  planSweep,
-  type RetentionDecision,
-  type RetentionPolicy,
-  sweep,
-  type SweepPlan,
-} from '../gc/index.js';
+import type { RepositoryStats } from '../audit/index.js';
+import type { ChunkStore, ChunkWriter } from '../cas/index.js';
+import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
-import { contentOf, readManifest } from './content.js';
-import { diffSnapshots, type SnapshotDifference } from './diff.js';
+import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { WorkOptions } from './progress.js';
@@ -36,8 +26,8 @@ import {
   type Snapshot,
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
-import { type Taken, takeContent } from './take.js';
-import { verifyRepository, type VerifyReport, verifySnapshots } from './verify.js';
+import type { Taken } from './take.js';
+import type { VerifyReport } from './verify.js';
 
 /** How a repository is opened and worked with. Everything but the place has a default. */
 export interface SnapshotConfig {
@@ -55,6 +45,11 @@ export interface SnapshotConfig {
   readonly maxConcurrentIo?: number;
   /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
   readonly workers?: number;
+  /**
+   * Whether small reads are done in the calling thread, where nothing else runs meanwhile. Quicker, above all with many
+   * snapshots; for programs in which nobody else waits. Default: false.
+   */
+  readonly blockingReads?: boolean;
   /** How long to wait for another writer, in milliseconds. Default: 10,000. */
   readonly lockTimeoutMs?: number;
 }
@@ -98,12 +93,18 @@ export interface CollectOptions extends WorkOptions {
   readonly maxUnused?: number | undefined;
 }
 
+/** Loads what reads and writes chunks. */
+const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
 /** Names are kept in the snapshot's own blob; this keeps that small. */
 const MAX_NAME_BYTES = 65_536;
 
-/** See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}. */
+/**
+ * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
+ *
+ * Whatever reads gets its snapshots before it opens the chunks (docs/ordering.md, R1).
+ */
 export class SnapshotManager {
   readonly #repository: Repository;
   readonly #lockTimeoutMs: number;
@@ -202,15 +203,17 @@ export class SnapshotManager {
 
   /**
    * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
    */
   async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
-    return findSnapshot(await this.listSnapshots(filter), text);
+    const { snapshots, problems } = await this.#repository.listSnapshots();
+    return findSnapshot({ snapshots: snapshots.filter(matches(filter)), problems }, text);
   }
 
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
+    const { readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
   }
 
@@ -222,6 +225,7 @@ export class SnapshotManager {
   async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
     const snapshot = await this.#mustGet(id);
     await target.prepare(options);
+    const { contentOf, readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => {
       const manifest = await readManifest(store, snapshot);
       return target.write(contentOf(store, manifest, options), options);
@@ -234,6 +238,7 @@ export class SnapshotManager {
    */
   async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
+    const { contentOf, readManifest } = await loadWork();
     const { store } = await this.#repository.openSession('memory');
     try {
       const { records } = contentOf(store, await readManifest(store, snapshot), options);
@@ -274,23 +279,26 @@ export class SnapshotManager {
 
   /** Reads everything that a snapshot needs. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async verifySnapshot(id: string, options: WorkOptions = {}): Promise<VerifyReport> {
-    return verifySnapshots(this.#repository, [await this.#mustGet(id)], options);
+    return this.verifySnapshots([id], options);
   }
 
   /** Reads what several snapshots need, each chunk once. */
   async verifySnapshots(ids: readonly string[], options: WorkOptions = {}): Promise<VerifyReport> {
     const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
+    const { verifySnapshots } = await loadWork();
     return verifySnapshots(this.#repository, snapshots, options);
   }
 
   /** Reads the whole repository, from the first byte of every pack to the last. */
   async verifyRepository(options: WorkOptions = {}): Promise<VerifyReport> {
+    const { verifyRepository } = await loadWork();
     return verifyRepository(this.#repository, options);
   }
 
   /** What differs between two snapshots. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
+    const { diffSnapshots } = await loadWork();
     return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
   }
 
@@ -299,9 +307,9 @@ export class SnapshotManager {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. */
-  async deleteSnapshots(ids: readonly string[]): Promise<void> {
-    await this.#repository.locked(this.#lockFor('forget'), async () => {
+  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer (docs/ordering.md, F2). */
+  async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
+    await this.#repository.locked(this.#lockFor('forget', signal), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
       for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
     });
@@ -320,15 +328,18 @@ export class SnapshotManager {
 
   /** What a policy would keep and drop. */
   async decideRetention(policy: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
+    const { decideRetention } = await loadWork();
     return decideRetention(await this.listSnapshots(filter), policy);
   }
 
   /**
    * Gives back the space of chunks that no snapshot needs.
    * @returns what was done or, for a dry run, would be.
-   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
+   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then (docs/ordering.md,
+   * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
+    const { DEFAULT_SWEEP, mark, sweep } = await loadWork();
     return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
       const live = await mark(session.store, await this.#allManifests(), options.signal);
       const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
@@ -344,6 +355,7 @@ export class SnapshotManager {
     const audited = snapshots
       .toReversed()
       .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+    const { computeStats } = await loadWork();
     return this.#repository.read(({ store }) => computeStats(store, audited, other));
   }
 
@@ -361,7 +373,7 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs.
+   * Rebuilds the index from the packs (docs/ordering.md, R7).
    * @returns the packs whose directories cannot be read.
    */
   async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
@@ -416,6 +428,7 @@ export class SnapshotManager {
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
+    const { ChunkWriter } = await loadWork();
     const open = await source.open();
     const writer = new ChunkWriter(store);
     let snapshot: Snapshot | undefined;
@@ -427,7 +440,8 @@ export class SnapshotManager {
       return snapshot;
     } catch (error) {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
-      await this.#undoTake(writer, snapshot).catch(() => {});
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
+      await this.#undoTake(writer, own).catch(() => {});
       throw error;
     } finally {
       await open.close();
@@ -436,7 +450,7 @@ export class SnapshotManager {
 
   /**
    * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
-   * it goes first, and as long as it cannot be removed its packs stay.
+   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
     if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
@@ -445,10 +459,12 @@ export class SnapshotManager {
 
   async #takeFrom(open: OpenSource, writer: ChunkWriter, options: CreateOptions) {
     const { config, environment } = this.#repository;
+    const { takeContent } = await loadWork();
     const taken = await takeContent(open, writer, config, environment.sha256, options);
     await open.confirmUnchanged();
     return taken;
   }
+
   async #describe(
     named: NamedSnapshot,
     { manifest, ...taken }: Taken,
@@ -457,10 +473,9 @@ export class SnapshotManager {
     { tags = [], metadata = {}, createdAt }: CreateOptions,
   ): Promise<Snapshot> {
     const { clock, random } = this.#repository.environment;
-    const { snapshots } = await this.#repository.listSnapshots();
     const time = nextCreationTime(
       createdAt === undefined ? clock : { now: () => createdAt.getTime() },
-      snapshots,
+      await this.#repository.snapshotIds(),
     );
     return {
       id: newSnapshotId(time, random),
@@ -495,7 +510,7 @@ export class SnapshotManager {
 
   /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
   async #allManifests(): Promise<Address[]> {
-    const { snapshots, problems } = await this.#repository.listSnapshots();
+    const { snapshots, problems } = await this.#repository.listSnapshots({ fresh: true });
     const [problem] = problems;
     if (problem === undefined) return snapshots.map(manifestAddress);
     throw new VecsnapError(
@@ -509,9 +524,10 @@ export class SnapshotManager {
     );
   }
 
-  #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
+  async #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
+    const { planSweep } = await loadWork();
     return planSweep(store.packs, store.parts.index, live, { maxUnused }, this.#repository.config.packBytes);
   }
 
@@ -520,7 +536,7 @@ export class SnapshotManager {
     const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
     for await (const { name, size } of environment.blobs.list('')) {
       if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
-      else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
+      else if (!name.startsWith('packs/')) bytes.configBytes += size;
     }
     return bytes;
   }
@@ -574,7 +590,7 @@ function checkName(name: string, option: string): void {
 
 /** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
 async function environmentOf(
-  { environment, snapshotDir, workers }: SnapshotConfig,
+  { environment, snapshotDir, workers, blockingReads }: SnapshotConfig,
   purpose: 'open' | 'init',
 ): Promise<Environment> {
   if (environment !== undefined) return environment;
@@ -583,7 +599,7 @@ async function environmentOf(
   const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
     await import('../platform/directory-environment.js');
   await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
-  return directoryEnvironment(snapshotDir, { workers });
+  return directoryEnvironment(snapshotDir, { workers, blockingReads });
 }
 
 function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
@@ -603,6 +619,7 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
+  const { mark, packEntryBytes } = await loadWork();
   const live = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
   for await (const entry of store.parts.index.entries())

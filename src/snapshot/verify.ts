@@ -48,7 +48,7 @@ const LOOKED_UP_TOGETHER = 256;
 
 /** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
 export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
-  const { snapshots, problems } = await repository.listSnapshots();
+  const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
   return repository.read(async (session) => {
     const verification = new Verification(session, snapshots, options);
     for (const { blob, error } of problems) verification.add({ error, blob });

@@ -194,7 +194,7 @@ function targetExists(path: string): VecsnapError {
 
 /**
  * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
- * there still and the other path is removed.
+ * there still and the other path is removed (docs/ordering.md, T1 to T4).
  * @throws VecsnapError TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
  */
 export async function replaceAtomically<T>(
