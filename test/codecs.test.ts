@@ -37,7 +37,7 @@ function makeBytes(length: number, seed: number, kind: string): Uint8Array {
   const random = seededBytes(length, seed);
   if (kind === 'constant') return random.fill(seed & 0xff);
   if (kind === 'few') return random.map((byte) => byte & 3);
-  if (kind === 'uneven') return random.map((byte, i) => Math.clz32(byte | (seed & 1)));
+  if (kind === 'uneven') return random.map((byte) => Math.clz32(byte | (seed & 1)));
   if (kind === 'halves') return random.fill(7, 0, length >> 1);
   if (kind === 'sparse') return random.map((byte) => (byte < 3 ? byte : 0));
   if (kind === 'random') return random;

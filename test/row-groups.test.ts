@@ -45,6 +45,10 @@ function textsOf(...input: Parameters<typeof groupsOf>): string[] {
   return groupsOf(...input).map(groupText);
 }
 
+function countUp(counts: number[], i: number): void {
+  counts[i] = (counts[i] ?? 0) + 1;
+}
+
 function without(all: readonly string[], others: readonly string[]): string[] {
   const set = new Set(others);
   return all.filter((group) => !set.has(group));
@@ -242,7 +246,8 @@ describe('batches', () => {
             ranges.push([next, next + size]);
             const records = numbered(size, (j) => BigInt(next + j));
             next += size;
-            for (const group of grouper.push(toBatch(NUMBER_IDS, records, () => released[i]!++))) keep(group);
+            for (const group of grouper.push(toBatch(NUMBER_IDS, records, () => countUp(released, i))))
+              keep(group);
           }
           for (const group of grouper.finish()) keep(group);
           while (groups.length > 0) {

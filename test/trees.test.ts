@@ -94,7 +94,7 @@ describe('golden roots', () => {
     return { key, count: 3, bytes: 10, value };
   }
 
-  it.each(golden<{ roots: GoldenRoot[] }>('trees').roots)(
+  it.each((golden('trees') as { roots: GoldenRoot[] }).roots)(
     'of $count entries with $kind and a window of $window',
     ({ kind, count, window, max, root, level }) => {
       const entries = Array.from({ length: count }, (_, i) => entryOf(kind, i));
