@@ -37,7 +37,7 @@ function makeBytes(length: number, seed: number, kind: string): Uint8Array {
   const random = seededBytes(length, seed);
   if (kind === 'constant') return random.fill(seed & 0xff);
   if (kind === 'few') return random.map((byte) => byte & 3);
-  if (kind === 'uneven') return random.map((byte, i) => Math.clz32(byte | (seed & 1)));
+  if (kind === 'uneven') return random.map((byte) => Math.clz32(byte | (seed & 1)));
   if (kind === 'halves') return random.fill(7, 0, length >> 1);
   if (kind === 'sparse') return random.map((byte) => (byte < 3 ? byte : 0));
   if (kind === 'random') return random;
@@ -120,6 +120,28 @@ describe('planes', () => {
     ['Huffman-coded', '01 03 14 01 0001 11 01000000 01000000 01000000 02 02 02 02', '0001000100010001'],
   ])('have this layout: %s', (_, hex, plain) => {
     expect(toHex(decodePlanes(fromHex(hex), plain.length / 2, nodeDeflate))).toBe(plain);
+  });
+});
+
+describe('hostile planes', () => {
+  it.each([
+    ['of no width', '', 4],
+    ['of three bytes', '03 00 00 00 010203', 3],
+    ['of a width that does not fit', '04 00 00 00 00', 3],
+    ['of an unknown method', '01 04', 1],
+    ['without methods', '02 00', 2],
+    ['cut short', '01 00 0102', 3],
+    ['with a byte left over', '01 00 01020304', 3],
+    ['with a length past the end', '01 01 ff7f 00', 3],
+    ['with Huffman codes past the end', '01 03 14 01 0001 11 01000000 01000000 02000000 02 02 02 02', 8],
+    ['with Huffman codes that end too early', '01 03 13 01 0001 11 01000000 01000000 01000000 02 02 02', 8],
+    ['with Huffman codes of one symbol', '01 03 0f 00 00 01 00000000 00000000 00000000', 8],
+    ['with an incomplete Huffman code', '01 03 14 01 0001 21 01000000 01000000 01000000 02 02 02 02', 8],
+    ['with symbols out of order', '01 03 14 01 0100 11 01000000 01000000 01000000 02 02 02 02', 8],
+  ])('%s are damaged', (_, hex, length) => {
+    expect(() => decodeChunk(CODECS.planes, fromHex(hex), length, nodeDeflate)).toThrow(
+      expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+    );
   });
 });
 

@@ -25,9 +25,9 @@ import {
 import { anyAddress, anyText, outcome } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
 
-const { addresses } = golden<{ addresses: { text: string; sha256: string; data: string; node: string }[] }>(
-  'addresses',
-);
+const { addresses } = golden('addresses') as {
+  addresses: { text: string; sha256: string; data: string; node: string }[];
+};
 const [EMPTY] = addresses as [(typeof addresses)[number]];
 
 describe('an address', () => {
@@ -173,7 +173,7 @@ describe('the hash of a record', () => {
   });
 
   // Computed by a program of its own from the description in src/core/hash.ts.
-  it.each(golden<{ records: { length: number; hash: number }[] }>('hash').records)(
+  it.each((golden('hash') as { records: { length: number; hash: number }[] }).records)(
     'of $length bytes is $hash',
     ({ length, hash }) => {
       expect(hashRecord(viewOf(record(length)), 0, length)).toBe(hash);
@@ -182,7 +182,7 @@ describe('the hash of a record', () => {
 });
 
 describe('the hash at a level', () => {
-  it.each(golden<{ levels: { hash: number; level: number; at: number }[] }>('hash').levels)(
+  it.each((golden('hash') as { levels: { hash: number; level: number; at: number }[] }).levels)(
     'of $hash at $level is $at',
     ({ hash, level, at }) => {
       expect(hashAtLevel(hash, level)).toBe(at);

@@ -208,6 +208,23 @@ describe('a sweep', () => {
   });
 });
 
+it('the part that may stay dead is of what remains after the sweep', async () => {
+  const { store } = await make([]);
+  const live = new DigestTable();
+  for (let session = 0; session < 10; session++) {
+    const chunks = Array.from({ length: 10 }, (_, i) => chunk(session * 100 + i, 200));
+    await putAll(store, chunks);
+    for (const { bytes } of chunks.slice(0, 5)) live.add(nodeSha256(bytes));
+  }
+  await store.refresh();
+  // Half is dead. Were a third of what is there now allowed, four packs would do; of what then remains it takes five.
+  const planned = await plan(store, live, 1 / 3);
+  await sweep(store, planned, live);
+  const total = [...store.packs.values()].reduce((sum, size) => sum + size, 0);
+  expect(await unusedIn(store, live)).toBeLessThanOrEqual(total / 3);
+  expect(planned.rewrittenPacks).toHaveLength(5);
+});
+
 describe('a mark', () => {
   const schema = { id: 'string', payload: 'none', vectors: [] } as const;
 

@@ -96,7 +96,7 @@ const MANIFESTS: Readonly<Record<string, Manifest>> = {
   },
 };
 
-const vectors = golden<{ nodes: Record<string, string>; manifests: Record<string, string> }>('manifest');
+const vectors = golden('manifest') as { nodes: Record<string, string>; manifests: Record<string, string> };
 
 describe('golden bytes', () => {
   it.each(Object.entries(NODES))('of %s', (name, node) => {

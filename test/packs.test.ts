@@ -56,7 +56,10 @@ const damaged = expect.objectContaining({ code: 'PACK_DAMAGED', place: NAME, rem
 
 describe('a pack', () => {
   it('has these bytes', () => {
-    const { pack, entries } = golden<{ pack: string; entries: { address: string; bytes: string }[] }>('pack');
+    const { pack, entries } = golden('pack') as {
+      pack: string;
+      entries: { address: string; bytes: string }[];
+    };
     const [data, node] = entries.map(({ address, bytes }) => ({
       address: fromHex(address),
       bytes: fromHex(bytes),

@@ -45,6 +45,10 @@ function textsOf(...input: Parameters<typeof groupsOf>): string[] {
   return groupsOf(...input).map(groupText);
 }
 
+function countUp(counts: number[], i: number): void {
+  counts[i] = (counts[i] ?? 0) + 1;
+}
+
 function without(all: readonly string[], others: readonly string[]): string[] {
   const set = new Set(others);
   return all.filter((group) => !set.has(group));
@@ -242,7 +246,8 @@ describe('batches', () => {
             ranges.push([next, next + size]);
             const records = numbered(size, (j) => BigInt(next + j));
             next += size;
-            for (const group of grouper.push(toBatch(NUMBER_IDS, records, () => released[i]!++))) keep(group);
+            for (const group of grouper.push(toBatch(NUMBER_IDS, records, () => countUp(released, i))))
+              keep(group);
           }
           for (const group of grouper.finish()) keep(group);
           while (groups.length > 0) {
@@ -259,6 +264,31 @@ describe('batches', () => {
         },
       ),
       { numRuns: 100 },
+    );
+  });
+
+  it('are not given back as long as records of theirs are in no group yet', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 40 }), { maxLength: 10 }), (sizes) => {
+        const grouper = new RowGrouper(NUMBER_IDS, SMALL);
+        let [given, taken] = [0, 0];
+        const ends: number[] = [];
+        const take = (group: RowGroup): void => {
+          taken += group.count;
+          group.release(); // At once, while the rest of its batch still waits.
+        };
+        for (const size of sizes) {
+          const records = numbered(size, (j) => BigInt(given + j));
+          const end = (given += size);
+          const release = (): void => {
+            if (size > 0) expect(taken).toBeGreaterThanOrEqual(end);
+            ends.push(end);
+          };
+          for (const group of grouper.push(toBatch(NUMBER_IDS, records, release))) take(group);
+        }
+        for (const group of grouper.finish()) take(group);
+        expect(ends).toHaveLength(sizes.length);
+      }),
     );
   });
 

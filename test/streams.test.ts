@@ -29,7 +29,7 @@ interface GoldenStream extends GearOptions {
   readonly lengths: readonly number[];
 }
 
-const { streams, table } = golden<{ streams: GoldenStream[]; table: number[] }>('gear');
+const { streams, table } = golden('gear') as { streams: GoldenStream[]; table: number[] };
 
 function cut(bytes: Uint8Array, cutter: StreamCutter): string[] {
   return [...cutBytes(bytes, cutter)].map(toHex);

@@ -1,10 +1,11 @@
 /** Trees: what goes in comes out, the root follows from the entries alone, and an edit costs little. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Address, compareBytes, type LocalMinimumOptions, toHex, utf8 } from 'vecsnap/core';
+import { type Address, compareBytes, type LocalMinimumOptions, toHex, utf8, viewOf } from 'vecsnap/core';
 import { encodeNode, type Entry, type Node, sumOf, TreeReader } from 'vecsnap/manifest';
 import { anyAddress } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
+import { golden } from './support/golden.js';
 import {
   anyEntries,
   anyHashedEntries,
@@ -76,6 +77,32 @@ describe('a tree', () => {
     expect(tree.nodes.size).toBeLessThan(30); // Equal nodes are one.
     expect(await collect(new TreeReader(chunks).entries(tree.root))).toEqual(entries);
   });
+});
+
+describe('golden roots', () => {
+  interface GoldenRoot extends LocalMinimumOptions {
+    readonly kind: 'keys' | 'hashes' | 'none';
+    readonly count: number;
+    readonly root: string;
+    readonly level: number;
+  }
+
+  function entryOf(kind: GoldenRoot['kind'], i: number): Entry {
+    const value = sha256(utf8(`value ${i}`));
+    if (kind === 'none') return { key: null, count: 1, bytes: 10, value };
+    const key = kind === 'keys' ? utf8(String(i).padStart(6, '0')) : viewOf(value).getUint32(4, true);
+    return { key, count: 3, bytes: 10, value };
+  }
+
+  it.each((golden('trees') as { roots: GoldenRoot[] }).roots)(
+    'of $count entries with $kind and a window of $window',
+    ({ kind, count, window, max, root, level }) => {
+      const entries = Array.from({ length: count }, (_, i) => entryOf(kind, i));
+      const tree = buildTree(new MemoryChunks(), entries, { window, max });
+      expect(tree.height).toBe(level);
+      expect(toHex(tree.root)).toBe(root);
+    },
+  );
 });
 
 function keyed(count: number): Entry[] {

@@ -77,7 +77,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      void before.then(done); // A call that failed early passes its turn on, but not before its turn.
+      void before.then(() => done()); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
