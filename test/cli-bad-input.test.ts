@@ -90,7 +90,7 @@ describe('a repository', () => {
   it('of a newer format asks for a newer vecsnap', async () => {
     const { gear, ...config } = newConfig(systemRandom);
     const newer = { ...config, gear: { ...gear, algorithm: 'of tomorrow' } };
-    await writeFile(join(repo, 'config'), encodeConfig(newer as never, nodeSha256));
+    await writeFile(join(repo, 'config'), encodeConfig(newer, nodeSha256));
     const error = await failure(1, 'list', repo);
     expect(error).toMatchObject({ code: 'REPOSITORY_NEWER' });
     expect(error.remedy).toMatch(/newer version/);

@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node
 import { join } from 'node:path';
 import type { RepositoryStats, Snapshot, SnapshotDifference, VerifyReport } from 'vecsnap';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { itemAt } from './helpers/item-at.js';
 import { cli, create, failure, json, text } from './support/cli.js';
 import { freshDirectory } from './support/files.js';
 import { finiteFbin } from './support/matrices.js';
@@ -331,7 +332,7 @@ describe('forget and gc', () => {
     expect(decided.keep[0]?.reasons).toEqual(['last 1 of 1']);
     const output = await text('forget', repo, '--keep-last', '1', '--collection', 'docs');
     expect(output).toMatch(/^Dropped 2 snapshots; 1 snapshot stays\.\n/);
-    expect(output).toContain(short(docs[0] as Snapshot));
+    expect(output).toContain(short(itemAt(docs, 0)));
     expect(output).toContain(`vecsnap gc ${repo}`);
     expect(await json<Snapshot[]>('list', repo)).toHaveLength(3);
     expect(await text('forget', repo, '--keep-last', '5')).toBe('Nothing to drop; 3 snapshots stay.\n');
@@ -386,7 +387,7 @@ describe('stats', () => {
     const total = lines.find((line) => line.startsWith('REPOSITORY'));
     expect(rows.reduce((sum, line) => sum + last(line), 0)).toBe(last(total as string));
     const docs = lines.slice(1, 3);
-    expect(docs.reduce((sum, line) => sum + last(line), 0)).toBe(last(lines[0] as string));
+    expect(docs.reduce((sum, line) => sum + last(line), 0)).toBe(last(itemAt(lines, 0)));
     expect(output).toContain('a name that goes on');
     expect(output).toMatch(/Size of chunks +Chunks +Bytes/);
   });

@@ -340,6 +340,24 @@ describe('a repository', () => {
       expectRecords(new IndependentRepository(at('repo')).read(id), wide);
     });
 
+    it('of columns that are just as long as a chunk may be, and a little longer', async () => {
+      const dimensions = [349_525, 349_526]; // Three vectors take one byte less than 2^20, and two more.
+      const wide: Records = {
+        count: 3,
+        ids: BigUint64Array.of(1n, 2n, 3n),
+        schema: {
+          id: 'u64',
+          vectors: dimensions.map((dimension) => ({ name: String(dimension), dtype: 'u8', dimension })),
+          payload: 'none',
+        },
+        vectors: dimensions.map((dimension) => seededBytes(3 * dimension, dimension)),
+      };
+      const manager = await open(parameters);
+      const { id } = await manager.createSnapshot(recordSource('wide', wide), 'wide');
+      await manager.close();
+      expectRecords(new IndependentRepository(at('repo')).read(id), wide);
+    });
+
     it('of a directory tree', async () => {
       const large = joined(seededBytes(700_000, 8), new Uint8Array(300_000));
       mkdirSync(at('tree/empty folder'), { recursive: true });

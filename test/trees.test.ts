@@ -249,6 +249,10 @@ describe('a walk', () => {
   });
 });
 
+function isKeyed({ key }: Entry): boolean {
+  return key instanceof Uint8Array;
+}
+
 describe('a difference', () => {
   it('is the naive one', async () => {
     const anyTwo = fc.oneof(
@@ -261,15 +265,15 @@ describe('a difference', () => {
         const chunks = new MemoryChunks();
         const gone = new Set(dropped.map((i) => i % Math.max(1, left.length)));
         const some = left.filter((_, i) => !gone.has(i));
-        const isKeyed = (left[0] ?? extra[0])?.key instanceof Uint8Array;
-        const right = isKeyed ? inOrder(some, extra.slice(0, 5)) : [...some, ...extra.slice(0, 5)];
+        const areKeyed = [...left, ...extra].some(isKeyed);
+        const right = areKeyed ? inOrder(some, extra.slice(0, 5)) : [...some, ...extra.slice(0, 5)];
         const [a, b] = [left, right].map((entries) => buildTree(chunks, entries, options)) as [
           TestTree,
           TestTree,
         ];
         const { removed, added } = await new TreeReader(chunks).diff(a.root, b.root);
         // Of equal entries it does not matter which one is said to be gone, so only keys have an order.
-        const texts = (some: readonly Entry[]) => (isKeyed ? some.map(text) : some.map(text).toSorted());
+        const texts = (some: readonly Entry[]) => (areKeyed ? some.map(text) : some.map(text).toSorted());
         expect(texts(removed)).toEqual(texts(without(left, right)));
         expect(texts(added)).toEqual(texts(without(right, left)));
         expect(added.every((entry) => right.some((other) => text(other) === text(entry)))).toBe(true);

@@ -65,8 +65,8 @@ export class ChunkWriter {
   /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
     const before = this.#turn;
-    let done = (): void => {};
-    this.#turn = new Promise((resolve) => (done = resolve));
+    let passOn = (): void => {};
+    this.#turn = new Promise((resolve) => (passOn = resolve));
     try {
       const addresses = await this.#store.parts.coder.address(chunks.map(({ bytes }) => bytes));
       const fresh = await this.#notStored(addresses);
@@ -77,7 +77,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      void before.then(() => done()); // A call that failed early passes its turn on, but not before its turn.
+      void before.then(() => passOn()); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 

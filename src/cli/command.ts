@@ -22,9 +22,6 @@ export interface Outcome {
   readonly exitCode?: number;
 }
 
-/** Options as commander gives them: those that were not given are undefined. */
-export type Options<Keys extends string, Value> = { readonly [K in Keys]?: Value };
-
 /** One command. */
 export interface CliCommand<O = object> {
   /** Its options, and what help says about its arguments. */

@@ -13,7 +13,7 @@ export const MAIN = resolve('dist/cli/main.js');
 /** What a process left behind. */
 export interface Finished {
   readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
+  readonly signal: string | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -40,7 +40,7 @@ export function start(file: string, args: readonly string[], cwd?: string): Star
   const finished = once(child, 'close').then(([code, signal]): Finished => {
     return {
       code: code as number | null,
-      signal: signal as NodeJS.Signals | null,
+      signal: signal as string | null,
       stdout: stdout(),
       stderr: stderr(),
     };
