@@ -7,6 +7,7 @@ import { type Schema, toHex, utf8 } from 'vecsnap/core';
 import { reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { manifestAddress, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
@@ -164,7 +165,7 @@ describe('statistics', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 

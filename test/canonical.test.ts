@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { FLOAT32_OPTIONS, Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { type Canonical, decodeCanonical, encodeCanonical, isVecsnapError, toHex } from 'vecsnap/core';
-import { anyText, outcome } from './support/arbitraries.js';
+import { anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
 
 interface Vector {
@@ -110,7 +110,7 @@ describe('any value', () => {
         ])
           expectNoSecondEncoding(other);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -129,7 +129,7 @@ describe('any value', () => {
       fc.property(anyCanonical, (value) => {
         for (const other of others) expectNoSecondEncoding(new Uint8Array(other.pack(value)));
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 
@@ -143,7 +143,7 @@ describe('any value', () => {
 
 describe('any bytes', () => {
   it('are refused or are the encoding of what they give', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), expectNoSecondEncoding), { numRuns: 3000 });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), expectNoSecondEncoding), { numRuns: runs(3000) });
   });
 
   it('leave nothing behind that changes how others are read', () => {

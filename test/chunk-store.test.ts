@@ -20,6 +20,7 @@ import {
 import { type Address, isVecsnapError, toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { type FaultyBlobStore, faultyBlobStore } from './fault/faulty-blob-store.js';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { chunk, OPTIONS, putAll, reopen, storeParts } from './support/stores.js';
@@ -87,7 +88,7 @@ describe('chunks', () => {
           expect(await findingsIn(other)).toEqual([]);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

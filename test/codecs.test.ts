@@ -16,7 +16,7 @@ import {
 } from 'vecsnap/cas';
 import { type Deflate, isVecsnapError, toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, portableDeflate, portableSha256 } from 'vecsnap/platform';
-import { outcome } from './support/arbitraries.js';
+import { outcome, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { fromHex } from './support/golden.js';
 
@@ -78,7 +78,7 @@ describe('planes', () => {
           expect(Buffer.compare(joinPlanes(moved, width), bytes)).toBe(0);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -100,7 +100,7 @@ describe('planes', () => {
           expect(encoded.length).toBeLessThanOrEqual(bytes.length + 1 + 2 * width);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -164,7 +164,7 @@ describe('a chunk', () => {
         const back = decodeChunk(codec, bytes, plain.bytes.length, machines[reader] as Deflate);
         expect(Buffer.compare(back, plain.bytes)).toBe(0);
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -184,7 +184,7 @@ describe('a chunk', () => {
         );
         expect(Buffer.compare(back, bytes)).toBe(0);
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 
@@ -222,7 +222,7 @@ describe('a chunk', () => {
             if (stored !== undefined) expect(Buffer.compare(stored, plain.bytes)).toBe(0);
           },
         ),
-        { numRuns: 300 },
+        { numRuns: runs(300) },
       );
     },
   );
@@ -239,7 +239,7 @@ describe('a chunk', () => {
           else expect(result.value).toHaveLength(length);
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -279,7 +279,7 @@ describe('SHA-256 and deflate', () => {
             expect(Buffer.compare(reader.inflate(packed, bytes.length), bytes)).toBe(0);
           }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -22,7 +22,7 @@ import {
   viewOf,
   writeVarint,
 } from 'vecsnap/core';
-import { anyAddress, anyText, outcome } from './support/arbitraries.js';
+import { anyAddress, anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
 
 const { addresses } = golden('addresses') as {
@@ -65,7 +65,7 @@ describe('an address', () => {
           for (const other of others) expectItsOwnText(other);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -239,7 +239,7 @@ describe('a varint', () => {
         writeVarint(out, result.value);
         return toHex(Uint8Array.from(out)) === toHex(bytes.subarray(0, reader.offset));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -296,7 +296,7 @@ describe('a table of addresses', () => {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 
@@ -334,7 +334,7 @@ describe('the order of ids', () => {
         expect(Math.sign(compareIds(x, y))).toBe(Math.sign(Buffer.compare(Buffer.from(x), Buffer.from(y))));
         expect(Math.sign(compareBytes(utf8(x), utf8(y)))).toBe(Math.sign(compareIds(x, y)));
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -15,6 +15,7 @@ import { decideRetention, DEFAULT_SWEEP, mark, planSweep, sweep, type SweepPlan 
 import { encodeManifest, encodeNode, rowGroupToEntry } from 'vecsnap/manifest';
 import { nodeSha256 } from 'vecsnap/platform';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { chunk, OPTIONS, putAll, reopen, seededRandom, storeParts } from './support/stores.js';
 
@@ -105,7 +106,7 @@ describe('a sweep', () => {
           reclaimedBytes: 0,
         });
       }),
-      { numRuns: 80 },
+      { numRuns: runs(80) },
     );
   });
 

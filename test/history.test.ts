@@ -15,6 +15,7 @@ import {
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { type FaultyBlobStore, faultyBlobStore } from './fault/faulty-blob-store.js';
+import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import {
   levelEnvironment,
@@ -211,7 +212,7 @@ describe('any history', () => {
             await manager.close();
           },
         ),
-        { numRuns: 25 },
+        { numRuns: runs(25) },
       );
     },
   );
@@ -275,7 +276,7 @@ describe('a difference between two snapshots', () => {
           [...pathsA].filter(([path, bytes]) => pathsB.get(path) !== bytes).map(([path]) => path),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

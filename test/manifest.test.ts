@@ -21,7 +21,7 @@ import {
   rowGroupToEntry,
   streamChunkToEntry,
 } from 'vecsnap/manifest';
-import { anyAddress, anyText, outcome } from './support/arbitraries.js';
+import { anyAddress, anyText, outcome, runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { fromHex, golden } from './support/golden.js';
 import { anySchema } from './support/records.js';
@@ -284,7 +284,7 @@ describe('any bytes', () => {
           ).toBe(true);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -294,7 +294,7 @@ describe('any bytes', () => {
         const result = outcome(() => decodeNode(bytes));
         if ('value' in result) expect(toHex(encodeNode(result.value))).toBe(toHex(bytes));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -334,7 +334,7 @@ describe('any bytes', () => {
             expect(isVecsnapError(result.error, 'MANIFEST_DAMAGED'), String(result.error)).toBe(true);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

@@ -13,7 +13,7 @@ import {
 } from 'vecsnap/cas';
 import { concatBytes, isVecsnapError, toHex, viewOf, writeVarint } from 'vecsnap/core';
 import { nodeSha256 } from 'vecsnap/platform';
-import { anyAddress } from './support/arbitraries.js';
+import { anyAddress, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { fromHex, golden } from './support/golden.js';
 
@@ -173,7 +173,7 @@ describe('a hostile directory', () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

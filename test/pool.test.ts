@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { type CompressionOptions, inlineCoder, type PlainChunk, type StoredChunk } from 'vecsnap/cas';
 import { toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
+import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 
 const OPTIONS: CompressionOptions = { compression: 'auto', compressionLevel: 6 };
@@ -66,7 +67,7 @@ describe('a pool', () => {
           }),
         );
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 

@@ -7,6 +7,7 @@ import { formatAddress, parseAddress, type Schema, toHex, utf8 } from 'vecsnap/c
 import { decodeManifest, reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { manifestAddress, type Problem, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
@@ -142,7 +143,7 @@ describe('a verification', () => {
           expect(whole.ok).toBe(false);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     );
   });
 

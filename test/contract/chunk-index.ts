@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChunkIndex, Location, PackEntry } from 'vecsnap/cas';
 import { type Address, toAddress, toHex } from 'vecsnap/core';
+import { runs } from '../support/arbitraries.js';
 import { collect } from '../support/collect.js';
 
 /** Where an index lives, so that it can be opened again. */
@@ -239,7 +240,7 @@ export function testChunkIndex(fixture: IndexFixture): void {
           expect(new Set(index.packs().keys())).toEqual(packs);
           expect((await collect(index.entries())).length).toBe(chunks.size);
         }),
-        { numRuns: 30 },
+        { numRuns: runs(30) },
       );
     });
 

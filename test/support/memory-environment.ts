@@ -122,7 +122,7 @@ async function* fileEntries(files: readonly TestFile[], sizes: readonly number[]
   for (const { path, mode, bytes } of files) {
     const read = async function* (): AsyncGenerator<Uint8Array> {
       for (let start = 0, i = 0; start < bytes.length; i++) {
-        const size = Math.max(1, sizes[i % sizes.length] ?? bytes.length) * 10;
+        const size = Math.max(1, Math.round((sizes[i % sizes.length] ?? bytes.length) * 10));
         yield bytes.slice(start, start + size);
         start += size;
       }
