@@ -31,6 +31,8 @@ export interface ChunkCoder {
    * address.
    */
   decode(chunks: readonly StoredChunk[], verify: boolean): Promise<(Uint8Array | undefined)[]>;
+  /** Says that much work is coming, so that what takes time to start can start. */
+  prepare?(): void;
   close(): Promise<void>;
 }
 

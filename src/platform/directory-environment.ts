@@ -93,6 +93,13 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
     address: async (chunks) => (await load()).address(chunks),
     encode: async (chunks, options) => (await load()).encode(chunks, options),
     decode: async (chunks, verify) => (await load()).decode(chunks, verify),
+    prepare() {
+      // What goes wrong here goes wrong again, and is told, when there is work.
+      load().then(
+        (coder) => coder.prepare?.(),
+        () => undefined,
+      );
+    },
     close: async () => (await pool)?.close(),
   };
 }

@@ -61,6 +61,9 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
         return plain === 'stored' ? bytesOf(chunks[i] as HasBytes) : take(plain);
       });
     },
+    prepare() {
+      while (members.length < size) members.push(startMember(members));
+    },
     async close() {
       await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()));
     },

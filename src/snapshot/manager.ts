@@ -404,6 +404,7 @@ export class SnapshotManager {
     checkName(name, 'name');
     checkName(collection, 'collection');
     for (const tag of options.tags ?? []) checkName(tag, 'tag');
+    this.#repository.environment.coder.prepare?.();
     return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
       const baseId = await findBase();
       const named: NamedSnapshot = {
