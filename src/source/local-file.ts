@@ -231,14 +231,20 @@ async function moveIntoPlace(temporary: string, path: string, overwrite: boolean
 }
 
 /** Errors of file systems that have no hard links. */
-const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+const NO_LINKS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
 
 /** A link fails when something came to stand at the path meanwhile; a rename, where there are no links, would replace it. */
 async function nameFile(temporary: string, path: string): Promise<void> {
   try {
     await link(temporary, path);
   } catch (error) {
-    if (!NO_LINKS.includes(systemCode(error))) throw error;
+    if (!NO_LINKS.has(systemCode(error))) throw error;
     await checkTargetFree(path, {});
     await rename(temporary, path);
     return;
