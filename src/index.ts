@@ -14,12 +14,11 @@ export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.j
 export {
   type CollectOptions,
   type CreateOptions,
-  DEFAULT_CONFIG,
   type RestoreOptions,
-  type SnapshotConfig,
   type SnapshotFilter,
   SnapshotManager,
 } from './snapshot/manager.js';
+export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';

@@ -5,7 +5,6 @@ import {
   formatAddress,
   isVecsnapError,
   type RecordBatch,
-  utf8,
   VecsnapError,
 } from '../core/index.js';
 import type { RepositoryStats } from '../audit/index.js';
@@ -17,7 +16,15 @@ import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { WorkOptions } from './progress.js';
-import { Repository, type RepositoryOptions, type Session, type SnapshotListing } from './repository.js';
+import { Repository, type Session, type SnapshotListing } from './repository.js';
+import {
+  checkConfig,
+  checkName,
+  environmentOf,
+  invalidOption,
+  type Settings,
+  type SnapshotConfig,
+} from './settings.js';
 import {
   type Json,
   manifestAddress,
@@ -28,40 +35,6 @@ import {
 } from './snapshot.js';
 import type { Taken } from './take.js';
 import type { VerifyReport } from './verify.js';
-
-/** How a repository is opened and worked with. Everything but the place has a default. */
-export interface SnapshotConfig {
-  /** The directory of the repository. Or give an `environment`. */
-  readonly snapshotDir?: string;
-  /** A repository that is not in a local directory. */
-  readonly environment?: Environment;
-  /** `auto` keeps each chunk in its smallest form, `none` keeps all as they are. Default: `auto`. */
-  readonly compression?: 'auto' | 'none';
-  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 6. */
-  readonly compressionLevel?: number;
-  /** Whether every chunk that is read is compared with its address. Default: true. Without it damage goes unnoticed. */
-  readonly verifyChecksum?: boolean;
-  /** Reads and writes of blobs under way at the same time. Default: 8. */
-  readonly maxConcurrentIo?: number;
-  /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
-  readonly workers?: number;
-  /**
-   * Whether small reads are done in the calling thread, where nothing else runs meanwhile. Quicker, above all with many
-   * snapshots; for programs in which nobody else waits. Default: false.
-   */
-  readonly blockingReads?: boolean;
-  /** How long to wait for another writer, in milliseconds. Default: 10,000. */
-  readonly lockTimeoutMs?: number;
-}
-
-/** The defaults of {@link SnapshotConfig}. */
-export const DEFAULT_CONFIG = {
-  compression: 'auto',
-  compressionLevel: 6,
-  verifyChecksum: true,
-  maxConcurrentIo: 8,
-  lockTimeoutMs: 10_000,
-} as const satisfies SnapshotConfig;
 
 /** How a snapshot is taken. */
 export interface CreateOptions extends WorkOptions {
@@ -97,8 +70,6 @@ export interface CollectOptions extends WorkOptions {
 const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
-/** Names are kept in the snapshot's own blob; this keeps that small. */
-const MAX_NAME_BYTES = 65_536;
 
 /**
  * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
@@ -544,64 +515,6 @@ export class SnapshotManager {
 }
 
 type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
-
-type Settings = RepositoryOptions & { readonly lockTimeoutMs: number };
-
-function checkConfig(config: SnapshotConfig): Settings {
-  const { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs } = {
-    ...DEFAULT_CONFIG,
-    ...definedOnly(config),
-  };
-  if (compression !== 'auto' && compression !== 'none')
-    throw invalidOption('compression', compression, 'auto or none');
-  checkWhole('compressionLevel', compressionLevel, 1, 9);
-  checkWhole('maxConcurrentIo', maxConcurrentIo, 1, 1024);
-  checkWhole('lockTimeoutMs', lockTimeoutMs, 0, 2 ** 31 - 1);
-  if (config.workers !== undefined) checkWhole('workers', config.workers, 1, 256);
-  return { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs };
-}
-
-function definedOnly<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
-}
-
-function checkWhole(option: string, value: number, least: number, most: number): void {
-  if (!Number.isSafeInteger(value) || value < least || value > most) {
-    throw invalidOption(option, value, `a whole number from ${least} to ${most}`);
-  }
-}
-
-/** An option with a value that it does not take. */
-function invalidOption(option: string, value: unknown, takes: string): VecsnapError {
-  return new VecsnapError(
-    'OPTION_INVALID',
-    `The option ${option} does not take ${String(value).slice(0, 80)}.`,
-    {
-      place: option,
-      remedy: `Give ${takes}.`,
-    },
-  );
-}
-
-function checkName(name: string, option: string): void {
-  if (name === '' || !name.isWellFormed() || utf8(name).length > MAX_NAME_BYTES) {
-    throw invalidOption(option, name, `text of 1 to ${MAX_NAME_BYTES} bytes without lone surrogates`);
-  }
-}
-
-/** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
-async function environmentOf(
-  { environment, snapshotDir, workers, blockingReads }: SnapshotConfig,
-  purpose: 'open' | 'init',
-): Promise<Environment> {
-  if (environment !== undefined) return environment;
-  if (snapshotDir === undefined)
-    throw invalidOption('snapshotDir', snapshotDir, 'the path of a directory, or an environment');
-  const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
-    await import('../platform/directory-environment.js');
-  await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
-  return directoryEnvironment(snapshotDir, { workers, blockingReads });
-}
 
 function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
   return (snapshot) => collection === undefined || snapshot.collection === collection;
