@@ -270,7 +270,7 @@ describe('SHA-256 and deflate', () => {
         const moved = placed(bytes, shift, place);
         expect(toHex(portableSha256(moved))).toBe(toHex(nodeSha256(bytes)));
         expect(toHex(nodeSha256(moved))).toBe(toHex(nodeSha256(bytes)));
-        for (const effort of [1, 9, 'huffman'] as const)
+        for (const effort of [1, 9])
           for (const [writer, reader] of [
             [nodeDeflate, portableDeflate],
             [portableDeflate, nodeDeflate],
