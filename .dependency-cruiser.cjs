@@ -26,6 +26,18 @@ module.exports = {
   forbidden: [
     ...directions,
     {
+      name: 'cli-imports-only-the-public-door',
+      severity: 'error',
+      from: { path: '^src/cli/' },
+      to: { path: '^src/', pathNot: ['^src/cli/', '^src/index\\.ts$'] },
+    },
+    {
+      name: 'nobody-imports-the-cli',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cli/' },
+      to: { path: '^src/cli/' },
+    },
+    {
       name: 'pure-parts-import-nothing-of-node',
       severity: 'error',
       from: { path: `^src/(${PURE.join('|')})/` },

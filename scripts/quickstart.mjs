@@ -12,6 +12,6 @@ function run(what, command) {
 }
 
 if (!existsSync('node_modules/@ruvector/core'))
-  run('Installing', 'npm ci --no-audit --no-fund --loglevel=error');
+  run('Installing', 'npm install --no-save --no-audit --no-fund --loglevel=error');
 run('Building', 'npm run --silent build');
 await import('../examples/quickstart.mjs');

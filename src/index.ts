@@ -14,14 +14,15 @@ export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.j
 export {
   type CollectOptions,
   type CreateOptions,
-  DEFAULT_CONFIG,
   type RestoreOptions,
-  type SnapshotConfig,
   type SnapshotFilter,
   SnapshotManager,
 } from './snapshot/manager.js';
+export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
-export type { Progress, WorkOptions } from './snapshot/progress.js';
+export { findSnapshot } from './snapshot/find.js';
+export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
+export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
 export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
 export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';

@@ -1,9 +1,9 @@
 /** Canonical msgpack: golden vectors, and that the decoder takes nothing but what the encoder writes. */
 import fc from 'fast-check';
-import { Packr } from 'msgpackr';
+import { FLOAT32_OPTIONS, Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { type Canonical, decodeCanonical, encodeCanonical, isVecsnapError, toHex } from 'vecsnap/core';
-import { anyText, outcome } from './support/arbitraries.js';
+import { anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
 
 interface Vector {
@@ -11,7 +11,10 @@ interface Vector {
   readonly hex: string;
 }
 
-const { valid, invalid } = golden<{ valid: (Vector & { value: unknown })[]; invalid: Vector[] }>('canonical');
+const { valid, invalid } = golden('canonical') as {
+  valid: (Vector & { value: unknown })[];
+  invalid: Vector[];
+};
 
 /** A value as a golden vector tells it. */
 function revive(value: unknown): Canonical {
@@ -107,7 +110,7 @@ describe('any value', () => {
         ])
           expectNoSecondEncoding(other);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -115,13 +118,18 @@ describe('any value', () => {
     const others = [
       new Packr({ useRecords: true }),
       new Packr({ useRecords: false, variableMapSize: false }),
-      new Packr({ useRecords: false, useFloat32: 3, int64AsType: 'number', largeBigIntToFloat: true }),
+      new Packr({
+        useRecords: false,
+        useFloat32: FLOAT32_OPTIONS.DECIMAL_FIT,
+        int64AsType: 'number',
+        largeBigIntToFloat: true,
+      }),
     ];
     fc.assert(
       fc.property(anyCanonical, (value) => {
         for (const other of others) expectNoSecondEncoding(new Uint8Array(other.pack(value)));
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 
@@ -135,7 +143,7 @@ describe('any value', () => {
 
 describe('any bytes', () => {
   it('are refused or are the encoding of what they give', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), expectNoSecondEncoding), { numRuns: 3000 });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), expectNoSecondEncoding), { numRuns: runs(3000) });
   });
 
   it('leave nothing behind that changes how others are read', () => {
@@ -148,7 +156,7 @@ describe('any bytes', () => {
   });
 
   it('are refused when they nest without end', () => {
-    for (const tag of ['91', '81a161', 'dd00000001', 'df00000001a161']) {
+    for (const tag of ['91', '81a161', 'dd00010000', 'df00010000a161']) {
       expect(() => decodeCanonical(fromHex(`${tag}*200000 00`))).toThrow(/nested deeper/);
     }
   });
@@ -176,7 +184,7 @@ describe('what has no encoding', () => {
     ['a set', new Set([1])],
     ['numbers in an array of their own', new Float32Array(2)],
     ['bytes that are clamped', new Uint8ClampedArray(2)],
-    ['an instance of a class', new (class Thing {})()],
+    ['an instance of a class', new URL('file:///')],
     ['a cycle', cycle],
     ['half a letter', '\ud800'],
     ['half a letter in a key', { '\udc00': 1 }],

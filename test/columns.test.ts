@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeIdColumn, decodePayloadColumn, encodeIdColumn, encodePayloadColumn } from 'vecsnap/chunker';
 import { isVecsnapError, toHex } from 'vecsnap/core';
-import { anyText, outcome } from './support/arbitraries.js';
+import { anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex } from './support/golden.js';
 
 const anyU64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -77,7 +77,7 @@ describe('hostile bytes', () => {
         if ('error' in result) expect(isVecsnapError(result.error, 'MANIFEST_DAMAGED')).toBe(true);
         else expect(result.value).toHaveLength(count);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

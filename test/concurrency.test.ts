@@ -1,6 +1,7 @@
 /** Doing several things at once: limits, order, failures and early ends, without a clock. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { inBatches, mapAhead, mapConcurrent, Semaphore } from 'vecsnap/core';
 
@@ -76,7 +77,7 @@ describe('mapConcurrent', () => {
           expect(gates.most).toBe(Math.min(count, limit));
         },
       ),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     );
   });
 
@@ -123,7 +124,7 @@ describe('mapAhead', () => {
           expect(gates.most).toBe(Math.min(count, ahead));
         },
       ),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     );
   });
 

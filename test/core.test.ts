@@ -22,12 +22,12 @@ import {
   viewOf,
   writeVarint,
 } from 'vecsnap/core';
-import { anyAddress, anyText, outcome } from './support/arbitraries.js';
+import { anyAddress, anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
 
-const { addresses } = golden<{ addresses: { text: string; sha256: string; data: string; node: string }[] }>(
-  'addresses',
-);
+const { addresses } = golden('addresses') as {
+  addresses: { text: string; sha256: string; data: string; node: string }[];
+};
 const [EMPTY] = addresses as [(typeof addresses)[number]];
 
 describe('an address', () => {
@@ -65,7 +65,7 @@ describe('an address', () => {
           for (const other of others) expectItsOwnText(other);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -173,7 +173,7 @@ describe('the hash of a record', () => {
   });
 
   // Computed by a program of its own from the description in src/core/hash.ts.
-  it.each(golden<{ records: { length: number; hash: number }[] }>('hash').records)(
+  it.each((golden('hash') as { records: { length: number; hash: number }[] }).records)(
     'of $length bytes is $hash',
     ({ length, hash }) => {
       expect(hashRecord(viewOf(record(length)), 0, length)).toBe(hash);
@@ -182,7 +182,7 @@ describe('the hash of a record', () => {
 });
 
 describe('the hash at a level', () => {
-  it.each(golden<{ levels: { hash: number; level: number; at: number }[] }>('hash').levels)(
+  it.each((golden('hash') as { levels: { hash: number; level: number; at: number }[] }).levels)(
     'of $hash at $level is $at',
     ({ hash, level, at }) => {
       expect(hashAtLevel(hash, level)).toBe(at);
@@ -239,7 +239,7 @@ describe('a varint', () => {
         writeVarint(out, result.value);
         return toHex(Uint8Array.from(out)) === toHex(bytes.subarray(0, reader.offset));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -296,7 +296,7 @@ describe('a table of addresses', () => {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 
@@ -334,7 +334,7 @@ describe('the order of ids', () => {
         expect(Math.sign(compareIds(x, y))).toBe(Math.sign(Buffer.compare(Buffer.from(x), Buffer.from(y))));
         expect(Math.sign(compareBytes(utf8(x), utf8(y)))).toBe(Math.sign(compareIds(x, y)));
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -1,6 +1,7 @@
 /** Where groups end: the rule, told a second time and naively; and the bound on what an edit costs, which follows from it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from './support/arbitraries.js';
 import { LocalMinimumCutter, type LocalMinimumOptions } from 'vecsnap/core';
 
 /** The sizes that the cutter gives. */
@@ -79,7 +80,7 @@ describe('the ends of groups', () => {
         const options = { window, max: window + more };
         expect(cut(hashes, options)).toEqual(naiveCut(hashes, options));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -95,7 +96,7 @@ describe('the ends of groups', () => {
           expect(size).toBeLessThanOrEqual(max);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -110,7 +111,7 @@ describe('the ends of groups', () => {
         ]);
         expect(cut(hashes, { window, max })).toEqual(split);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -138,7 +139,7 @@ describe('an edit', () => {
         expect(without(a, b).length).toBeLessThanOrEqual(bound(window, k));
         expect(without(b, a).length).toBeLessThanOrEqual(bound(window, k));
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     );
   });
 
@@ -166,7 +167,7 @@ describe('an edit', () => {
         expect(without(groups(before, options), groups(after, options)).length).toBeLessThanOrEqual(2);
         expect(without(groups(after, options), groups(before, options)).length).toBeLessThanOrEqual(2);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

@@ -21,7 +21,7 @@ import {
   rowGroupToEntry,
   streamChunkToEntry,
 } from 'vecsnap/manifest';
-import { anyAddress, anyText, outcome } from './support/arbitraries.js';
+import { anyAddress, anyText, outcome, runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { fromHex, golden } from './support/golden.js';
 import { anySchema } from './support/records.js';
@@ -96,7 +96,7 @@ const MANIFESTS: Readonly<Record<string, Manifest>> = {
   },
 };
 
-const vectors = golden<{ nodes: Record<string, string>; manifests: Record<string, string> }>('manifest');
+const vectors = golden('manifest') as { nodes: Record<string, string>; manifests: Record<string, string> };
 
 describe('golden bytes', () => {
   it.each(Object.entries(NODES))('of %s', (name, node) => {
@@ -211,7 +211,11 @@ describe('a node', () => {
     fc.assert(
       fc.property(anyEntries, fc.nat({ max: 40 }), (entries, level) => {
         fc.pre(entries.length > 0 || level === 0);
-        expect(decodeNode(encodeNode({ level, entries }))).toEqual({ level, entries });
+        const node = {
+          level,
+          entries: level === 0 ? entries : entries.map((entry) => ({ ...entry, value: A })),
+        };
+        expect(decodeNode(encodeNode(node))).toEqual(node);
       }),
     );
   });
@@ -226,6 +230,8 @@ describe('a node', () => {
     ['has a level that is too high', [41, [entry]]],
     ['has no entries', [0, null]],
     ['has no children', [1, []]],
+    ['has a child without an address', [1, [[A, 1, 2, null]]]],
+    ['has a child with an address of 31 bytes', [1, [[A, 1, 2, A.subarray(1)]]]],
     ['has an entry of three parts', [0, [[A, 1, 2]]]],
     ['has an entry that is none', [0, [7]]],
     ['has a key that is text', [0, [['a', 1, 2, null]]]],
@@ -278,7 +284,7 @@ describe('any bytes', () => {
           ).toBe(true);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -288,7 +294,7 @@ describe('any bytes', () => {
         const result = outcome(() => decodeNode(bytes));
         if ('value' in result) expect(toHex(encodeNode(result.value))).toBe(toHex(bytes));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -328,7 +334,7 @@ describe('any bytes', () => {
             expect(isVecsnapError(result.error, 'MANIFEST_DAMAGED'), String(result.error)).toBe(true);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

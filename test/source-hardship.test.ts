@@ -1,11 +1,12 @@
 /** What only another process can show: an ordinary user's permissions, a limit on files, a disk that is full. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { chmod, mkdir, open, readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { isVecsnapError } from 'vecsnap/core';
 import { writeFailure } from 'vecsnap/source';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { freshDirectory } from './support/files.js';
+import { canMount } from './support/mounts.js';
 
 const run = promisify(execFile);
 const path = freshDirectory();
@@ -55,19 +56,6 @@ describe('writing what does not fit', () => {
     expect(isVecsnapError(writeFailure('out', new Error('other')), 'TARGET_FAILED')).toBe(true);
   });
 });
-
-/** Whether this system lets a user mount a small disk of its own. */
-function canMount(): boolean {
-  try {
-    execFileSync('unshare', ['--mount', '--map-root-user', 'sh', '-c', 'mount -t tmpfs none /mnt'], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch (error) {
-    if (error instanceof Error) return false;
-    throw error;
-  }
-}
 
 /** The superuser may write everywhere, so these run as somebody else. */
 describe('trees that forbid to write, for an ordinary user', () => {

@@ -18,6 +18,7 @@ import {
   type StreamCutter,
 } from 'vecsnap/chunker';
 import { concatBytes, toHex, utf8 } from 'vecsnap/core';
+import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { golden } from './support/golden.js';
@@ -29,7 +30,7 @@ interface GoldenStream extends GearOptions {
   readonly lengths: readonly number[];
 }
 
-const { streams, table } = golden<{ streams: GoldenStream[]; table: number[] }>('gear');
+const { streams, table } = golden('gear') as { streams: GoldenStream[]; table: number[] };
 
 function cut(bytes: Uint8Array, cutter: StreamCutter): string[] {
   return [...cutBytes(bytes, cutter)].map(toHex);
@@ -69,7 +70,7 @@ describe('chunks of a stream', () => {
         expect(chunks.map(toHex)).toEqual(cut(bytes, cutter));
         expect(chunks.every(({ length }) => length > 0)).toBe(true);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -108,7 +109,7 @@ describe('gear chunks', () => {
         for (const length of lengths.slice(0, -1)) expect(length).toBeGreaterThan(SMALL.min);
         for (const length of lengths) expect(length).toBeLessThanOrEqual(SMALL.max);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 

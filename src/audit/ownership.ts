@@ -48,7 +48,7 @@ export class OwnershipTable {
   async addBases(entries: AsyncIterable<DeltaEntry>, snapshots: readonly Audited[]): Promise<void> {
     const deltas: DeltaEntry[] = [];
     for await (const entry of entries) if (entry.bases !== undefined) deltas.push(entry);
-    for (let news = true; news; ) {
+    for (let news = true; news;) {
       news = false;
       for (const { address, bases = [] } of deltas) {
         const found = this.find(address);
@@ -58,7 +58,11 @@ export class OwnershipTable {
     }
   }
 
-  #claimLike(base: Address, { owner, shared, sharedAcross }: Ownership, snapshots: readonly Audited[]): boolean {
+  #claimLike(
+    base: Address,
+    { owner, shared, sharedAcross }: Ownership,
+    snapshots: readonly Audited[],
+  ): boolean {
     const isNews = this.#claim(base, owner, snapshots);
     const index = this.#table.find(base);
     const before = this.#flags[index] as number;

@@ -11,7 +11,7 @@
  * other: there are never two holders. Both may see each other; the random time then tells them apart.
  *
  * The lease of a dead holder is deleted by whoever comes next. Names are never used twice, so that deletes nothing else.
- * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead.
+ * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead (docs/ordering.md, L1 to L3).
  */
 import {
   type Canonical,

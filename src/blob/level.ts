@@ -6,8 +6,8 @@
  *   h/<name>             canonical msgpack of [size, piece size], both in bytes
  *   p/<name>!<number>    the bytes from number × piece size on; the number in 8 hexadecimal digits
  *
- * `!` sorts before every character of a name, so the pieces of one blob stand together. A blob is written in one batch,
- * and a blob whose head is there has all of its pieces. Pieces let a read of a range load only what it needs.
+ * `!` sorts before every character of a name, so the pieces of one blob stand together. A blob is written in one batch
+ * (docs/ordering.md, B6), and one whose head is there has all of its pieces. Pieces let a read of a range load only what it needs.
  *
  * Classic-level's `getMany` reads a snapshot, so a read that runs beside a delete sees the blob whole or not at all.
  */

@@ -65,8 +65,9 @@ async function* checkRun(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   for (const [i, chunk] of plain.entries()) {
-    const { address, kind, bases } = run[i] as PackEntry;
-    if (chunk === undefined) yield { error: chunkDamaged(address, { pack: name, kind }, bases), blob: name, address };
+    const { address, kind, codec } = run[i] as PackEntry;
+    if (chunk === undefined)
+      yield { error: chunkDamaged(address, { pack: name, kind, codec }), blob: name, address };
   }
 }
 
@@ -82,12 +83,16 @@ export async function readChecked(
   const stored = await readStored(store, name, run);
   const plain = await store.parts.coder.decode(stored, true);
   return run.map((entry, i) => {
-    if (plain[i] === undefined) throw chunkDamaged(entry.address, { pack: name, kind: entry.kind }, entry.bases);
+    if (plain[i] === undefined) throw chunkDamaged(entry.address, { ...entry, pack: name });
     return { entry, bytes: (stored[i] as StoredChunk).bytes };
   });
 }
 
-async function readStored(store: ChunkStore, name: string, run: readonly PackEntry[]): Promise<StoredChunk[]> {
+async function readStored(
+  store: ChunkStore,
+  name: string,
+  run: readonly PackEntry[],
+): Promise<StoredChunk[]> {
   const start = (run[0] as PackEntry).offset;
   const last = run.at(-1) as PackEntry;
   const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
@@ -111,7 +116,9 @@ async function basesOf(
     let next = 0;
     return run.map(({ bases }) => bases?.map(() => stored[next++] as StoredChunk));
   }
-  return Promise.all(run.map(({ bases }) => (bases === undefined ? undefined : getStoredIfThere(store, bases))));
+  return Promise.all(
+    run.map(({ bases }) => (bases === undefined ? undefined : getStoredIfThere(store, bases))),
+  );
 }
 
 async function getStoredIfThere(
@@ -121,7 +128,8 @@ async function getStoredIfThere(
   try {
     return await store.getStored(addresses);
   } catch (error) {
-    if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+    if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'))
+      return undefined;
     throw error;
   }
 }

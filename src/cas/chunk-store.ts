@@ -13,7 +13,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import { type CompressionOptions, MAX_CHAIN, type StoredChunk } from './codec.js';
+import { type CompressionOptions, isKnownCodec, MAX_CHAIN, type StoredChunk } from './codec.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { PACK_PREFIX, readPackDirectory, readRange } from './pack.js';
@@ -82,7 +82,8 @@ export class ChunkStore {
 
   /**
    * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
-   * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too.
+   * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too (docs/ordering.md,
+   * R4).
    */
   async refresh(): Promise<void> {
     const { blobs, index } = this.parts;
@@ -134,7 +135,9 @@ export class ChunkStore {
   async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
     const stored = await this.getStored(addresses);
     const plain = await this.#decode(stored);
-    return plain.map((chunk, i) => chunk ?? failDamaged(stored[i] as StoredChunk));
+    const damaged = plain.indexOf(undefined);
+    if (damaged >= 0) throw await this.#diagnose(stored[damaged] as StoredChunk);
+    return plain as Uint8Array[];
   }
 
   /**
@@ -144,13 +147,24 @@ export class ChunkStore {
   async getStored(addresses: readonly Address[]): Promise<StoredChunk[]> {
     const table = new DigestTable();
     const found: Location[] = [];
-    for (let unknown = addresses, dependants: readonly (Address | undefined)[] = []; unknown.length > 0; ) {
+    for (let unknown = addresses, dependants: readonly (Address | undefined)[] = []; unknown.length > 0;) {
       const located = await this.#locateNew(unknown, dependants, table, found);
       unknown = located.flatMap(({ location }) => location.bases ?? []);
       dependants = located.flatMap(({ address, location }) => (location.bases ?? []).map(() => address));
     }
     const bytes = await this.#readAll(found);
     return new Assembly(table, found, bytes).chunks(addresses);
+  }
+
+  /** What is wrong with a chunk that cannot be decoded. For a delta, the damage may be to what it copies from. */
+  async #diagnose(chunk: StoredChunk, dependant?: StoredChunk): Promise<VecsnapError> {
+    for (const base of chunk.bases ?? []) {
+      const [plain] = await this.parts.coder.decode([base], true);
+      if (plain === undefined) return this.#diagnose(base, dependant ?? chunk);
+    }
+    const [location] = await this.parts.index.find([chunk.address]);
+    if (location === undefined) return chunkMissing(chunk.address, dependant?.address);
+    return chunkDamaged(chunk.address, location, dependant?.address);
   }
 
   async close(): Promise<void> {
@@ -210,9 +224,10 @@ export class ChunkStore {
     const { coder } = this.parts;
     const { verifyChecksum } = this.options;
     const parts: Promise<(Uint8Array | undefined)[]>[] = [];
-    for (let start = 0; start < stored.length; ) {
+    for (let start = 0; start < stored.length;) {
       let end = start;
-      for (let bytes = 0; end < stored.length && bytes < DECODED_TOGETHER; end++) bytes += (stored[end] as StoredChunk).length;
+      for (let bytes = 0; end < stored.length && bytes < DECODED_TOGETHER; end++)
+        bytes += (stored[end] as StoredChunk).length;
       parts.push(coder.decode(stored.slice(start, end), verifyChecksum));
       start = end;
     }
@@ -294,38 +309,53 @@ function endOf({ offset, storedLength }: Location): number {
 
 /** A chunk that no pack holds. @param dependant the delta that copies from it, if that is why it is wanted. */
 export function chunkMissing(address: Address, dependant?: Address): VecsnapError {
-  const needed = dependant === undefined ? '' : `, which ${formatAddress(dependant, 'data')} is told by`;
   return new VecsnapError('CHUNK_MISSING', 'A chunk stands in no pack.', {
-    place: `${formatAddress(address, 'data')}${needed}`,
+    place: `${formatAddress(address, 'data')}${neededBy(dependant, 'data')}`,
     remedy:
       'Run verify to see which snapshots this concerns. A new snapshot of the same source writes the chunk again.',
   });
 }
 
-function failDamaged({ address, bases }: StoredChunk): never {
-  throw chunkDamaged(address, { kind: 'data' }, bases?.map((base) => base.address));
-}
-
-/** A chunk whose bytes are not what its address says. @param bases what it is told by: the damage may be there. */
+/**
+ * A chunk whose bytes are not what its address says, or that is kept in a codec of a later version.
+ * @param dependant the delta that copies from it, if that is why it is wanted.
+ */
 export function chunkDamaged(
   address: Address,
-  { pack, kind }: { readonly pack?: string; readonly kind: ChunkKind },
-  bases: readonly Address[] = [],
+  { pack, kind, codec }: Pick<Location, 'pack' | 'kind' | 'codec'>,
+  dependant?: Address,
 ): VecsnapError {
-  const where = pack === undefined ? '' : ` in ${pack}`;
-  const told = bases.length === 0 ? '' : `, told by ${bases.map((base) => formatAddress(base, kind)).join(', ')}`;
+  const place = `${formatAddress(address, kind)} in ${pack}${neededBy(dependant, kind)}`;
+  if (!isKnownCodec(codec)) {
+    return new VecsnapError(
+      'REPOSITORY_NEWER',
+      `A chunk is kept in codec ${codec}, which this vecsnap does not know.`,
+      {
+        place,
+        remedy: 'Install a newer version of vecsnap.',
+      },
+    );
+  }
   return new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.', {
-    place: `${formatAddress(address, kind)}${where}${told}`,
+    place,
     remedy:
       'Run verify to see which snapshots this concerns; put the pack back from another copy if there is one.',
   });
 }
 
+function neededBy(dependant: Address | undefined, kind: ChunkKind): string {
+  return dependant === undefined ? '' : `, which ${formatAddress(dependant, kind)} copies from`;
+}
+
 function chainTooLong(address: Address): VecsnapError {
-  return new VecsnapError('CHUNK_DAMAGED', 'A chunk is told by a longer chain of others than any that is written.', {
-    place: formatAddress(address, 'data'),
-    remedy: 'Run verify to see which snapshots this concerns.',
-  });
+  return new VecsnapError(
+    'CHUNK_DAMAGED',
+    'A chunk is told by a longer chain of others than any that is written.',
+    {
+      place: formatAddress(address, 'data'),
+      remedy: 'Run verify to see which snapshots this concerns.',
+    },
+  );
 }
 
 function sizeChanged(name: string, size: number, indexed: number | undefined): VecsnapError {

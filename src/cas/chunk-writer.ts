@@ -4,7 +4,14 @@
  * Nothing is visible until {@link ChunkWriter.commit}: packs become durable first, then the index learns of them
  * (docs/ordering.md, W1 and W2). {@link ChunkWriter.abandon} removes what was written.
  */
-import { type Address, type ChunkKind, copyBytes, DigestTable, isVecsnapError, toHex } from '../core/index.js';
+import {
+  type Address,
+  type ChunkKind,
+  copyBytes,
+  DigestTable,
+  isVecsnapError,
+  toHex,
+} from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
@@ -49,13 +56,14 @@ export class ChunkWriter {
   readonly #store: ChunkStore;
   readonly #seen = new DigestTable();
   readonly #written: WrittenPack[] = [];
-  readonly #names: string[] = [];
+  readonly #names = new Set<string>();
   readonly #writing = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
   #pack = new PackBuilder();
   #nodes: EncodedNew[] = [];
   #nodeBytes = 0;
   #chunks = 0;
+  #hasCopies = false;
   #committed = false;
   #turn: Promise<void> = Promise.resolve();
 
@@ -66,8 +74,8 @@ export class ChunkWriter {
   /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
     const before = this.#turn;
-    let done = (): void => {};
-    this.#turn = new Promise((resolve) => (done = resolve));
+    let passOn = (): void => {};
+    this.#turn = new Promise((resolve) => (passOn = resolve));
     try {
       const addresses = await this.#store.parts.coder.address(chunks.map(({ bytes }) => bytes));
       const fresh = await this.#notStored(addresses);
@@ -78,7 +86,7 @@ export class ChunkWriter {
       }
       return addresses;
     } finally {
-      void before.then(done); // A call that failed early passes its turn on, but not before its turn.
+      void before.then(() => passOn()); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
@@ -90,6 +98,7 @@ export class ChunkWriter {
     for (const run of inRuns(entries)) {
       for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
         this.#chunks++;
+        this.#hasCopies = true;
         await this.#addToPack({ ...entry, bytes });
       }
     }
@@ -108,18 +117,20 @@ export class ChunkWriter {
   }
 
   /**
-   * Removes the packs that were written, also when they were committed: nothing refers to them yet. One that cannot be removed
-   * stays, and is swept one day.
+   * Removes the packs that were written, also when they were committed: nothing refers to them yet (docs/ordering.md, W4). One that
+   * cannot be removed stays, and is swept one day. So do copies once the index may have learned of them: it tells one place for each
+   * chunk, and would then tell none (docs/ordering.md, G3).
    * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
    */
   async abandon(): Promise<void> {
     await this.#turn;
     await Promise.allSettled(this.#writing);
+    if (this.#committed && this.#hasCopies) return;
     const { blobs, index } = this.#store.parts;
     let failure: { error: unknown } | undefined;
     for (const name of this.#names)
       await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
-    if (this.#committed) await index.removePacks(new Set(this.#names));
+    if (this.#committed) await index.removePacks(this.#names);
     if (failure !== undefined) throw failure.error;
   }
 
@@ -166,7 +177,8 @@ export class ChunkWriter {
     try {
       return await this.#store.getStored(addresses);
     } catch (error) {
-      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'))
+        return undefined;
       throw error;
     }
   }
@@ -198,6 +210,7 @@ export class ChunkWriter {
     while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
   }
 
+  /** The name is random, so it is never used twice (docs/ordering.md, R5). */
   #writePack(): void {
     const { entries } = this.#pack;
     if (entries.length === 0) return;
@@ -205,11 +218,14 @@ export class ChunkWriter {
     const parts = this.#pack.finish(sha256);
     this.#pack = new PackBuilder();
     const name = `${PACK_PREFIX}${toHex(random(16))}`;
-    this.#names.push(name);
+    this.#names.add(name);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     const written = blobs.put(name, parts).then(
       () => void this.#written.push({ name, size, entries }),
-      (error: unknown) => void (this.#failure ??= { error }),
+      (error: unknown) => {
+        this.#failure ??= { error };
+        if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
+      },
     );
     this.#writing.add(written);
     void written.then(() => this.#writing.delete(written));

@@ -38,6 +38,11 @@ export interface Kin {
   readonly chunks: readonly StoredChunk[];
 }
 
+/** Whether this version can decode what is kept under `codec`. */
+export function isKnownCodec(codec: number): codec is CodecNumber {
+  return (Object.values(CODECS) as number[]).includes(codec);
+}
+
 /** A chunk to be encoded. */
 export interface PlainChunk {
   readonly bytes: Uint8Array;
@@ -79,7 +84,11 @@ const WORTHWHILE_DELTA = 3 / 4;
 export const MAX_CHAIN = 48;
 
 /** The smallest form of a chunk. */
-export function encodeChunk(chunk: PlainChunk, options: CompressionOptions, primitives: CoderPrimitives): EncodedChunk {
+export function encodeChunk(
+  chunk: PlainChunk,
+  options: CompressionOptions,
+  primitives: CoderPrimitives,
+): EncodedChunk {
   const { bytes, kin } = chunk;
   if (options.compression === 'none' || bytes.length < 64) return { codec: CODECS.raw, bytes };
   const delta = kin === undefined ? undefined : encodeByKin(chunk, kin, options, primitives);
@@ -93,7 +102,11 @@ export function encodeChunk(chunk: PlainChunk, options: CompressionOptions, prim
  * @param verify whether it is compared with its address.
  * @throws VecsnapError CHUNK_DAMAGED.
  */
-export function decodeChunk(chunk: StoredChunk, verify: boolean, { sha256, deflate }: CoderPrimitives): Uint8Array {
+export function decodeChunk(
+  chunk: StoredChunk,
+  verify: boolean,
+  { sha256, deflate }: CoderPrimitives,
+): Uint8Array {
   let plain: Uint8Array;
   try {
     plain = joinSegments(segmentsOf(chunk, deflate));
@@ -106,7 +119,11 @@ export function decodeChunk(chunk: StoredChunk, verify: boolean, { sha256, defla
   return plain;
 }
 
-function encodeAlone({ bytes, width }: PlainChunk, options: CompressionOptions, deflate: Deflate): EncodedChunk {
+function encodeAlone(
+  { bytes, width }: PlainChunk,
+  options: CompressionOptions,
+  deflate: Deflate,
+): EncodedChunk {
   const encoded: EncodedChunk =
     width !== 0 && bytes.length % width === 0
       ? { codec: CODECS.planes, bytes: encodePlanes(bytes, width, options.compressionLevel, deflate) }
@@ -127,7 +144,13 @@ function encodeByKin(
   });
   if (sound.length === 0) return undefined;
   const plains = sound.map(({ plain }) => plain);
-  const delta: Delta | undefined = encodeDelta(bytes, plains, { unit, width }, compressionLevel, primitives.deflate);
+  const delta: Delta | undefined = encodeDelta(
+    bytes,
+    plains,
+    { unit, width },
+    compressionLevel,
+    primitives.deflate,
+  );
   if (delta === undefined) return undefined;
   const bases = delta.used.map((i) => (sound[i] as (typeof sound)[number]).address);
   return { codec: CODECS.delta, bytes: delta.bytes, bases };
@@ -151,7 +174,11 @@ function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, n
 }
 
 /** The segments of a chunk. Each base is resolved once, also when several copy from it. */
-function segmentsOf(chunk: StoredChunk, deflate: Deflate, known = new Map<StoredChunk, Segment[]>()): Segment[] {
+function segmentsOf(
+  chunk: StoredChunk,
+  deflate: Deflate,
+  known = new Map<StoredChunk, Segment[]>(),
+): Segment[] {
   const resolved = known.get(chunk);
   if (resolved !== undefined) return resolved;
   const segments =

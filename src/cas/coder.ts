@@ -23,6 +23,8 @@ export interface ChunkCoder {
    * address.
    */
   decode(chunks: readonly StoredChunk[], verify: boolean): Promise<(Uint8Array | undefined)[]>;
+  /** Says that much work is coming, so that what takes time to start can start. */
+  prepare?(): void;
   close(): Promise<void>;
 }
 
@@ -36,8 +38,12 @@ export function inlineCoder(primitives: CoderPrimitives): ChunkCoder {
   };
 }
 
-/** The plaintext of a chunk, or undefined when it is damaged; the caller names it. */
-export function decodeStored(chunk: StoredChunk, verify: boolean, primitives: CoderPrimitives): Uint8Array | undefined {
+/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
+export function decodeStored(
+  chunk: StoredChunk,
+  verify: boolean,
+  primitives: CoderPrimitives,
+): Uint8Array | undefined {
   try {
     return decodeChunk(chunk, verify, primitives);
   } catch (error) {

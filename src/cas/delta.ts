@@ -255,7 +255,8 @@ function matchBytes(target: Uint8Array, base: Uint8Array): Copy[] {
       continue;
     }
     let back = 0;
-    while (at - back > literalFrom && from - back > 0 && target[at - back - 1] === base[from - back - 1]) back++;
+    while (at - back > literalFrom && from - back > 0 && target[at - back - 1] === base[from - back - 1])
+      back++;
     copies.push({ from: from - back, to: at - back, count: length + back });
     shift = from - at;
     at += length;

@@ -383,7 +383,8 @@ function readSymbols(encoded: Uint8Array): number[] {
     const count = encoded[2 + 2 * run];
     if (first === undefined || count === undefined) throw damaged('it ends within its head');
     const last = symbols.at(-1);
-    if ((last !== undefined && first <= last + 1) || first + count >= SYMBOLS) throw damaged('its runs do not ascend');
+    if ((last !== undefined && first <= last + 1) || first + count >= SYMBOLS)
+      throw damaged('its runs do not ascend');
     for (let symbol = first; symbol <= first + count; symbol++) symbols.push(symbol);
   }
   return symbols;

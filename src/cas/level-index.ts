@@ -3,7 +3,7 @@
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
  * `v` → the version of this layout. Values are varints (see encodePlace and encodePack). A pack and its chunks go in with
- * one atomic batch, so a pack that has its key has all of its chunks.
+ * one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';
 import {
@@ -11,6 +11,7 @@ import {
   ADDRESS_LENGTH,
   ByteReader,
   concatBytes,
+  copyBytes,
   equalBytes,
   fromUtf8,
   toAddress,
@@ -29,6 +30,8 @@ const PACK = utf8('p');
 const VERSION_KEY = utf8('v');
 const VERSION = Uint8Array.of(1);
 const ROWS_AT_ONCE = 1000;
+/** So many new entries are worth a table of their own. */
+const SETTLED_ENTRIES = 256;
 
 /**
  * Opens the index that `db` holds; `db` must be open, with `view` as the encoding of keys and values. An index of another
@@ -46,6 +49,8 @@ class LevelIndex implements ChunkIndex {
   readonly #sizes = new Map<string, number>();
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, string>();
+  /** Entries that were added since the database was opened. */
+  #written = 0;
   #nextNumber = 0;
 
   constructor(db: IndexDatabase) {
@@ -80,6 +85,7 @@ class LevelIndex implements ChunkIndex {
     for (const entry of entries) batch.put(chunkKey(entry.address), encodePlace(number, entry));
     batch.put(packKey(name), encodePack(number, size));
     await write(batch);
+    this.#written += entries.length;
     this.#remember(name, number, size);
   }
 
@@ -103,7 +109,7 @@ class LevelIndex implements ChunkIndex {
     for await (const [key, value] of rows(this.#db, CHUNK)) {
       const location = this.#locate(value);
       if (location !== undefined && key.length === ADDRESS_LENGTH + 1) {
-        yield { address: toAddress(key.slice(1)), ...location };
+        yield { address: toAddress(copyBytes(key.subarray(1))), ...location };
       }
     }
   }
@@ -118,6 +124,7 @@ class LevelIndex implements ChunkIndex {
   }
 
   async close(): Promise<void> {
+    if (this.#written >= SETTLED_ENTRIES) await settle(this.#db);
     await this.#db.close();
   }
 
@@ -169,6 +176,15 @@ function reasonOf(error: unknown): string {
   return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
 }
 
+/**
+ * LevelDB keeps what was just written in a log and makes a table of it when it is opened again. Doing so at once leaves that
+ * to whoever wrote much, and not to the next, who may have written nothing.
+ */
+async function settle(db: IndexDatabase): Promise<void> {
+  const { compactRange } = db as { compactRange?: (start: Uint8Array, end: Uint8Array) => Promise<void> };
+  await compactRange?.call(db, CHUNK, Uint8Array.of((CHUNK[0] as number) + 1));
+}
+
 function chunkKey(address: Address): Uint8Array {
   return concatBytes([CHUNK, address]);
 }
@@ -212,10 +228,19 @@ function encodePlace(
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
   return decoding(() => {
     const reader = new ByteReader(value);
-    const [number, offset, storedLength, length, tag] = Array.from({ length: 5 }, () => reader.varint()) as Five;
+    const [number, offset, storedLength, length, tag] = Array.from({ length: 5 }, () =>
+      reader.varint(),
+    ) as Five;
     const bases: Address[] = [];
     while (reader.remaining > 0) bases.push(toAddress(reader.take(ADDRESS_LENGTH).slice()));
-    const place = { number, offset, storedLength, length, codec: tag >>> 1, kind: tag & 1 ? 'node' : 'data' } as const;
+    const place = {
+      number,
+      offset,
+      storedLength,
+      length,
+      codec: tag >>> 1,
+      kind: tag & 1 ? 'node' : 'data',
+    } as const;
     return bases.length === 0 ? place : { ...place, bases };
   });
 }

@@ -147,7 +147,7 @@ export async function readRange(
 
 /** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
 export function checkPackHeader(name: string, start: Uint8Array): void {
-  if (!equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
+  if (start.length < HEADER.length || !equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
     throw packDamaged(name, 'it does not begin as a pack does');
   if (start[7] !== HEADER[7]) {
     throw new VecsnapError(
@@ -197,7 +197,14 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   if (length > MAX_CHUNK_BYTES) throw new RangeError(`a chunk of ${length} bytes`);
   const address = readAddress(reader);
   const codec = tag & 0x7f;
-  const entry = { address, kind: tag & NODE_BIT ? 'node' : 'data', codec, offset, storedLength, length } as const;
+  const entry = {
+    address,
+    kind: tag & NODE_BIT ? 'node' : 'data',
+    codec,
+    offset,
+    storedLength,
+    length,
+  } as const;
   if (codec !== CODECS.delta) return entry;
   const bases: Address[] = [];
   for (let left = reader.varint(); left > 0; left--) bases.push(readAddress(reader));

@@ -40,7 +40,8 @@ export function encodePlanes(
 ): Uint8Array {
   const header: number[] = [width];
   const parts: Uint8Array[] = [];
-  for (const plane of splitPlanes(bytes, width)) {
+  workspace.begin(bytes.length);
+  for (const plane of splitPlanes(bytes, width, workspace)) {
     const { method, packed } = packPlane(plane, level, deflate);
     header.push(method);
     if (method === CONSTANT) header.push(plane[0] as number);
@@ -81,7 +82,7 @@ function packPlane(
     return packed.length < plane.length ? { method: DEFLATED, packed } : raw;
   }
   const counts = countBytes(plane);
-  const out = new Uint8Array(maxEncodedLength(plane.length));
+  const out = workspace.take(maxEncodedLength(plane.length));
   const packed = out.subarray(0, encodeHuffman(plane, counts, out, 0));
   return packed.length < plane.length ? { method: HUFFMAN, packed } : raw;
 }
@@ -112,13 +113,48 @@ function unpackPlane(
   return inflate(reader.take(argument), length);
 }
 
+/** Gives memory to work in. */
+interface Memory {
+  /** `length` bytes of any content, at the beginning of a word. */
+  take(length: number): Uint8Array;
+}
+
+/** Memory that is new each time. */
+const FRESH: Memory = { take: (length) => new Uint8Array(length) };
+
+/**
+ * Memory that is used again for each chunk that is encoded: the system clears fresh memory, which for planes takes longer
+ * than splitting and coding them. What is taken is valid until the next `begin`; encoding a chunk is one call, which copies
+ * its result.
+ */
+class Workspace implements Memory {
+  #bytes = new Uint8Array(0);
+  #taken = 0;
+
+  /** Makes room for the planes of `length` bytes and for their codes; what there is no room for is taken fresh. */
+  begin(length: number): void {
+    const room = 4 * length + 8 * 1024;
+    if (this.#bytes.length < room) this.#bytes = new Uint8Array(room);
+    this.#taken = 0;
+  }
+
+  take(length: number): Uint8Array {
+    const start = this.#taken;
+    if (start + length > this.#bytes.length) return FRESH.take(length);
+    this.#taken = (start + length + 7) & ~7;
+    return this.#bytes.subarray(start, start + length);
+  }
+}
+
+const workspace = new Workspace();
+
 /** Byte i of every number, for each i. Four bytes wide, the common case, is done four numbers at a time. */
-export function splitPlanes(bytes: Uint8Array, width: PlaneWidth): Uint8Array[] {
+export function splitPlanes(bytes: Uint8Array, width: PlaneWidth, memory: Memory = FRESH): Uint8Array[] {
   if (width === 1) return [bytes];
-  if (width === 4) return splitFour(bytes);
+  if (width === 4) return splitFour(bytes, memory);
   const length = bytes.length / width;
   return Array.from({ length: width }, (_, plane) => {
-    const out = new Uint8Array(length);
+    const out = memory.take(length);
     for (let i = 0, j = plane; i < length; i++, j += width) out[i] = bytes[j] as number;
     return out;
   });
@@ -139,15 +175,15 @@ export function joinPlanes(planes: readonly Uint8Array[], width: PlaneWidth): Ui
 /** Whether a machine word has its lowest byte first, so that four bytes can be read as one number. */
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
-function splitFour(bytes: Uint8Array): Uint8Array[] {
+function splitFour(bytes: Uint8Array, memory: Memory): Uint8Array[] {
   const length = bytes.length / 4;
   const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
   // Where each plane begins: at a whole word, so that four of its bytes can be written as one.
   const stride = (length + 3) & ~3;
-  const out = new Uint8Array(4 * stride);
-  const packed = new Uint32Array(out.buffer);
+  const out = memory.take(4 * stride);
+  const packed = new Uint32Array(out.buffer, out.byteOffset, stride);
   const step = stride >>> 2;
-  const words = ownWords(bytes, quads * 4);
+  const words = ownWords(bytes, quads * 4, memory);
   for (let q = 0, w = 0; q < quads; q++, w += 4) {
     const a = words[w] as number;
     const b = words[w + 1] as number;
@@ -170,7 +206,7 @@ function joinFour(planes: readonly Uint8Array[]): Uint8Array {
   const quads = LITTLE_ENDIAN ? length >>> 2 : 0;
   const out = new Uint8Array(length * 4);
   const words = new Uint32Array(out.buffer, 0, quads * 4);
-  const [p0, p1, p2, p3] = planes.map((plane) => ownWords(plane, quads)) as Four<Uint32Array>;
+  const [p0, p1, p2, p3] = planes.map((plane) => ownWords(plane, quads, FRESH)) as Four<Uint32Array>;
   for (let q = 0, w = 0; q < quads; q++, w += 4) {
     const a = p0[q] as number;
     const b = p1[q] as number;
@@ -193,9 +229,11 @@ type Four<T> = [T, T, T, T];
  * The first `count` words of `bytes`. Bytes that are not aligned are copied; so are shared ones, because loops that see both
  * kinds of memory run at half the speed.
  */
-function ownWords(bytes: Uint8Array, count: number): Uint32Array {
+function ownWords(bytes: Uint8Array, count: number, memory: Memory): Uint32Array {
   const isOwn = bytes.byteOffset % 4 === 0 && bytes.buffer instanceof ArrayBuffer;
-  const own = isOwn ? bytes : new Uint8Array(bytes);
+  if (isOwn) return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
+  const own = memory.take(count * 4);
+  own.set(bytes.subarray(0, count * 4));
   return new Uint32Array(own.buffer, own.byteOffset, count);
 }
 

@@ -4,12 +4,10 @@ import type { Address } from './address.js';
 /** SHA-256 of the bytes. */
 export type Sha256 = (bytes: Uint8Array) => Address;
 
-/** How deflate should spend its time: on matches at a level from 1 to 9, or on Huffman codes alone. */
-export type DeflateEffort = number | 'huffman';
-
 /** Raw deflate, RFC 1951. */
 export interface Deflate {
-  readonly deflate: (bytes: Uint8Array, effort: DeflateEffort) => Uint8Array;
+  /** @param level from 1 (fast) to 9 (small). */
+  readonly deflate: (bytes: Uint8Array, level: number) => Uint8Array;
   /**
    * Inflates to exactly `length` bytes.
    * @throws when the bytes are no deflate stream, or inflate to another length.

@@ -17,7 +17,7 @@ const LOOKED_UP_TOGETHER = 512;
 /**
  * Every chunk that the manifests need. A node that several share is walked once.
  * @throws VecsnapError SWEEP_REFUSED when one of them is missing or unreadable: with less than the whole truth, nothing may
- * be deleted.
+ * be deleted (docs/ordering.md, G1).
  */
 export async function mark(
   store: ChunkStore,

@@ -8,7 +8,7 @@ export interface SweepPlan {
   readonly deletedPacks: readonly string[];
   /** Packs whose needed chunks are written to new packs, after which the old ones go. */
   readonly rewrittenPacks: readonly string[];
-  /** Packs that are damaged so that nothing is known of them; they are left alone. */
+  /** Packs that are damaged so that nothing is known of them; they are left alone (docs/ordering.md, G4). */
   readonly keptPacks: readonly string[];
   /** Bytes of blobs that become free. */
   readonly reclaimedBytes: number;

@@ -60,6 +60,7 @@ export function decodeNode(bytes: Uint8Array): Node {
   const decoded = (entries as readonly Canonical[]).map(decodeEntry);
   checkOrder(decoded);
   if (level > 0 && decoded.length === 0) throw damaged('it has no children');
+  if (level > 0) decoded.forEach(childAddress);
   return { level, entries: decoded };
 }
 

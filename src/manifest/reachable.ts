@@ -2,7 +2,8 @@
 import type { Address } from '../core/index.js';
 import { entryToFile, entryToRowGroup, entryToStreamChunk } from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
-import { type ChunkReader, TreeReader } from './tree-reader.js';
+import type { Entry } from './node.js';
+import { type ChunkReader, type DamageHandler, rethrow, TreeReader } from './tree-reader.js';
 
 /** A chunk that a manifest reaches. */
 export interface Reached {
@@ -14,38 +15,47 @@ export interface Reached {
 /**
  * Every chunk below the manifest at `address`, itself included. What stands below a node is left out when `enter` gives
  * false for it, so that trees shared by several manifests are walked once.
- * @throws VecsnapError MANIFEST_DAMAGED, or what the store throws, when a node cannot be read.
+ * @param onDamage is told when a node, the one that was entered last, cannot be read; by default it is thrown:
+ * @throws VecsnapError MANIFEST_DAMAGED, or what the store throws.
  */
 export async function* reachable(
   chunks: ChunkReader,
   address: Address,
   enter: (node: Address) => boolean,
+  onDamage: DamageHandler = rethrow,
 ): AsyncGenerator<Reached> {
   yield { address, isNode: true };
   if (!enter(address)) return;
-  yield* reachableFrom(chunks, decodeManifest(await chunks.get(address)), enter);
+  const manifest = await readManifest(chunks, address).catch(onDamage);
+  if (manifest) yield* reachableFrom(chunks, manifest, enter, onDamage);
+}
+
+async function readManifest(chunks: ChunkReader, address: Address): Promise<Manifest> {
+  return decodeManifest(await chunks.get(address));
 }
 
 async function* reachableFrom(
   chunks: ChunkReader,
   { schema, records, files }: Manifest,
   enter: (node: Address) => boolean,
+  onDamage: DamageHandler,
 ): AsyncGenerator<Reached> {
   if (schema && records) {
     const columns = columnCount(schema);
-    yield* walk(chunks, records.root, enter, (entry) =>
-      entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address)),
-    );
+    const dataOf = (entry: Entry) =>
+      entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address));
+    yield* walk(chunks, records.root, enter, onDamage, dataOf);
   }
   if (files) {
     const streams: Address[] = [];
-    yield* walk(chunks, files.root, enter, (entry) => {
+    const dataOf = (entry: Entry) => {
       const file = entryToFile(entry);
       if (file.type === 'file' && file.content !== null) streams.push(file.content);
       return [];
-    });
+    };
+    yield* walk(chunks, files.root, enter, onDamage, dataOf);
     for (const stream of streams)
-      yield* walk(chunks, stream, enter, (entry) => [entryToStreamChunk(entry).address]);
+      yield* walk(chunks, stream, enter, onDamage, (entry) => [entryToStreamChunk(entry).address]);
   }
 }
 
@@ -53,18 +63,28 @@ async function* walk(
   chunks: ChunkReader,
   root: Address,
   enter: (node: Address) => boolean,
-  dataOf: (entry: Parameters<typeof entryToFile>[0]) => readonly Address[],
+  onDamage: DamageHandler,
+  dataOf: (entry: Entry) => readonly Address[],
 ): AsyncGenerator<Reached> {
   const nodes: Address[] = [];
   const visit = (node: Address): boolean => {
     nodes.push(node);
     return enter(node);
   };
-  for await (const entry of new TreeReader(chunks).walk(root, visit)) {
+  for await (const entry of new TreeReader(chunks).walk(root, visit, onDamage)) {
     for (const address of nodes.splice(0)) yield { address, isNode: true };
-    for (const address of dataOf(entry)) yield { address, isNode: false };
+    for (const address of orDamage(() => dataOf(entry), onDamage)) yield { address, isNode: false };
   }
   for (const address of nodes) yield { address, isNode: true };
+}
+
+function orDamage(decode: () => readonly Address[], onDamage: DamageHandler): readonly Address[] {
+  try {
+    return decode();
+  } catch (error) {
+    onDamage(error);
+    return [];
+  }
 }
 
 /** Columns of a row group: ids, vector columns, payloads, as far as the schema has them. */

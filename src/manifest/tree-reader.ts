@@ -32,6 +32,8 @@ export interface EntryDifference {
 export type Step =
   | { readonly node: Address; readonly level: number; readonly key: Key }
   | { readonly node: undefined; readonly entry: Entry };
+/** Is told the error of a node that cannot be read, and throws it or lets the walk go on without that node. */
+export type DamageHandler = (error: unknown) => void;
 
 /** Reads the trees of one store. */
 export class TreeReader {
@@ -72,10 +74,18 @@ export class TreeReader {
     }
   }
 
-  /** Calls `visit` with the address of each node, parents first, and goes below those for which it gives true. */
-  async *walk(root: Address, visit: (address: Address) => boolean): AsyncGenerator<Entry> {
+  /**
+   * Calls `visit` with the address of each node, parents first, and goes below those for which it gives true. A node that cannot
+   * be read is told to `onDamage` after it was visited; unless that throws, what stands below it is left out.
+   */
+  async *walk(
+    root: Address,
+    visit: (address: Address) => boolean,
+    onDamage: DamageHandler = rethrow,
+  ): AsyncGenerator<Entry> {
     if (!visit(root)) return;
-    yield* this.#walkBelow(await this.node(root), visit, null);
+    const node = await this.node(root).catch(onDamage);
+    if (node) yield* this.#walkBelow(node, visit, null, onDamage);
   }
 
   /** Every node, before what stands below it, and every entry of level 0, in order. */
@@ -106,7 +116,12 @@ export class TreeReader {
     let previous = after;
     for (const entry of node.entries) {
       if (node.level === 0) yield { node: undefined, entry };
-      else yield* this.#stepsBelow(childAddress(entry), await this.#child(entry, node.level, previous), previous);
+      else
+        yield* this.#stepsBelow(
+          childAddress(entry),
+          await this.#child(entry, node.level, previous),
+          previous,
+        );
       previous = entry.key;
     }
   }
@@ -122,12 +137,19 @@ export class TreeReader {
     }
   }
 
-  async *#walkBelow(node: Node, visit: (address: Address) => boolean, after: Key): AsyncGenerator<Entry> {
+  async *#walkBelow(
+    node: Node,
+    visit: (address: Address) => boolean,
+    after: Key,
+    onDamage: DamageHandler,
+  ): AsyncGenerator<Entry> {
     let previous = after;
     for (const entry of node.entries) {
       if (node.level === 0) yield entry;
-      else if (visit(childAddress(entry)))
-        yield* this.#walkBelow(await this.#child(entry, node.level, previous), visit, previous);
+      else if (visit(childAddress(entry))) {
+        const child = await this.#child(entry, node.level, previous).catch(onDamage);
+        if (child) yield* this.#walkBelow(child, visit, previous, onDamage);
+      }
       previous = entry.key;
     }
   }
@@ -146,6 +168,11 @@ export class TreeReader {
     }
     return { level: node.level - 1, entries };
   }
+}
+
+/** Stops at the first node that cannot be read. */
+export function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** Whether the keys of an entry, which come after `previous`, may lie in the range. */

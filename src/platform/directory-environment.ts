@@ -1,23 +1,30 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
-import { lstat, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { acquireLease, fsBlobStore, isProcessAlive, processIdentity } from '../blob/index.js';
-import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
-import { VecsnapError } from '../core/index.js';
-import type { Environment } from '../snapshot/environment.js';
+import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import type { Lease } from '../blob/lease.js';
+import { storeFailed } from '../blob/name.js';
+import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
+import { toHex, VecsnapError } from '../core/index.js';
+import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { nodeSha256, systemClock, systemRandom } from './node.js';
-import { pooledCoder } from './pool.js';
 
 /** What can be set about an {@link Environment} in a directory. */
 export interface DirectoryOptions {
   /** Worker threads; by default as many as the machine runs at once. */
   readonly workers?: number | undefined;
+  /** Whether small reads are done in the calling thread. Default: false. */
+  readonly blockingReads?: boolean | undefined;
 }
 
 /** An environment around the repository in `directory`, which need not be there yet. */
-export function directoryEnvironment(directory: string, { workers }: DirectoryOptions = {}): Environment {
-  const blobs = fsBlobStore(directory);
-  const coder = pooledCoder(workers);
+export function directoryEnvironment(
+  directory: string,
+  { workers, blockingReads = false }: DirectoryOptions = {},
+): Environment {
+  const operations = blockingReads ? blockingFsOperations : nodeFsOperations;
+  const blobs = fsBlobStore(directory, { operations });
+  const coder = coderOnDemand(workers);
   const indexPath = join(directory, 'index');
   return {
     blobs,
@@ -25,9 +32,10 @@ export function directoryEnvironment(directory: string, { workers }: DirectoryOp
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: (prefer) => (prefer === 'memory' ? Promise.resolve(memoryIndex()) : openLevelIndex(indexPath)),
+    openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
     discardIndex: () => rm(indexPath, { recursive: true, force: true }),
     async lock({ operation, timeoutMs, signal }) {
+      const { acquireLease, isProcessAlive, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
         kind: 'writer',
         identity: processIdentity(operation, systemClock),
@@ -37,15 +45,68 @@ export function directoryEnvironment(directory: string, { workers }: DirectoryOp
         timeoutMs,
         signal,
       });
-      await blobs.removeTemporary();
+      await settle(blobs, lease);
       return lease;
     },
+    cache: cacheFile(join(indexPath, 'snapshots.cache')),
     indexBytes: () => bytesBelow(indexPath),
     async close() {
       await coder.close();
       await blobs.close();
     },
   };
+}
+
+/** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
+async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
+  try {
+    await blobs.removeTemporary();
+    await blobs.syncNames();
+  } catch (error) {
+    await Promise.allSettled([lease.release()]); // What failed first is what the caller needs to know.
+    throw error;
+  }
+}
+
+/** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
+function cacheFile(path: string): DerivedBytes {
+  return {
+    load: () => readFile(path).catch(() => undefined), // As DerivedBytes says.
+    async save(bytes) {
+      const temporary = `${path}-${toHex(systemRandom(8))}`;
+      try {
+        await writeFile(temporary, bytes);
+        await rename(temporary, path);
+      } catch {
+        await rm(temporary, { force: true }).catch(() => undefined); // A disk that is full or read-only.
+      }
+    },
+  };
+}
+
+/** The pool of coders, whose code and threads are loaded with the first chunk. */
+function coderOnDemand(workers: number | undefined): ChunkCoder {
+  let pool: Promise<ChunkCoder> | undefined;
+  const load = (): Promise<ChunkCoder> =>
+    (pool ??= import('./pool.js').then((module) => module.pooledCoder(workers)));
+  return {
+    address: async (chunks) => (await load()).address(chunks),
+    encode: async (chunks, options) => (await load()).encode(chunks, options),
+    decode: async (chunks, verify) => (await load()).decode(chunks, verify),
+    prepare() {
+      // What goes wrong here goes wrong again, and is told, when there is work.
+      load().then(
+        (coder) => coder.prepare?.(),
+        () => undefined,
+      );
+    },
+    close: async () => (await pool)?.close(),
+  };
+}
+
+async function openMemoryIndex(): Promise<ChunkIndex> {
+  const { memoryIndex } = await import('../cas/index.js');
+  return memoryIndex();
 }
 
 /**
@@ -56,8 +117,7 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
   try {
     return await openDatabase(path);
   } catch (error) {
-    if (isHeldElsewhere(error)) return memoryIndex();
-    if (isOutOfReach(error)) return memoryIndex();
+    if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
     await rm(path, { recursive: true, force: true });
     return openDatabase(path);
   }
@@ -65,6 +125,7 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
 
 async function openDatabase(path: string): Promise<ChunkIndex> {
   const { Level } = await import('level');
+  const { levelIndex } = await import('../cas/index.js');
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
   await db.open();
   try {
@@ -112,7 +173,8 @@ export async function checkDirectory(directory: string): Promise<void> {
   try {
     if ((await stat(directory)).isDirectory()) return;
   } catch (cause) {
-    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause;
+    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR')
+      throw storeFailed(directory, 'look up the repository', cause);
     throw new VecsnapError('REPOSITORY_MISSING', 'There is no repository at this path.', {
       place: directory,
       remedy: `Check the path, or make a new repository: vecsnap init ${directory}`,

@@ -1,5 +1,6 @@
 /** The machine behind the pure parts: hashing, deflate, worker threads. */
 export * from './node.js';
+export * from './node-deflate.js';
 export * from './pool.js';
 export * from './portable.js';
 export * from './directory-environment.js';

@@ -1,8 +1,7 @@
-/** The machine as Node.js offers it: its own SHA-256 and zlib, a clock, randomness. */
+/** The machine as Node.js offers it: its own SHA-256, a clock, randomness. */
 import { createHash, hash, randomBytes } from 'node:crypto';
-import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Address } from '../core/address.js';
-import type { Clock, Deflate, RandomBytes, Sha256 } from '../core/platform.js';
+import type { Clock, RandomBytes, Sha256 } from '../core/platform.js';
 
 /** SHA-256 by OpenSSL. */
 export const nodeSha256: Sha256 = (bytes) => new Uint8Array(digest(bytes)) as Address;
@@ -13,22 +12,6 @@ function digest(bytes: Uint8Array): Buffer {
     ? hash('sha256', bytes, 'buffer')
     : createHash('sha256').update(bytes).digest();
 }
-
-/** Raw deflate by zlib. */
-export const nodeDeflate: Deflate = {
-  deflate(bytes, effort) {
-    const options =
-      effort === 'huffman'
-        ? { level: 1, memLevel: 9, strategy: constants.Z_HUFFMAN_ONLY }
-        : { level: effort };
-    return deflateRawSync(bytes, options);
-  },
-  inflate(bytes, length) {
-    const plain = inflateRawSync(bytes, { maxOutputLength: Math.max(1, length) });
-    if (plain.length !== length) throw new RangeError(`inflated to ${plain.length} bytes, not ${length}`);
-    return plain;
-  },
-};
 
 /** The time of the machine. */
 export const systemClock: Clock = { now: () => Date.now() };

@@ -3,7 +3,8 @@ import { parentPort } from 'node:worker_threads';
 import { concatBytes } from '../core/bytes.js';
 import { CODECS, encodeChunk } from '../cas/codec.js';
 import { decodeStored } from '../cas/coder.js';
-import { nodeDeflate, nodeSha256 } from './node.js';
+import { nodeSha256 } from './node.js';
+import { nodeDeflate } from './node-deflate.js';
 import type { DecodedReply, EncodedReply, Envelope, Job, Reply } from './pool-protocol.js';
 
 const primitives = { sha256: nodeSha256, deflate: nodeDeflate };

@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import type { CodecNumber } from '../cas/codec.js';
 import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
-import { nodeDeflate, nodeSha256 } from './node.js';
+import { nodeSha256 } from './node.js';
+import { nodeDeflate } from './node-deflate.js';
 import type { Envelope, Job, Reply } from './pool-protocol.js';
 
 /** Below this many bytes the way to a worker and back costs more than the work. */
@@ -30,9 +31,9 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     const member = members.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
     const id = ++lastId;
     return new Promise((resolve, reject) => {
+      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>); // Throws for what cannot be sent.
       member.waiting.set(id, { resolve, reject });
       member.worker.ref();
-      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>);
     });
   };
 
@@ -60,6 +61,9 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
         if (plain === 'damaged') return undefined;
         return plain === 'stored' ? bytesOf(chunks[i] as HasBytes) : take(plain);
       });
+    },
+    prepare() {
+      while (members.length < size) members.push(startMember(members));
     },
     async close() {
       await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()));

@@ -7,13 +7,9 @@ import type { Deflate, Sha256 } from '../core/platform.js';
 /** SHA-256 in JavaScript. */
 export const portableSha256: Sha256 = (bytes) => sha256(bytes) as Address;
 
-/** fflate has no mode without a search for matches; its lowest level is the nearest. */
-const LOWEST_LEVEL = 1;
-
 /** Raw deflate in JavaScript. */
 export const portableDeflate: Deflate = {
-  deflate: (bytes, effort) =>
-    deflateSync(bytes, { level: (effort === 'huffman' ? LOWEST_LEVEL : effort) as 1 }),
+  deflate: (bytes, level) => deflateSync(bytes, { level: level as 1 }),
   inflate(bytes, length) {
     // One byte more than is allowed shows a stream that is too long without growing the output any further.
     const plain = inflateSync(bytes, { out: new Uint8Array(length + 1) });

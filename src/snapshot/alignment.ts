@@ -69,7 +69,7 @@ export class Alignment {
   }
 
   async #read(count: number): Promise<void> {
-    for (let missing = count; missing > 0 && !this.#ended; ) {
+    for (let missing = count; missing > 0 && !this.#ended;) {
       const { value, done } = await this.#steps.next();
       if (done) {
         this.#ended = true;

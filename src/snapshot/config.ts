@@ -13,18 +13,11 @@ import {
   type RandomBytes,
   VecsnapError,
 } from '../core/index.js';
-import {
-  checkFixedOptions,
-  checkGearOptions,
-  checkRowGroupOptions,
-  DEFAULT_FIXED,
-  DEFAULT_GEAR,
-  DEFAULT_ROW_GROUPS,
-  type FixedOptions,
-  type GearOptions,
-  type RowGroupOptions,
-} from '../chunker/index.js';
-import { DEFAULT_NODE_CUTS } from '../manifest/index.js';
+// From the files themselves: these few names are all that opening a repository needs of those folders.
+import { checkFixedOptions, DEFAULT_FIXED, type FixedOptions } from '../chunker/fixed.js';
+import { checkGearOptions, DEFAULT_GEAR, type GearOptions } from '../chunker/gear.js';
+import { checkRowGroupOptions, DEFAULT_ROW_GROUPS, type RowGroupOptions } from '../chunker/row-groups.js';
+import { DEFAULT_NODE_CUTS } from '../manifest/tree-builder.js';
 import { seal, unseal } from './sealed-blob.js';
 
 /** See the head of this file. */

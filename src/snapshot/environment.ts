@@ -17,6 +17,12 @@ export interface HeldLock {
   release(): Promise<void>;
 }
 
+/** Bytes that may be lost at any time. Neither method fails: what cannot be read is not there, what cannot be written is not kept. */
+export interface DerivedBytes {
+  load(): Promise<Uint8Array | undefined>;
+  save(bytes: Uint8Array): Promise<void>;
+}
+
 /** See the head of this file. */
 export interface Environment {
   readonly blobs: BlobStore;
@@ -33,7 +39,9 @@ export interface Environment {
   discardIndex(): Promise<void>;
   /** @throws VecsnapError REPOSITORY_LOCKED, which names the holder. */
   lock(request: LockRequest): Promise<HeldLock>;
-  /** Bytes that the index takes on disk. */
+  /** A place for bytes that can be made again, where there is one. */
+  readonly cache?: DerivedBytes;
+  /** Bytes that the index takes on disk, and the cache. */
   indexBytes(): Promise<number>;
   close(): Promise<void>;
 }

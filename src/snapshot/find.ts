@@ -1,5 +1,6 @@
 /** Finds the snapshot that a person means. */
 import { VecsnapError } from '../core/index.js';
+import type { SnapshotListing } from './repository.js';
 import type { Snapshot } from './snapshot.js';
 
 /** The fewest characters of the end of an id that name a snapshot. */
@@ -8,10 +9,10 @@ const LEAST_ENDING = 6;
 /**
  * The snapshot that `text` means: an id, six or more characters of the end of one, a name (the newest of that name), or
  * `latest`. A whole id comes before a name, and a name before the end of an id.
- * @param snapshots newest first.
- * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+ * @param listing snapshots newest first, and those that cannot be read: who means one of these is told so.
+ * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
  */
-export function findSnapshot(snapshots: readonly Snapshot[], text: string): Snapshot {
+export function findSnapshot({ snapshots, problems }: SnapshotListing, text: string): Snapshot {
   const byId = snapshots.find(({ id }) => id === text.toLowerCase());
   if (byId !== undefined) return byId;
   const byName = snapshots.find(({ name }) => name === text);
@@ -21,6 +22,9 @@ export function findSnapshot(snapshots: readonly Snapshot[], text: string): Snap
     text.length < LEAST_ENDING ? [] : snapshots.filter(({ id }) => id.endsWith(text.toLowerCase()));
   if (byEnding.length > 1) throw ambiguous(text, byEnding);
   if (byEnding[0] !== undefined) return byEnding[0];
+  const damaged =
+    text.length >= LEAST_ENDING && problems.find(({ blob }) => blob.endsWith(text.toLowerCase()));
+  if (damaged) throw damaged.error;
   throw unknown(text, snapshots);
 }
 

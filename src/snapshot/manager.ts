@@ -5,29 +5,26 @@ import {
   formatAddress,
   isVecsnapError,
   type RecordBatch,
-  utf8,
   VecsnapError,
 } from '../core/index.js';
-import { computeStats, type RepositoryStats } from '../audit/index.js';
-import { type ChunkStore, ChunkWriter, PACK_PREFIX, packEntryBytes } from '../cas/index.js';
-import {
-  decideRetention,
-  DEFAULT_SWEEP,
-  mark,
-  planSweep,
-  type RetentionDecision,
-  type RetentionPolicy,
-  sweep,
-  type SweepPlan,
-} from '../gc/index.js';
+import type { RepositoryStats } from '../audit/index.js';
+import type { ChunkStore, ChunkWriter } from '../cas/index.js';
+import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
-import { contentOf, readManifest } from './content.js';
-import { diffSnapshots, type SnapshotDifference } from './diff.js';
+import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { WorkOptions } from './progress.js';
-import { Repository, type RepositoryOptions, type Session, type SnapshotListing } from './repository.js';
+import { Repository, type Session, type SnapshotListing } from './repository.js';
+import {
+  checkConfig,
+  checkName,
+  environmentOf,
+  invalidOption,
+  type Settings,
+  type SnapshotConfig,
+} from './settings.js';
 import {
   type Json,
   manifestAddress,
@@ -36,37 +33,8 @@ import {
   type Snapshot,
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
-import { type BaseSnapshot, type Taken, takeContent } from './take.js';
-import { verifyRepository, type VerifyReport, verifySnapshots } from './verify.js';
-
-/** How a repository is opened and worked with. Everything but the place has a default. */
-export interface SnapshotConfig {
-  /** The directory of the repository. Or give an `environment`. */
-  readonly snapshotDir?: string;
-  /** A repository that is not in a local directory. */
-  readonly environment?: Environment;
-  /** `auto` keeps each chunk in its smallest form, `none` keeps all as they are. Default: `auto`. */
-  readonly compression?: 'auto' | 'none';
-  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 6. */
-  readonly compressionLevel?: number;
-  /** Whether every chunk that is read is compared with its address. Default: true. Without it damage goes unnoticed. */
-  readonly verifyChecksum?: boolean;
-  /** Reads and writes of blobs under way at the same time. Default: 8. */
-  readonly maxConcurrentIo?: number;
-  /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
-  readonly workers?: number;
-  /** How long to wait for another writer, in milliseconds. Default: 10,000. */
-  readonly lockTimeoutMs?: number;
-}
-
-/** The defaults of {@link SnapshotConfig}. */
-export const DEFAULT_CONFIG = {
-  compression: 'auto',
-  compressionLevel: 6,
-  verifyChecksum: true,
-  maxConcurrentIo: 8,
-  lockTimeoutMs: 10_000,
-} as const satisfies SnapshotConfig;
+import type { BaseSnapshot, Taken } from './take.js';
+import type { VerifyReport } from './verify.js';
 
 /** How a snapshot is taken. */
 export interface CreateOptions extends WorkOptions {
@@ -98,12 +66,16 @@ export interface CollectOptions extends WorkOptions {
   readonly maxUnused?: number | undefined;
 }
 
+/** Loads what reads and writes chunks. */
+const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
-/** Names are kept in the snapshot's own blob; this keeps that small. */
-const MAX_NAME_BYTES = 65_536;
 
-/** See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}. */
+/**
+ * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
+ *
+ * Whatever reads gets its snapshots before it opens the chunks (docs/ordering.md, R1).
+ */
 export class SnapshotManager {
   readonly #repository: Repository;
   readonly #lockTimeoutMs: number;
@@ -202,15 +174,17 @@ export class SnapshotManager {
 
   /**
    * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
    */
   async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
-    return findSnapshot(await this.listSnapshots(filter), text);
+    const { snapshots, problems } = await this.#repository.listSnapshots();
+    return findSnapshot({ snapshots: snapshots.filter(matches(filter)), problems }, text);
   }
 
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
+    const { readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
   }
 
@@ -222,6 +196,7 @@ export class SnapshotManager {
   async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
     const snapshot = await this.#mustGet(id);
     await target.prepare(options);
+    const { contentOf, readManifest } = await loadWork();
     return this.#repository.read(async ({ store }) => {
       const manifest = await readManifest(store, snapshot);
       return target.write(contentOf(store, manifest, options), options);
@@ -234,6 +209,7 @@ export class SnapshotManager {
    */
   async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
+    const { contentOf, readManifest } = await loadWork();
     const { store } = await this.#repository.openSession('memory');
     try {
       const { records } = contentOf(store, await readManifest(store, snapshot), options);
@@ -274,23 +250,26 @@ export class SnapshotManager {
 
   /** Reads everything that a snapshot needs. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async verifySnapshot(id: string, options: WorkOptions = {}): Promise<VerifyReport> {
-    return verifySnapshots(this.#repository, [await this.#mustGet(id)], options);
+    return this.verifySnapshots([id], options);
   }
 
   /** Reads what several snapshots need, each chunk once. */
   async verifySnapshots(ids: readonly string[], options: WorkOptions = {}): Promise<VerifyReport> {
     const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
+    const { verifySnapshots } = await loadWork();
     return verifySnapshots(this.#repository, snapshots, options);
   }
 
   /** Reads the whole repository, from the first byte of every pack to the last. */
   async verifyRepository(options: WorkOptions = {}): Promise<VerifyReport> {
+    const { verifyRepository } = await loadWork();
     return verifyRepository(this.#repository, options);
   }
 
   /** What differs between two snapshots. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
+    const { diffSnapshots } = await loadWork();
     return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
   }
 
@@ -299,9 +278,9 @@ export class SnapshotManager {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. */
-  async deleteSnapshots(ids: readonly string[]): Promise<void> {
-    await this.#repository.locked(this.#lockFor('forget'), async () => {
+  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer (docs/ordering.md, F2). */
+  async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
+    await this.#repository.locked(this.#lockFor('forget', signal), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
       for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
     });
@@ -320,15 +299,18 @@ export class SnapshotManager {
 
   /** What a policy would keep and drop. */
   async decideRetention(policy: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
+    const { decideRetention } = await loadWork();
     return decideRetention(await this.listSnapshots(filter), policy);
   }
 
   /**
    * Gives back the space of chunks that no snapshot needs.
    * @returns what was done or, for a dry run, would be.
-   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then.
+   * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then (docs/ordering.md,
+   * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
+    const { DEFAULT_SWEEP, mark, sweep } = await loadWork();
     return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
       const live = await mark(session.store, await this.#allManifests(), options.signal);
       const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
@@ -344,6 +326,7 @@ export class SnapshotManager {
     const audited = snapshots
       .toReversed()
       .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+    const { computeStats } = await loadWork();
     return this.#repository.read(({ store }) => computeStats(store, audited, other));
   }
 
@@ -361,7 +344,7 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs.
+   * Rebuilds the index from the packs (docs/ordering.md, R7).
    * @returns the packs whose directories cannot be read.
    */
   async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
@@ -392,6 +375,7 @@ export class SnapshotManager {
     checkName(name, 'name');
     checkName(collection, 'collection');
     for (const tag of options.tags ?? []) checkName(tag, 'tag');
+    this.#repository.environment.coder.prepare?.();
     return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
       const baseId = await findBase();
       const named: NamedSnapshot = {
@@ -416,6 +400,7 @@ export class SnapshotManager {
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
+    const { ChunkWriter } = await loadWork();
     const open = await source.open();
     const writer = new ChunkWriter(store);
     let snapshot: Snapshot | undefined;
@@ -428,7 +413,8 @@ export class SnapshotManager {
       return snapshot;
     } catch (error) {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
-      await this.#undoTake(writer, snapshot).catch(() => {});
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
+      await this.#undoTake(writer, own).catch(() => {});
       throw error;
     } finally {
       await open.close();
@@ -437,7 +423,7 @@ export class SnapshotManager {
 
   /**
    * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
-   * it goes first, and as long as it cannot be removed its packs stay.
+   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
     if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
@@ -448,21 +434,30 @@ export class SnapshotManager {
   async #openBase(store: ChunkStore, baseId: string | null): Promise<BaseSnapshot | undefined> {
     if (baseId === null) return undefined;
     const snapshot = await this.#mustGet(baseId);
+    const { readManifest } = await loadWork();
     try {
       const manifest = await readManifest(store, snapshot);
       return { address: manifestAddress(snapshot), manifest, chunks: store };
     } catch (error) {
-      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'))
+        return undefined;
       throw error;
     }
   }
 
-  async #takeFrom(open: OpenSource, writer: ChunkWriter, base: BaseSnapshot | undefined, options: CreateOptions) {
+  async #takeFrom(
+    open: OpenSource,
+    writer: ChunkWriter,
+    base: BaseSnapshot | undefined,
+    options: CreateOptions,
+  ) {
     const { config, environment } = this.#repository;
+    const { takeContent } = await loadWork();
     const taken = await takeContent(open, { writer, config, sha256: environment.sha256, base }, options);
     await open.confirmUnchanged();
     return taken;
   }
+
   async #describe(
     named: NamedSnapshot,
     { manifest, ...taken }: Taken,
@@ -471,10 +466,9 @@ export class SnapshotManager {
     { tags = [], metadata = {}, createdAt }: CreateOptions,
   ): Promise<Snapshot> {
     const { clock, random } = this.#repository.environment;
-    const { snapshots } = await this.#repository.listSnapshots();
     const time = nextCreationTime(
       createdAt === undefined ? clock : { now: () => createdAt.getTime() },
-      snapshots,
+      await this.#repository.snapshotIds(),
     );
     return {
       id: newSnapshotId(time, random),
@@ -509,7 +503,7 @@ export class SnapshotManager {
 
   /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
   async #allManifests(): Promise<Address[]> {
-    const { snapshots, problems } = await this.#repository.listSnapshots();
+    const { snapshots, problems } = await this.#repository.listSnapshots({ fresh: true });
     const [problem] = problems;
     if (problem === undefined) return snapshots.map(manifestAddress);
     throw new VecsnapError(
@@ -523,9 +517,10 @@ export class SnapshotManager {
     );
   }
 
-  #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
+  async #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
+    const { planSweep } = await loadWork();
     return planSweep(store.packs, store.parts.index, live, { maxUnused }, this.#repository.config.packBytes);
   }
 
@@ -534,71 +529,13 @@ export class SnapshotManager {
     const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
     for await (const { name, size } of environment.blobs.list('')) {
       if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
-      else if (!name.startsWith(PACK_PREFIX)) bytes.configBytes += size;
+      else if (!name.startsWith('packs/')) bytes.configBytes += size;
     }
     return bytes;
   }
 }
 
 type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
-
-type Settings = RepositoryOptions & { readonly lockTimeoutMs: number };
-
-function checkConfig(config: SnapshotConfig): Settings {
-  const { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs } = {
-    ...DEFAULT_CONFIG,
-    ...definedOnly(config),
-  };
-  if (compression !== 'auto' && compression !== 'none')
-    throw invalidOption('compression', compression, 'auto or none');
-  checkWhole('compressionLevel', compressionLevel, 1, 9);
-  checkWhole('maxConcurrentIo', maxConcurrentIo, 1, 1024);
-  checkWhole('lockTimeoutMs', lockTimeoutMs, 0, 2 ** 31 - 1);
-  if (config.workers !== undefined) checkWhole('workers', config.workers, 1, 256);
-  return { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs };
-}
-
-function definedOnly<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
-}
-
-function checkWhole(option: string, value: number, least: number, most: number): void {
-  if (!Number.isSafeInteger(value) || value < least || value > most) {
-    throw invalidOption(option, value, `a whole number from ${least} to ${most}`);
-  }
-}
-
-/** An option with a value that it does not take. */
-function invalidOption(option: string, value: unknown, takes: string): VecsnapError {
-  return new VecsnapError(
-    'OPTION_INVALID',
-    `The option ${option} does not take ${String(value).slice(0, 80)}.`,
-    {
-      place: option,
-      remedy: `Give ${takes}.`,
-    },
-  );
-}
-
-function checkName(name: string, option: string): void {
-  if (name === '' || !name.isWellFormed() || utf8(name).length > MAX_NAME_BYTES) {
-    throw invalidOption(option, name, `text of 1 to ${MAX_NAME_BYTES} bytes without lone surrogates`);
-  }
-}
-
-/** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
-async function environmentOf(
-  { environment, snapshotDir, workers }: SnapshotConfig,
-  purpose: 'open' | 'init',
-): Promise<Environment> {
-  if (environment !== undefined) return environment;
-  if (snapshotDir === undefined)
-    throw invalidOption('snapshotDir', snapshotDir, 'the path of a directory, or an environment');
-  const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
-    await import('../platform/directory-environment.js');
-  await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
-  return directoryEnvironment(snapshotDir, { workers });
-}
 
 function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
   return (snapshot) => collection === undefined || snapshot.collection === collection;
@@ -617,6 +554,7 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
+  const { mark, packEntryBytes } = await loadWork();
   const live = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
   for await (const entry of store.parts.index.entries())

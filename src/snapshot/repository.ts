@@ -1,7 +1,7 @@
 /** A repository: its config, its snapshots, and sessions that read or write its chunks. */
 import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
-import { ChunkStore } from '../cas/index.js';
-import type { CompressionOptions } from '../cas/index.js';
+import type { BlobStat } from '../blob/port.js';
+import type { ChunkStore, CompressionOptions } from '../cas/index.js';
 import {
   CONFIG_BLOB,
   decodeConfig,
@@ -11,6 +11,7 @@ import {
   type RepositoryConfig,
 } from './config.js';
 import type { Environment, LockRequest } from './environment.js';
+import { ListingCache } from './listing-cache.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** How a repository is worked with. */
@@ -84,14 +85,34 @@ export class Repository {
     return this.environment.blobs.place;
   }
 
-  /** Every snapshot, newest first. Those whose blob is damaged are told apart. */
-  async listSnapshots(): Promise<SnapshotListing> {
-    const names: string[] = [];
-    for await (const { name } of this.environment.blobs.list(SNAPSHOT_PREFIX)) names.push(name);
-    const read = await mapConcurrent(names, SNAPSHOTS_AT_ONCE, (name) => this.#readSnapshot(name));
-    const snapshots = read.filter((one): one is Snapshot => one !== undefined && 'id' in one);
+  /**
+   * Every snapshot, newest first. Those whose blob is damaged are told apart.
+   * @param fresh whether every blob is read, though the snapshot is known from before: for what must find all damage.
+   */
+  async listSnapshots({ fresh = false }: { readonly fresh?: boolean } = {}): Promise<SnapshotListing> {
+    const blobs: BlobStat[] = [];
+    for await (const blob of this.environment.blobs.list(SNAPSHOT_PREFIX)) blobs.push(blob);
+    const cache = await ListingCache.load(fresh ? { sha256: this.environment.sha256 } : this.environment);
+    const unknown = blobs.filter((blob) => cache.find(blob) === undefined);
+    const read = await mapConcurrent(unknown, SNAPSHOTS_AT_ONCE, ({ name }) => this.#readSnapshot(name));
     const problems = read.filter((one): one is SnapshotProblem => one !== undefined && 'error' in one);
-    return { snapshots: snapshots.toSorted(newestFirst), problems };
+    const fromBlobs = new Map(
+      read.flatMap((one) => (one !== undefined && 'id' in one ? [[one.id, one]] : [])),
+    );
+    const found = blobs.flatMap((blob): [BlobStat, Snapshot][] => {
+      const snapshot = cache.find(blob) ?? fromBlobs.get(blob.name.slice(SNAPSHOT_PREFIX.length));
+      return snapshot === undefined ? [] : [[blob, snapshot]];
+    });
+    await cache.save(found);
+    return { snapshots: found.map(([, snapshot]) => snapshot).toSorted(newestFirst), problems };
+  }
+
+  /** The ids of all snapshots, also of those that cannot be read. */
+  async snapshotIds(): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for await (const { name } of this.environment.blobs.list(SNAPSHOT_PREFIX))
+      ids.push(name.slice(SNAPSHOT_PREFIX.length));
+    return ids;
   }
 
   /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
@@ -108,7 +129,7 @@ export class Repository {
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
-  /** Removes the blob of a snapshot. Its chunks stay until the next sweep. */
+  /** Removes the blob of a snapshot. Its chunks stay until the next sweep (docs/ordering.md, F1). */
   async deleteSnapshot(id: string): Promise<void> {
     await this.environment.blobs.delete(`${SNAPSHOT_PREFIX}${id}`);
   }
@@ -126,12 +147,12 @@ export class Repository {
     }
   }
 
-  /** Runs `work` as the one writer. @throws VecsnapError REPOSITORY_LOCKED. */
+  /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
     return this.locked(request, () => this.read(work, 'persistent'));
   }
 
-  /** Runs `work` with the write lock but without opening the chunks. @throws VecsnapError REPOSITORY_LOCKED. */
+  /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const lock = await this.environment.lock(request);
     try {
@@ -154,6 +175,7 @@ export class Repository {
 
   async #openStore(prefer: 'persistent' | 'memory'): Promise<Session> {
     const { blobs, coder, sha256, random } = this.environment;
+    const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
     const index = await this.environment.openIndex(prefer);
     const options = { ...this.options, packBytes: this.config.packBytes };
     try {

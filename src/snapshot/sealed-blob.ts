@@ -10,6 +10,7 @@ import {
   encodeCanonical,
   equalBytes,
   fromUtf8,
+  isVecsnapError,
   type Sha256,
   utf8,
 } from '../core/index.js';
@@ -33,7 +34,17 @@ export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unseal
   const isWhole = body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
   if (!isWhole) return { flaw: beginsWith(bytes, magic) ? 'damaged' : 'foreign' };
   if (!beginsWith(bytes, magic)) return { flaw: 'foreign' };
-  return { value: decodeCanonical(body.subarray(MAGIC_BYTES)) };
+  return decode(body.subarray(MAGIC_BYTES));
+}
+
+/** A checksum that fits bytes which are never written is the work of another program, or of somebody who means harm. */
+function decode(bytes: Uint8Array): Unsealed {
+  try {
+    return { value: decodeCanonical(bytes) };
+  } catch (error) {
+    if (isVecsnapError(error, 'ENCODING_INVALID')) return { flaw: 'damaged' };
+    throw error;
+  }
 }
 
 function beginsWith(bytes: Uint8Array, magic: string): boolean {

@@ -55,6 +55,8 @@ export const SNAPSHOT_PREFIX = 'snapshots/';
 const MAGIC = 'vsnsnap';
 const VERSION = 1;
 const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+/** Letters of an id that tell its time; the others are chance. */
+const TIME_LETTERS = 10;
 const ID_FORM = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /** A new id for a snapshot of the time `now`, in milliseconds since 1970. */
@@ -74,9 +76,17 @@ export function isSnapshotId(text: string): boolean {
   return ID_FORM.test(text);
 }
 
-/** A time later than that of every snapshot taken in the same millisecond, so that ids sort as snapshots were taken. */
-export function nextCreationTime(clock: Clock, existing: readonly Snapshot[]): number {
-  const taken = new Set(existing.map(({ createdAt }) => Date.parse(createdAt)));
+/** The time in an id, in milliseconds since 1970; NaN for what has not the form of one. */
+function timeOfId(id: string): number {
+  if (!isSnapshotId(id)) return NaN;
+  let time = 0;
+  for (const letter of id.slice(0, TIME_LETTERS)) time = time * 32 + ID_ALPHABET.indexOf(letter);
+  return time;
+}
+
+/** A time other than that of every snapshot there is, so that ids sort as snapshots were taken. */
+export function nextCreationTime(clock: Clock, existing: readonly string[]): number {
+  const taken = new Set(existing.map(timeOfId));
   let now = Math.floor(clock.now());
   while (taken.has(now)) now++;
   return now;

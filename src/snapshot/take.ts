@@ -243,7 +243,12 @@ class Taking {
       const { width, unit } = shapes[i] as ColumnShape;
       const addresses = similar.flatMap(({ columns }) => (columns[i] ?? []).map(({ address }) => address));
       const kin = addresses.length === 0 ? undefined : { unit, addresses: addresses.slice(-MOST_BASES) };
-      return this.#cutColumn(bytes, width).map((piece) => ({ bytes: piece, width, kind: 'data', similar: kin }));
+      return this.#cutColumn(bytes, width).map((piece) => ({
+        bytes: piece,
+        width,
+        kind: 'data',
+        similar: kin,
+      }));
     });
   }
 
@@ -294,7 +299,12 @@ async function* alignChunks(
   for await (const bytes of chunks) {
     const similar = (await alignment?.similarTo(null, bytes.length)) ?? [];
     const addresses = similar.map((entry) => entryToStreamChunk(entry).address);
-    yield { bytes, width: 0, kind: 'data', similar: addresses.length === 0 ? undefined : { unit: 1, addresses } };
+    yield {
+      bytes,
+      width: 0,
+      kind: 'data',
+      similar: addresses.length === 0 ? undefined : { unit: 1, addresses },
+    };
   }
 }
 

@@ -48,7 +48,7 @@ const LOOKED_UP_TOGETHER = 256;
 
 /** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
 export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
-  const { snapshots, problems } = await repository.listSnapshots();
+  const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
   return repository.read(async (session) => {
     const verification = new Verification(session, snapshots, options);
     for (const { blob, error } of problems) verification.add({ error, blob });
@@ -144,12 +144,12 @@ class Verification {
       current = node;
       return addNew(entered, node);
     };
-    try {
-      for await (const { address } of reachable(this.#store, root, enter)) yield address.slice() as Address;
-    } catch (error) {
+    const note = (error: unknown): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
       this.add({ error, address: current.slice() as Address, snapshot: snapshot.id });
-    }
+    };
+    for await (const { address } of reachable(this.#store, root, enter, note))
+      yield address.slice() as Address;
   }
 
   async #checkChunks(addresses: readonly Address[], read: boolean): Promise<void> {

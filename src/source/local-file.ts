@@ -194,7 +194,7 @@ function targetExists(path: string): VecsnapError {
 
 /**
  * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
- * there still and the other path is removed.
+ * there still and the other path is removed (docs/ordering.md, T1 to T4).
  * @throws VecsnapError TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
  */
 export async function replaceAtomically<T>(
@@ -226,9 +226,30 @@ async function moveIntoPlace(temporary: string, path: string, overwrite: boolean
     await checkTargetFree(path, {});
     await rename(temporary, path);
   } else {
-    await link(temporary, path); // Fails when something came to stand there meanwhile; rename would replace it.
-    await rm(temporary);
+    await nameFile(temporary, path);
   }
+}
+
+/** Errors of file systems that have no hard links. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
+
+/** A link fails when something came to stand at the path meanwhile; a rename, where there are no links, would replace it. */
+async function nameFile(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (!NO_LINKS.has(systemCode(error))) throw error;
+    await checkTargetFree(path, {});
+    await rename(temporary, path);
+    return;
+  }
+  await rm(temporary);
 }
 
 /** A rename cannot replace a directory that has entries, so the old one steps aside first, and back when that was in vain. */

@@ -4,9 +4,8 @@
  * Each scheme is a row of a table and its code is loaded when it is asked for, so that a program starts without the
  * drivers that it does not use.
  */
-import { lstat, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { equalBytes, VecsnapError } from '../core/index.js';
-import { LocalFile, pathExists } from './local-file.js';
 import type { MatrixFormat, MatrixScheme } from './matrix.js';
 import { NPY_MAGIC } from './npy-header.js';
 import type { FormatNote, Source, Target } from './port.js';
@@ -113,6 +112,7 @@ async function parseScheme(text: string): Promise<{ kind: Kind; location: string
   const scheme = SCHEME.exec(text)?.[1];
   if (scheme === undefined) return undefined;
   const kind = KINDS.find((one) => one.scheme === scheme);
+  const { pathExists } = await import('./local-file.js');
   if (kind === undefined && (await pathExists(text))) return undefined;
   if (kind === undefined) throw unknownScheme(scheme, text);
   const location = text.slice(scheme.length + 1);
@@ -153,10 +153,7 @@ function kindByEnding(path: string): Kind | undefined {
 }
 
 async function recognise(path: string): Promise<Kind> {
-  const found = await lstat(path).then(
-    () => stat(path),
-    () => undefined, // Opening it will say what is wrong.
-  );
+  const found = await stat(path).catch(() => undefined); // Opening it will say what is wrong.
   if (found?.isDirectory()) return kindOf('dir');
   const byEnding = kindByEnding(path);
   if (!found?.isFile()) return byEnding ?? kindOf('file');
@@ -168,6 +165,7 @@ async function recognise(path: string): Promise<Kind> {
 const LONGEST_MAGIC = 16;
 
 async function firstBytes(path: string): Promise<Uint8Array> {
+  const { LocalFile } = await import('./local-file.js');
   const file = await LocalFile.open(path);
   try {
     return await file.readExactly(0, Math.min(file.size, LONGEST_MAGIC));

@@ -55,3 +55,10 @@ function matrixBytes({ scheme }: MatrixFormat, rows: number, dimension: number):
   if (scheme === 'bvecs') return vecsBytes(rows, dimension, 1);
   return binBytes(rows, dimension, scheme === 'fbin' ? 4 : 1);
 }
+
+/** The bytes of a `.fbin` file of finite numbers; row 0 differs with `seed`. */
+export function finiteFbin(rows: number, dimension: number, seed = 0): Uint8Array {
+  const numbers = Float32Array.from({ length: rows * dimension }, (_, i) => Math.sin(i * 1.7));
+  numbers.fill(seed, 0, dimension);
+  return joined(u32(rows, dimension), new Uint8Array(numbers.buffer));
+}

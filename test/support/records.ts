@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import {
   compareIds,
-  compareText,
   concatBytes,
   type IdColumn,
   type IdKind,
@@ -137,9 +136,4 @@ export function anySchemaAndRecords(
   maxLength: number,
 ): fc.Arbitrary<{ schema: Schema; records: TestRecord[] }> {
   return anySchema.chain((schema) => anyRecords(schema, maxLength).map((records) => ({ schema, records })));
-}
-
-/** Puts names in the order in which sources give them. */
-export function inTextOrder(names: Iterable<string>): string[] {
-  return [...names].toSorted(compareText);
 }

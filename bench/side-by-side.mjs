@@ -1,0 +1,221 @@
+// The cases, and the order in which they are measured: one tool after the other for each case, all cases in each run, each
+// run with new repositories. So whatever drifts on the machine meets all tools alike.
+import { closeSync, copyFileSync, fsyncSync, openSync, rmSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { measure, run, settle } from './command.mjs';
+import { difference, emptyFolder, folderBytes } from './folder.mjs';
+import { FILE } from './tools/tool.mjs';
+
+/**
+ * @typedef {import('./tools/tool.mjs').Tool} Tool
+ * @typedef {import('./tools/tool.mjs').Place} Place
+ * @typedef {import('./workloads.mjs').WorkloadStep} WorkloadStep
+ */
+
+/**
+ * What one case cost one tool, one number for each run.
+ * @typedef {object} Samples
+ * @property {number[]} seconds wall time
+ * @property {number[]} syncSeconds further time until all was on the disk
+ * @property {number[]} cpuSeconds
+ * @property {number[]} peakBytes
+ * @property {number[]} storedBytes growth of the repository's folder; the size of it for the first case and the last
+ */
+
+/**
+ * A case of the benchmark.
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {string} title
+ * @property {'create' | 'restore' | 'verify' | 'forget'} kind
+ * @property {number} [step] of the workload: which file is taken
+ */
+
+/** @type {readonly Case[]} */
+export const CASES = [
+  { name: 'first', title: 'first create', kind: 'create', step: 0 },
+  { name: 'unchanged', title: 'create, nothing changed', kind: 'create', step: 0 },
+  { name: 'updated-1', title: 'create, 1 % updated', kind: 'create', step: 1 },
+  { name: 'appended-1', title: 'create, 1 % appended', kind: 'create', step: 2 },
+  { name: 'deleted-05', title: 'create, 0.5 % deleted', kind: 'create', step: 3 },
+  { name: 'updated-01', title: 'create, 0.1 % updated', kind: 'create', step: 4 },
+  { name: 'restore', title: 'restore the last', kind: 'restore' },
+  { name: 'verify', title: 'verify every byte', kind: 'verify' },
+  { name: 'forget', title: 'forget all but the last, gc', kind: 'forget' },
+];
+
+/** The number of the last snapshot that a run takes. */
+export const LAST_SNAPSHOT = CASES.filter(({ kind }) => kind === 'create').length - 1;
+
+/**
+ * @typedef {object} Results
+ * @property {Record<string, Record<string, Samples>>} cases by case and tool
+ * @property {{ tool: string, reason: string }[]} failures tools that failed or restored something else, and are left out from there on
+ */
+
+/** Runs the cases and keeps what they cost. */
+export class SideBySide {
+  /** @type {Results} */
+  results = { cases: {}, failures: [] };
+  #tools;
+  #steps;
+  #directory;
+  #say;
+  /** @type {number | undefined} */
+  #staged;
+
+  /**
+   * @param {readonly Tool[]} tools
+   * @param {readonly WorkloadStep[]} steps
+   * @param {string} directory for repositories and what is restored
+   * @param {(line: string) => void} say told what is being done
+   */
+  constructor(tools, steps, directory, say) {
+    this.#tools = [...tools];
+    this.#steps = steps;
+    this.#directory = directory;
+    this.#say = say;
+  }
+
+  /**
+   * All cases once, with all tools.
+   * @param {number} number of the run, from 0
+   */
+  run(number) {
+    emptyFolder(this.#directory);
+    emptyFolder(this.#dataFolder());
+    this.#staged = undefined;
+    this.#withEachTool(number, (tool) => this.#prepare(tool));
+    let snapshot = 0;
+    for (const one of CASES) {
+      if (one.step !== undefined) this.#stage(one.step);
+      this.#withEachTool(number, (tool) => this.#measureCase(one, tool, snapshot));
+      if (one.kind === 'create') snapshot++;
+      this.#say(`run ${number + 1}: ${one.title}`);
+    }
+    this.#withEachTool(number, (tool) => this.#restoreAndCompare(tool));
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  /**
+   * Calls `use` with every tool, beginning with another one in each run. A tool that fails is left out from there on.
+   * @param {number} number
+   * @param {(tool: Tool) => void} use
+   */
+  #withEachTool(number, use) {
+    const start = number % Math.max(1, this.#tools.length);
+    for (const tool of [...this.#tools.slice(start), ...this.#tools.slice(0, start)]) {
+      try {
+        use(tool);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.results.failures.push({ tool: tool.name, reason });
+        this.#tools = this.#tools.filter((other) => other !== tool);
+        this.#say(`${tool.name} is left out from here on: ${reason}`);
+      }
+    }
+  }
+
+  /** @param {Tool} tool */
+  #prepare(tool) {
+    const place = this.#placeOf(tool);
+    emptyFolder(place.repository);
+    emptyFolder(place.home);
+    tool.init(place).forEach(run);
+  }
+
+  /** @param {Tool} tool @returns {Place} */
+  #placeOf({ name }) {
+    const own = join(this.#directory, name);
+    return {
+      repository: join(own, 'repository'),
+      home: join(own, 'home'),
+      data: this.#dataFolder(),
+      output: join(own, 'output'),
+    };
+  }
+
+  #dataFolder() {
+    return join(this.#directory, 'data');
+  }
+
+  /**
+   * Puts the next file where all tools take it from, written in place as a database would, with a date that tells the steps apart.
+   * @param {number} step
+   */
+  #stage(step) {
+    const path = this.#steps[step]?.path;
+    if (path === undefined || this.#staged === step) return; // It must keep its date where nothing changed.
+    this.#staged = step;
+    const staged = join(this.#dataFolder(), FILE);
+    copyFileSync(path, staged);
+    const date = Date.UTC(2001, 0, 1 + step) / 1000;
+    utimesSync(staged, date, date);
+    const file = openSync(staged, 'r+');
+    fsyncSync(file);
+    closeSync(file);
+  }
+
+  /**
+   * @param {Case} one
+   * @param {Tool} tool
+   * @param {number} snapshot the number of the snapshot that a create takes
+   */
+  #measureCase({ name, kind }, tool, snapshot) {
+    const place = this.#placeOf(tool);
+    const commands = commandsOf(tool, kind, place, snapshot);
+    if (commands === undefined) return;
+    if (kind === 'restore') emptyFolder(place.output);
+    const before = name === 'first' ? 0 : folderBytes(place.repository);
+    settle(this.#directory);
+    const { seconds, cpuSeconds, peakBytes } = measure(commands);
+    const samples = this.#samplesOf(name, tool);
+    samples.seconds.push(seconds);
+    samples.syncSeconds.push(settle(this.#directory));
+    if (cpuSeconds !== undefined) samples.cpuSeconds.push(cpuSeconds);
+    if (peakBytes !== undefined) samples.peakBytes.push(peakBytes);
+    const after = folderBytes(place.repository);
+    samples.storedBytes.push(kind === 'forget' ? after : after - before);
+    if (kind === 'restore') this.#compare(place);
+  }
+
+  /** What was kept after all else was given back must still be whole. @param {Tool} tool */
+  #restoreAndCompare(tool) {
+    const place = this.#placeOf(tool);
+    emptyFolder(place.output);
+    tool.restore(place, LAST_SNAPSHOT).forEach(run);
+    this.#compare(place);
+  }
+
+  /** @param {Place} place @throws Error when what was restored is not what was taken. */
+  #compare({ data, output }) {
+    const found = difference(join(data, FILE), join(output, FILE));
+    rmSync(output, { recursive: true, force: true });
+    if (found !== undefined) throw new Error(`restored something else: ${found}`);
+  }
+
+  /** @param {string} name @param {Tool} tool */
+  #samplesOf(name, tool) {
+    const ofCase = (this.results.cases[name] ??= {});
+    return (ofCase[tool.name] ??= {
+      seconds: [],
+      syncSeconds: [],
+      cpuSeconds: [],
+      peakBytes: [],
+      storedBytes: [],
+    });
+  }
+}
+
+/**
+ * @param {Tool} tool
+ * @param {Case['kind']} kind
+ * @param {Place} place
+ * @param {number} snapshot
+ */
+export function commandsOf(tool, kind, place, snapshot) {
+  if (kind === 'create') return tool.create(place, snapshot);
+  if (kind === 'restore') return tool.restore(place, LAST_SNAPSHOT);
+  if (kind === 'verify') return tool.verify?.(place);
+  return tool.forget(place, LAST_SNAPSHOT);
+}

@@ -1,0 +1,30 @@
+// casync: one index file for each snapshot, beside one store of chunks. It syncs nothing to the disk itself.
+import { FILE } from './tool.mjs';
+
+/** @returns {import('./tool.mjs').Tool} */
+export function casync() {
+  /** @param {import('./tool.mjs').Place} place @param {number} number */
+  const index = ({ repository }, number) => `${repository}/snapshot-${number}.caibx`;
+  /**
+   * @param {import('./tool.mjs').Place} place
+   * @param {string} verb
+   * @param {readonly string[]} args
+   */
+  const command = ({ repository, home }, verb, ...args) => ({
+    argv: ['casync', verb, `--store=${repository}/default.castr`, ...args],
+    env: { HOME: home },
+  });
+  return {
+    name: 'casync',
+    settings: 'as it comes: zstd, not encrypted',
+    version: (place) => ({ argv: ['casync', '--version'], env: { HOME: place.home } }),
+    init: () => [],
+    create: (place, number) => [command(place, 'make', index(place, number), `${place.data}/${FILE}`)],
+    restore: (place, number) => [command(place, 'extract', index(place, number), `${place.output}/${FILE}`)],
+    verify: undefined,
+    forget: (place, last) => [
+      { argv: ['rm', ...Array.from({ length: last }, (_, number) => index(place, number))] },
+      command(place, 'gc', index(place, last)),
+    ],
+  };
+}

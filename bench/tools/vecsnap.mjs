@@ -1,0 +1,24 @@
+// vecsnap by its command line, as anybody runs it.
+import { FILE } from './tool.mjs';
+
+/**
+ * @param {readonly string[]} launch the words that start the command line
+ * @returns {import('./tool.mjs').Tool}
+ */
+export function vecsnap(launch) {
+  /** @param {readonly string[]} args */
+  const command = (...args) => ({ argv: [...launch, ...args] });
+  return {
+    name: 'vecsnap',
+    settings: 'as it comes',
+    version: () => command('--version'),
+    init: ({ repository }) => [command('init', repository)],
+    create: ({ repository, data }) => [command('create', repository, `${data}/${FILE}`)],
+    restore: ({ repository, output }) => [command('restore', repository, 'latest', `${output}/${FILE}`)],
+    verify: ({ repository }) => [command('verify', repository)],
+    forget: ({ repository }) => [
+      command('forget', repository, '--keep-last', '1'),
+      command('gc', repository),
+    ],
+  };
+}

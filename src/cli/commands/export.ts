@@ -1,0 +1,48 @@
+/** `vecsnap export`: writes a snapshot into a folder that stands on its own. */
+import { mkdir } from 'node:fs/promises';
+import type { CliCommand } from '../command.js';
+import { REPO, SNAP } from '../options.js';
+import { findOne, withRepository } from '../session.js';
+import { bytesText, contentText, shortId, shown } from '../text.js';
+
+export const exportCommand: CliCommand = {
+  onInterrupt: 'abort',
+  configure: (command) =>
+    command
+      .argument(...REPO)
+      .argument(...SNAP)
+      .argument('<DIR>', 'where the folder snapshot-ID is made; it need not exist'),
+  examples: [
+    ['vecsnap export repo latest handed-over', 'the newest snapshot, whole, with its checksums'],
+    [
+      'vecsnap export repo 4k2f9x1q /media/usb/docs && vecsnap import other /media/usb/docs',
+      'from one repository to another',
+    ],
+  ],
+  notes: `The folder holds plain files with checksums (docs/format.md) and needs no vecsnap to be read. Ctrl-C leaves nothing behind.`,
+  run: (call, [repo, snap, dir]) =>
+    withRepository(repo, {}, async (manager) => {
+      const snapshot = await findOne(manager, call, snap);
+      const { signal, onProgress } = call;
+      await makeDirectory(dir as string);
+      const report = await manager.exportSnapshot(snapshot.id, dir as string, { signal, onProgress });
+      return {
+        value: { id: snapshot.id, ...report },
+        text: () =>
+          `Exported ${shortId(snapshot.id)} into ${shown(report.path, 1000)}: ${contentText(report)}, ${bytesText(report.bytes)}.`,
+      };
+    }),
+};
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    const { VecsnapError } = await import('../../index.js');
+    throw new VecsnapError('TARGET_FAILED', `The directory cannot be made: ${(cause as Error).message}.`, {
+      place: path,
+      remedy: 'Give the path of a directory that exists, or of one that can be made.',
+      cause,
+    });
+  }
+}

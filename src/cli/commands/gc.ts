@@ -1,0 +1,42 @@
+/** `vecsnap gc`: gives back the space of what no snapshot needs. */
+import type { SweepPlan } from '../../index.js';
+import type { CliCommand } from '../command.js';
+import { addLockTimeout, type LockOption, REPO } from '../options.js';
+import { withRepository } from '../session.js';
+import { bytesText, plural } from '../text.js';
+
+interface Flags extends LockOption {
+  readonly dryRun?: boolean;
+}
+
+export const gc: CliCommand<Flags> = {
+  onInterrupt: 'abort',
+  configure: (command) =>
+    addLockTimeout(command.argument(...REPO).option('--dry-run', 'only say what would be done')),
+  examples: [
+    ['vecsnap gc repo', 'deletes packs that nothing needs and rewrites those that little needs'],
+    ['vecsnap gc repo --dry-run', 'says how much that would give back'],
+    ['vecsnap gc repo --json | jq .reclaimedBytes', 'how much it gave back, as a number'],
+  ],
+  notes: 'When anything that a snapshot needs is missing, nothing is deleted, and the exit code is 3.',
+  run: (call, [repo], flags) =>
+    withRepository(repo, flags, async (manager) => {
+      const { dryRun = false } = flags;
+      const { signal, onProgress } = call;
+      const plan = await manager.collectGarbage({ dryRun, signal, onProgress });
+      return { value: { ...plan, dryRun }, text: () => planText(plan, dryRun) };
+    }),
+};
+
+function planText(
+  { deletedPacks, rewrittenPacks, keptPacks, reclaimedBytes }: SweepPlan,
+  dryRun: boolean,
+): string {
+  const kept =
+    keptPacks.length === 0
+      ? ''
+      : `\n${plural(keptPacks.length, 'damaged pack')} left alone; see vecsnap verify.`;
+  if (deletedPacks.length + rewrittenPacks.length === 0) return `Nothing to give back.${kept}`;
+  const packs = `${plural(deletedPacks.length, 'pack')} deleted, ${plural(rewrittenPacks.length, 'pack')} rewritten`;
+  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}.${kept}`;
+}

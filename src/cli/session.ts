@@ -1,0 +1,59 @@
+/** Opening a repository for a command, and finding the snapshots that a person means in it. */
+import type { Snapshot, SnapshotFilter, SnapshotListing, SnapshotManager } from '../index.js';
+import type { Call } from './command.js';
+import type { LockOption } from './options.js';
+import { plural } from './text.js';
+
+/** Opens a repository, runs `work` in it and closes it. */
+export async function withRepository<T>(
+  repo: unknown,
+  { lockTimeout }: LockOption,
+  work: (manager: SnapshotManager) => Promise<T>,
+): Promise<T> {
+  const { SnapshotManager } = await import('../index.js');
+  const lockTimeoutMs = lockTimeout === undefined ? undefined : Math.round(lockTimeout * 1000);
+  const manager = await SnapshotManager.open({
+    snapshotDir: repo as string,
+    blockingReads: true,
+    ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+  });
+  try {
+    return await work(manager);
+  } finally {
+    await manager.close();
+  }
+}
+
+/** What a repository has, as far as it can be read; the person is told of what cannot. */
+export async function listReadable(manager: SnapshotManager, call: Call): Promise<SnapshotListing> {
+  const listing = await manager.listAll();
+  const damaged = listing.problems.length;
+  if (damaged > 0) call.warn(`${plural(damaged, 'snapshot')} cannot be read; verify tells more`);
+  return listing;
+}
+
+/** The snapshots that a person means by `texts`. @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED. */
+export async function findAll(
+  manager: SnapshotManager,
+  call: Call,
+  texts: readonly string[],
+  filter: SnapshotFilter = {},
+): Promise<readonly Snapshot[]> {
+  const { findSnapshot } = await import('../index.js');
+  const listing = await listReadable(manager, call);
+  const snapshots = inCollection(listing.snapshots, filter);
+  return texts.map((text) => findSnapshot({ ...listing, snapshots }, text));
+}
+
+/** The snapshot that a person means. @throws VecsnapError as {@link findAll}. */
+export async function findOne(manager: SnapshotManager, call: Call, text: unknown): Promise<Snapshot> {
+  return (await findAll(manager, call, [text as string]))[0] as Snapshot;
+}
+
+/** The snapshots of a collection, or all. */
+export function inCollection(
+  snapshots: readonly Snapshot[],
+  { collection }: SnapshotFilter,
+): readonly Snapshot[] {
+  return snapshots.filter((one) => collection === undefined || one.collection === collection);
+}

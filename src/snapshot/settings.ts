@@ -1,0 +1,102 @@
+/** How a repository is opened and worked with: the options, their defaults, and what they may be. */
+import { utf8, VecsnapError } from '../core/index.js';
+import type { Environment } from './environment.js';
+import type { RepositoryOptions } from './repository.js';
+
+/** How a repository is opened and worked with. Everything but the place has a default. */
+export interface SnapshotConfig {
+  /** The directory of the repository. Or give an `environment`. */
+  readonly snapshotDir?: string;
+  /** A repository that is not in a local directory. */
+  readonly environment?: Environment;
+  /** `auto` keeps each chunk in its smallest form, `none` keeps all as they are. Default: `auto`. */
+  readonly compression?: 'auto' | 'none';
+  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 6. */
+  readonly compressionLevel?: number;
+  /** Whether every chunk that is read is compared with its address. Default: true. Without it damage goes unnoticed. */
+  readonly verifyChecksum?: boolean;
+  /** Reads and writes of blobs under way at the same time. Default: 8. */
+  readonly maxConcurrentIo?: number;
+  /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
+  readonly workers?: number;
+  /**
+   * Whether small reads are done in the calling thread, where nothing else runs meanwhile. Quicker, above all with many
+   * snapshots; for programs in which nobody else waits. Default: false.
+   */
+  readonly blockingReads?: boolean;
+  /** How long to wait for another writer, in milliseconds. Default: 10,000. */
+  readonly lockTimeoutMs?: number;
+}
+
+/** The defaults of {@link SnapshotConfig}. */
+export const DEFAULT_CONFIG = {
+  compression: 'auto',
+  compressionLevel: 6,
+  verifyChecksum: true,
+  maxConcurrentIo: 8,
+  lockTimeoutMs: 10_000,
+} as const satisfies SnapshotConfig;
+
+/** Names are kept in the snapshot's own blob; this keeps that small. */
+const MAX_NAME_BYTES = 65_536;
+
+/** What was given, checked, and the defaults for the rest. */
+export type Settings = RepositoryOptions & { readonly lockTimeoutMs: number };
+
+/** @throws VecsnapError OPTION_INVALID. */
+export function checkConfig(config: SnapshotConfig): Settings {
+  const { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs } = {
+    ...DEFAULT_CONFIG,
+    ...definedOnly(config),
+  };
+  if (compression !== 'auto' && compression !== 'none')
+    throw invalidOption('compression', compression, 'auto or none');
+  checkWhole('compressionLevel', compressionLevel, 1, 9);
+  checkWhole('maxConcurrentIo', maxConcurrentIo, 1, 1024);
+  checkWhole('lockTimeoutMs', lockTimeoutMs, 0, 2 ** 31 - 1);
+  if (config.workers !== undefined) checkWhole('workers', config.workers, 1, 256);
+  return { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs };
+}
+
+function definedOnly<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function checkWhole(option: string, value: number, least: number, most: number): void {
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw invalidOption(option, value, `a whole number from ${least} to ${most}`);
+  }
+}
+
+/** An option with a value that it does not take. */
+export function invalidOption(option: string, value: unknown, takes: string): VecsnapError {
+  return new VecsnapError(
+    'OPTION_INVALID',
+    `The option ${option} does not take ${String(value).slice(0, 80)}.`,
+    {
+      place: option,
+      remedy: `Give ${takes}.`,
+    },
+  );
+}
+
+/** @throws VecsnapError OPTION_INVALID for text that is empty, too long, or has lone surrogates. */
+export function checkName(name: string, option: string): void {
+  if (name === '' || !name.isWellFormed() || utf8(name).length > MAX_NAME_BYTES) {
+    throw invalidOption(option, name, `text of 1 to ${MAX_NAME_BYTES} bytes without lone surrogates`);
+  }
+}
+
+/** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
+export async function environmentOf(
+  { environment, snapshotDir, workers, blockingReads }: SnapshotConfig,
+  purpose: 'open' | 'init',
+): Promise<Environment> {
+  if (environment !== undefined) return environment;
+  if (snapshotDir === undefined)
+    throw invalidOption('snapshotDir', snapshotDir, 'the path of a directory, or an environment');
+  const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
+    await import('../platform/directory-environment.js');
+  await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
+  return directoryEnvironment(snapshotDir, { workers, blockingReads });
+}

@@ -1,0 +1,11 @@
+/**
+ * Everything that reads or writes chunks, in one place. The manager loads it with the first piece of work that needs it, so that
+ * opening a repository and listing its snapshots is quick.
+ */
+export { computeStats } from '../audit/index.js';
+export { ChunkWriter, packEntryBytes } from '../cas/index.js';
+export { decideRetention, DEFAULT_SWEEP, mark, planSweep, sweep } from '../gc/index.js';
+export { contentOf, readManifest } from './content.js';
+export { diffSnapshots } from './diff.js';
+export { takeContent } from './take.js';
+export { verifyRepository, verifySnapshots } from './verify.js';

@@ -1,0 +1,296 @@
+/** Codecs: what is encoded comes back, on any machine; what is damaged is told; what is hostile gets no more than it says. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  CODECS,
+  decodeChunk,
+  decodePlanes,
+  decodeStored,
+  encodeChunk,
+  encodePlanes,
+  inlineCoder,
+  joinPlanes,
+  type PlainChunk,
+  type PlaneWidth,
+  splitPlanes,
+} from 'vecsnap/cas';
+import { type Deflate, isVecsnapError, toHex } from 'vecsnap/core';
+import { nodeDeflate, nodeSha256, portableDeflate, portableSha256 } from 'vecsnap/platform';
+import { outcome, runs } from './support/arbitraries.js';
+import { seededBytes } from './support/files.js';
+import { fromHex } from './support/golden.js';
+
+const machines: Readonly<Record<string, Deflate>> = { node: nodeDeflate, portable: portableDeflate };
+const anyMachine = fc.constantFrom(...Object.keys(machines));
+const anyWidth = fc.constantFrom<PlaneWidth>(1, 2, 4, 8);
+
+/** Bytes of every kind that planes tell apart: constant, few values, uneven values, random, floats, and mixtures of them. */
+const anyBytes = fc
+  .record({
+    length: fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: 20_000 })),
+    seed: fc.nat(),
+    kind: fc.constantFrom('constant', 'few', 'uneven', 'random', 'floats', 'halves', 'sparse'),
+  })
+  .map(({ length, seed, kind }) => makeBytes(length, seed, kind));
+
+function makeBytes(length: number, seed: number, kind: string): Uint8Array {
+  const random = seededBytes(length, seed);
+  if (kind === 'constant') return random.fill(seed & 0xff);
+  if (kind === 'few') return random.map((byte) => byte & 3);
+  if (kind === 'uneven') return random.map((byte) => Math.clz32(byte | (seed & 1)));
+  if (kind === 'halves') return random.fill(7, 0, length >> 1);
+  if (kind === 'sparse') return random.map((byte) => (byte < 3 ? byte : 0));
+  if (kind === 'random') return random;
+  const floats = Float32Array.from({ length: length >> 2 }, (_, i) => Math.sin(i * 12.9 + seed) / 20);
+  return new Uint8Array(floats.buffer);
+}
+
+/** The bytes at another place in memory: shifted, shared, or in a Buffer. */
+function placed(bytes: Uint8Array, shift: number, place: 'own' | 'shared' | 'buffer'): Uint8Array {
+  const memory =
+    place === 'shared' ? new SharedArrayBuffer(bytes.length + 9) : new ArrayBuffer(bytes.length + 9);
+  const view =
+    place === 'buffer'
+      ? Buffer.from(memory as ArrayBuffer, shift, bytes.length)
+      : new Uint8Array(memory, shift, bytes.length);
+  view.set(bytes);
+  return view;
+}
+
+const anyPlace = fc.constantFrom<'own' | 'shared' | 'buffer'>('own', 'shared', 'buffer');
+
+describe('planes', () => {
+  it('are split and joined wherever the bytes stand', () => {
+    fc.assert(
+      fc.property(
+        fc.nat({ max: 200 }),
+        anyWidth,
+        fc.nat(),
+        fc.nat({ max: 8 }),
+        anyPlace,
+        (count, width, seed, shift, place) => {
+          const bytes = seededBytes(count * width, seed);
+          const planes = splitPlanes(placed(bytes, shift, place), width);
+          expect(planes).toHaveLength(width);
+          for (const [p, plane] of planes.entries())
+            expect([...plane]).toEqual([...bytes].filter((_, i) => i % width === p));
+          const moved = planes.map((plane, p) => placed(plane, (shift + p) % 9, place));
+          expect(Buffer.compare(joinPlanes(moved, width), bytes)).toBe(0);
+        },
+      ),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('come back on any machine from what any machine wrote', () => {
+    fc.assert(
+      fc.property(
+        anyBytes,
+        anyWidth,
+        fc.integer({ min: 1, max: 9 }),
+        anyMachine,
+        anyMachine,
+        (some, width, level, writer, reader) => {
+          const bytes = some.subarray(0, some.length - (some.length % width));
+          const encoded = encodePlanes(bytes, width, level, machines[writer] as Deflate);
+          expect(
+            Buffer.compare(decodePlanes(encoded, bytes.length, machines[reader] as Deflate), bytes),
+          ).toBe(0);
+          // A byte for the width, and one for the method of each plane.
+          expect(encoded.length).toBeLessThanOrEqual(bytes.length + 1 + 2 * width);
+        },
+      ),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('are kept raw, deflated, constant or Huffman-coded as fits them', () => {
+    const method = (plane: Uint8Array) => encodePlanes(plane, 1, 6, nodeDeflate)[1];
+    expect(method(makeBytes(5000, 3, 'random'))).toBe(0);
+    expect(method(makeBytes(5000, 3, 'sparse'))).toBe(1);
+    expect(method(makeBytes(5000, 3, 'constant'))).toBe(2);
+    expect(method(makeBytes(5000, 3, 'few'))).toBe(3);
+    expect(method(new Uint8Array(5000).fill(1, 4999))).toBe(1); // Constant in all but one byte, which no sample sees.
+  });
+
+  it.each([
+    ['of two bytes raw and constant', '02 00 0207 0102', '01070207'],
+    ['of no numbers', '01 00', ''],
+    ['of eight constants', '08 0200 0201 0202 0203 0204 0205 0206 0207', '0001020304050607'],
+    ['Huffman-coded', '01 03 14 01 0001 11 01000000 01000000 01000000 02 02 02 02', '0001000100010001'],
+  ])('have this layout: %s', (_, hex, plain) => {
+    expect(toHex(decodePlanes(fromHex(hex), plain.length / 2, nodeDeflate))).toBe(plain);
+  });
+});
+
+describe('hostile planes', () => {
+  it.each([
+    ['of no width', '', 4],
+    ['of three bytes', '03 00 00 00 010203', 3],
+    ['of a width that does not fit', '04 00 00 00 00', 3],
+    ['of an unknown method', '01 04', 1],
+    ['without methods', '02 00', 2],
+    ['cut short', '01 00 0102', 3],
+    ['with a byte left over', '01 00 01020304', 3],
+    ['with a length past the end', '01 01 ff7f 00', 3],
+    ['with Huffman codes past the end', '01 03 14 01 0001 11 01000000 01000000 02000000 02 02 02 02', 8],
+    ['with Huffman codes that end too early', '01 03 13 01 0001 11 01000000 01000000 01000000 02 02 02', 8],
+    ['with Huffman codes of one symbol', '01 03 0f 00 00 01 00000000 00000000 00000000', 8],
+    ['with an incomplete Huffman code', '01 03 14 01 0001 21 01000000 01000000 01000000 02 02 02 02', 8],
+    ['with symbols out of order', '01 03 14 01 0100 11 01000000 01000000 01000000 02 02 02 02', 8],
+  ])('%s are damaged', (_, hex, length) => {
+    expect(() => decodeChunk(CODECS.planes, fromHex(hex), length, nodeDeflate)).toThrow(
+      expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+    );
+  });
+});
+
+describe('a chunk', () => {
+  const anyChunk: fc.Arbitrary<PlainChunk> = fc.record({
+    bytes: anyBytes,
+    width: fc.constantFrom<PlainChunk['width']>(0, 1, 2, 4, 8),
+  });
+  const anyOptions = fc.record({
+    compression: fc.constantFrom<'auto' | 'none'>('auto', 'none'),
+    compressionLevel: fc.integer({ min: 1, max: 9 }),
+  });
+
+  it('comes back whatever it is made of, on any machine, and is never longer than it was', () => {
+    fc.assert(
+      fc.property(anyChunk, anyOptions, anyMachine, anyMachine, (plain, options, writer, reader) => {
+        const { codec, bytes } = encodeChunk(plain, options, machines[writer] as Deflate);
+        expect(bytes.length).toBeLessThanOrEqual(plain.bytes.length);
+        if (options.compression === 'none') expect(codec).toBe(CODECS.raw);
+        const back = decodeChunk(codec, bytes, plain.bytes.length, machines[reader] as Deflate);
+        expect(Buffer.compare(back, plain.bytes)).toBe(0);
+      }),
+      { numRuns: runs(400) },
+    );
+  });
+
+  it('is encoded the same wherever it stands', () => {
+    fc.assert(
+      fc.property(anyChunk, fc.nat({ max: 8 }), anyPlace, ({ bytes, width }, shift, place) => {
+        const options = { compression: 'auto', compressionLevel: 6 } as const;
+        const encoded = encodeChunk({ bytes: placed(bytes, shift, place), width }, options, nodeDeflate);
+        const expected = encodeChunk({ bytes, width }, options, nodeDeflate);
+        expect(encoded.codec).toBe(expected.codec);
+        expect(Buffer.compare(encoded.bytes, expected.bytes)).toBe(0);
+        const back = decodeChunk(
+          encoded.codec,
+          placed(encoded.bytes, shift, place),
+          bytes.length,
+          nodeDeflate,
+        );
+        expect(Buffer.compare(back, bytes)).toBe(0);
+      }),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it.each(Object.entries(machines))(
+    'that is damaged is told on %s, and never read as other bytes',
+    (_, deflate) => {
+      const sha256 = nodeSha256;
+      fc.assert(
+        fc.property(
+          anyChunk,
+          fc.nat(),
+          fc.integer({ min: 1, max: 255 }),
+          fc.boolean(),
+          (plain, at, change, cut) => {
+            const { codec, bytes } = encodeChunk(
+              plain,
+              { compression: 'auto', compressionLevel: 6 },
+              nodeDeflate,
+            );
+            fc.pre(bytes.length > 0);
+            const i = at % bytes.length;
+            const damaged = cut
+              ? bytes.slice(0, i)
+              : new Uint8Array(bytes).with(i, (bytes[i] as number) ^ change);
+            const length = plain.bytes.length;
+            const result = outcome(() => decodeChunk(codec, damaged, length, deflate));
+            if ('error' in result) expect(isVecsnapError(result.error, 'CHUNK_DAMAGED')).toBe(true);
+            else expect(result.value).toHaveLength(length);
+            const address = sha256(plain.bytes);
+            const stored = decodeStored({ address, codec, bytes: damaged, length }, true, {
+              sha256,
+              deflate,
+            });
+            // A bit in the padding of a deflate stream may change without harm.
+            if (stored !== undefined) expect(Buffer.compare(stored, plain.bytes)).toBe(0);
+          },
+        ),
+        { numRuns: runs(300) },
+      );
+    },
+  );
+
+  it.each(Object.entries(machines))('of any bytes is decoded on %s or refused', (_, deflate) => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 60 }),
+        fc.nat({ max: 4 }),
+        fc.nat({ max: 100 }),
+        (bytes, codec, length) => {
+          const result = outcome(() => decodeChunk(codec, bytes, length, deflate));
+          if ('error' in result) expect(isVecsnapError(result.error, 'CHUNK_DAMAGED')).toBe(true);
+          else expect(result.value).toHaveLength(length);
+        },
+      ),
+      { numRuns: runs(2000) },
+    );
+  });
+
+  it.each(Object.entries(machines))('that inflates to more than it says gets no more on %s', (_, deflate) => {
+    const bomb = nodeDeflate.deflate(new Uint8Array(16e6), 9);
+    const before = process.memoryUsage().arrayBuffers;
+    for (const length of [0, 1, 1000]) {
+      expect(() => decodeChunk(CODECS.deflate, bomb, length, deflate)).toThrow(
+        expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+      );
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8e6);
+  });
+
+  it.each(Object.entries(machines))('that inflates to less than it says is damaged on %s', (_, deflate) => {
+    const short = nodeDeflate.deflate(new Uint8Array(100), 6);
+    for (const length of [101, 100_000])
+      expect(() => decodeChunk(CODECS.deflate, short, length, deflate)).toThrow(
+        expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+      );
+  });
+});
+
+describe('SHA-256 and deflate', () => {
+  it('are the same on any machine', () => {
+    fc.assert(
+      fc.property(anyBytes, fc.nat({ max: 8 }), anyPlace, (bytes, shift, place) => {
+        const moved = placed(bytes, shift, place);
+        expect(toHex(portableSha256(moved))).toBe(toHex(nodeSha256(bytes)));
+        expect(toHex(nodeSha256(moved))).toBe(toHex(nodeSha256(bytes)));
+        for (const effort of [1, 9])
+          for (const [writer, reader] of [
+            [nodeDeflate, portableDeflate],
+            [portableDeflate, nodeDeflate],
+          ] as const) {
+            const packed = writer.deflate(moved, effort);
+            expect(Buffer.compare(reader.inflate(packed, bytes.length), bytes)).toBe(0);
+          }
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+});
+
+describe('the coder in this thread', () => {
+  it('gives undefined for a damaged chunk, and for one of another address only when it is to verify', async () => {
+    const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+    const bytes = seededBytes(100, 1);
+    const address = nodeSha256(seededBytes(100, 2));
+    const stored = { address, codec: CODECS.raw, bytes, length: 100 };
+    expect(await coder.decode([stored, { ...stored, length: 99 }], true)).toEqual([undefined, undefined]);
+    expect(await coder.decode([stored, { ...stored, length: 99 }], false)).toEqual([bytes, undefined]);
+  });
+});

@@ -1,0 +1,321 @@
+/**
+ * Repositories that were written once and must be readable for ever: test/golden.
+ *
+ * `VECSNAP_MAKE_GOLDEN=1 npx vitest run test/golden.test.ts` writes those that are missing. One that is there is never
+ * written again: a new format gets a new folder beside the old one.
+ */
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { inlineCoder, memoryIndex } from 'vecsnap/cas';
+import type { RecordBatch, Schema } from 'vecsnap/core';
+import {
+  directoryEnvironment,
+  nodeDeflate,
+  nodeSha256,
+  portableDeflate,
+  portableSha256,
+} from 'vecsnap/platform';
+import { type FormatNote, directoryTarget, fbin, matrixTarget, type Source } from 'vecsnap/source';
+import { type Environment, type RepositoryConfig, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { freshDirectory, seededBytes } from './support/files.js';
+import { IndependentRepository } from './support/independent-reader.js';
+import { fileTreeSource, recordSource, type Records, regularFile } from './support/memory-source.js';
+
+const GOLDEN = join(import.meta.dirname, 'golden');
+const PAGE = join(import.meta.dirname, '../docs/format.md');
+
+const text = (value: string) => new TextEncoder().encode(value);
+
+/** An environment in which nothing is left to chance or to time. */
+function fixedEnvironment(directory: string): Environment {
+  let [time, seed] = [1_700_000_000_000, 0];
+  return {
+    ...directoryEnvironment(directory, { workers: 1 }),
+    clock: { now: () => (time += 1000) },
+    random: (length) => seededBytes(length, ++seed),
+    openIndex: async () => memoryIndex(),
+    lock: async () => ({ release: async () => {} }),
+  };
+}
+
+// ── What is in repository-v1 ─────────────────────────────────────────────────────────────────────────────────────────
+
+const PARAMETERS: Partial<Omit<RepositoryConfig, 'id'>> = {
+  rowGroups: { targetBytes: 1024, minRecords: 3, maxRecords: 16 },
+  gear: { min: 64, avg: 256, max: 1024 },
+  fixed: { size: 256 },
+  nodes: { window: 1, max: 4 },
+  packBytes: 4096,
+};
+
+/** The matrix of the collection `matrix`, as a `.fbin` file. */
+const MATRIX = sines(180, 8);
+
+function sines(rows: number, dimension: number): Uint8Array {
+  const bytes = Buffer.alloc(8 + rows * dimension * 4);
+  bytes.writeUInt32LE(rows);
+  bytes.writeUInt32LE(dimension, 4);
+  for (let i = 0; i < rows * dimension; i++) bytes.writeFloatLE(Math.fround(Math.sin(i)), 8 + i * 4);
+  return new Uint8Array(bytes);
+}
+
+const NOTE_SCHEMA: Schema = {
+  id: 'string',
+  vectors: [
+    { name: 'text', dtype: 'f32', dimension: 4, metric: 'cosine' },
+    { name: 'sign', dtype: 'bits', dimension: 9 },
+  ],
+  payload: 'json',
+  model: { name: 'a-model' },
+};
+
+/** Records of the collection `notes`: `count` of them, the vector of number `changed` differing. */
+function notes(count: number, changed: number): Records {
+  const numbers = Buffer.alloc(count * 16);
+  for (let i = 0; i < count * 4; i++) numbers.writeFloatLE(i >> 2 === changed ? -i : i / 8, i * 4);
+  const ids = Array.from({ length: count }, (_, i) => `note/${String(i).padStart(3, '0')} é`);
+  return {
+    count,
+    ids,
+    schema: NOTE_SCHEMA,
+    vectors: [new Uint8Array(numbers), seededBytes(count * 2, 3)],
+    payloads: ids.map((id, i) => (i === 2 ? new Uint8Array(0) : text(`{"n":${i},"title":"${id}"}`))),
+  };
+}
+
+const NUMBERED: Records = {
+  count: 9,
+  ids: BigUint64Array.from({ length: 9 }, (_, i) => 2n ** 60n + BigInt(i)),
+  schema: { id: 'u64', vectors: [{ name: 'v', dtype: 'i8', dimension: 5 }], payload: 'bytes' },
+  vectors: [seededBytes(45, 4)],
+  payloads: Array.from({ length: 9 }, (_, i) => seededBytes(i * 3, i)),
+};
+
+const NOTE: FormatNote = { name: 'directory', mode: 0o755 };
+const STREAM = new Uint8Array(
+  Buffer.concat([seededBytes(900, 5), Buffer.alloc(300), Buffer.from('abc'.repeat(99))]),
+);
+const TREE = [
+  { type: 'directory', path: 'empty', mode: 0o700 },
+  { type: 'directory', path: 'folder', mode: 0o755 },
+  regularFile('folder/nothing', 0o600, new Uint8Array(0)),
+  regularFile('folder/stream ü', 0o644, STREAM),
+  { type: 'link', path: 'link', mode: 0o777, target: 'folder/stream ü' },
+] as const;
+
+function matrixSource(bytes: Uint8Array, rows: number, dimension: number): Source {
+  const schema: Schema = {
+    id: 'none',
+    vectors: [{ name: 'vector', dtype: 'f32', dimension }],
+    payload: 'none',
+  };
+  const records = { schema, count: rows, vectors: [bytes.subarray(8)] };
+  return recordSource('matrix', records, { format: { name: 'fbin' } });
+}
+
+/** Takes everything that repository-v1 holds. */
+async function makeRepository(environment: Environment): Promise<Snapshot[]> {
+  const manager = await SnapshotManager.init({ environment }, PARAMETERS);
+  const matrix = await manager.createSnapshot(matrixSource(MATRIX, 180, 8), 'matrix');
+  const first = await manager.createSnapshot(recordSource('notes', notes(30, -1)), 'first');
+  const second = await manager.createIncrementalSnapshot(
+    recordSource('notes', notes(33, 7)),
+    'second',
+    first.id,
+    {
+      tags: ['nightly'],
+      metadata: { by: 'golden', list: [1, 2.5, null, true] },
+    },
+  );
+  const numbered = await manager.createSnapshot(recordSource('numbered', NUMBERED), 'numbered');
+  const tree = await manager.createSnapshot(fileTreeSource('tree', NOTE, TREE), 'tree');
+  await manager.close();
+  return [matrix, first, second, numbered, tree];
+}
+
+/** The example that docs/format.md takes apart: two vectors of two numbers, not compressed, so that it can be read by eye. */
+async function makeExample(environment: Environment): Promise<Snapshot[]> {
+  const manager = await SnapshotManager.init({ environment, compression: 'none' });
+  const file = new Uint8Array(Buffer.from('02000000020000000000803f0000004000004040000080c0', 'hex'));
+  const snapshot = await manager.createSnapshot(matrixSource(file, 2, 2), 'first');
+  await manager.close();
+  return [snapshot];
+}
+
+const MADE = { 'repository-v1': makeRepository, 'worked-example': makeExample };
+
+beforeAll(async () => {
+  if (process.env['VECSNAP_MAKE_GOLDEN'] === undefined) return;
+  for (const [name, make] of Object.entries(MADE)) {
+    const directory = join(GOLDEN, name);
+    if (existsSync(directory)) continue;
+    await make(fixedEnvironment(directory));
+    rmSync(join(directory, 'tmp'), { recursive: true, force: true });
+  }
+});
+
+describe('the repository of version 1', () => {
+  const at = freshDirectory();
+  const golden = (): string => {
+    cpSync(join(GOLDEN, 'repository-v1'), at('repo'), { recursive: true });
+    return at('repo');
+  };
+  const named = async (manager: SnapshotManager, name: string) => (await manager.findSnapshot(name)).id;
+
+  it('lists its snapshots', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: golden(), workers: 1 });
+    const snapshots = await manager.listSnapshots();
+    await manager.close();
+    expect(
+      snapshots.map(({ name, collection, vectorCount, fileCount }) => [
+        name,
+        collection,
+        vectorCount,
+        fileCount,
+      ]),
+    ).toEqual([
+      ['tree', 'tree', 0, 5],
+      ['numbered', 'numbered', 9, 0],
+      ['second', 'notes', 33, 0],
+      ['first', 'notes', 30, 0],
+      ['matrix', 'matrix', 180, 0],
+    ]);
+    expect(snapshots[2]).toMatchObject({
+      snapshotType: 'incremental',
+      baseId: snapshots[3]?.id,
+      tags: ['nightly'],
+      metadata: { by: 'golden', list: [1, 2.5, null, true] },
+      createdAt: expect.stringMatching(/^2023-11-14T22:13:/) as string,
+    });
+  });
+
+  it('is whole', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: golden(), workers: 1 });
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true, checked: { snapshots: 5 } });
+    await manager.close();
+  });
+
+  it('restores exactly', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: golden(), workers: 1 });
+    await manager.restoreSnapshot(await named(manager, 'matrix'), matrixTarget(fbin, at('out.fbin')));
+    expect(readFileSync(at('out.fbin')).equals(MATRIX)).toBe(true);
+    for (const [name, expected] of [
+      ['first', notes(30, -1)],
+      ['second', notes(33, 7)],
+      ['numbered', NUMBERED],
+    ] as const) {
+      expect(await readAll(manager, await named(manager, name))).toEqual(await contentOf(expected));
+    }
+    await manager.restoreSnapshot(await named(manager, 'tree'), directoryTarget(at('tree')));
+    expect(readFileSync(at('tree', 'folder', 'stream ü')).equals(STREAM)).toBe(true);
+    expect(readFileSync(at('tree', 'link')).equals(STREAM)).toBe(true);
+    expect(readFileSync(at('tree', 'folder', 'nothing'))).toHaveLength(0);
+    expect(readdirSync(at('tree', 'empty'))).toEqual([]);
+    await manager.close();
+  });
+
+  it('is continued, swept and verified', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: golden(), workers: 1 });
+    const before = (await manager.listSnapshots()).map(({ id }) => id);
+    const again = await manager.createSnapshot(recordSource('notes', notes(33, 7)), 'again');
+    expect(again.addedBytes).toBe(0);
+    await manager.deleteSnapshots(before);
+    expect((await manager.collectGarbage({ maxUnused: 0 })).reclaimedBytes).toBeGreaterThan(0);
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true });
+    expect(await readAll(manager, again.id)).toEqual(await contentOf(notes(33, 7)));
+    await manager.close();
+  });
+
+  it('is read by the independent reader', () => {
+    const repository = new IndependentRepository(golden());
+    expect(repository.snapshots.size).toBe(5);
+    for (const id of repository.snapshots.keys()) expect(repository.read(id).checksum).toMatch(/^bagaqiera/);
+    expect(repository.codecsSeen).toEqual(new Set([0, 1, 2]));
+    expect(repository.methodsSeen).toEqual(new Set([0, 1, 2, 3]));
+  });
+
+  it.each([
+    ['Node.js', nodeSha256, nodeDeflate],
+    ['JavaScript alone', portableSha256, portableDeflate],
+  ])('has the addresses that the same content has today, with %s', async (_, sha256, deflate) => {
+    const environment = { ...fixedEnvironment(at('now')), sha256, coder: inlineCoder({ sha256, deflate }) };
+    const snapshots = await makeRepository(environment);
+    const repository = new IndependentRepository(golden());
+    expect(snapshots.map(({ id, checksum }) => [id, checksum])).toEqual(
+      [...repository.snapshots.keys()].map((id) => [id, repository.read(id).checksum]),
+    );
+    expect(readFileSync(at('now', 'config')).equals(readFileSync(join(GOLDEN, 'repository-v1/config')))).toBe(
+      true,
+    );
+  });
+});
+
+describe('the worked example', () => {
+  const at = freshDirectory();
+
+  it('has the bytes that docs/format.md shows', () => {
+    const shown = hexBlocks(readFileSync(PAGE, 'utf8'));
+    const blobs = filesBelow(join(GOLDEN, 'worked-example'));
+    expect([...shown.keys()].toSorted()).toEqual([...blobs.keys()].toSorted());
+    for (const [name, bytes] of blobs) expect(shown.get(name)).toBe(bytes.toString('hex'));
+  });
+
+  it('is what vecsnap writes today', async () => {
+    await makeExample(fixedEnvironment(at('repo')));
+    rmSync(at('repo', 'tmp'), { recursive: true });
+    expect(filesBelow(at('repo'))).toEqual(filesBelow(join(GOLDEN, 'worked-example')));
+  });
+
+  it('holds two vectors', () => {
+    const repository = new IndependentRepository(join(GOLDEN, 'worked-example'));
+    const [id] = repository.snapshots.keys();
+    const { vectors } = repository.read(id as string);
+    expect(vectors[0]?.toString('hex')).toBe('0000803f0000004000004040000080c0');
+  });
+});
+
+/** The blocks of bytes on the page: each begins with a line `blob <name>`; what comes after two spaces explains. */
+function hexBlocks(page: string): Map<string, string> {
+  const blocks = new Map<string, string>();
+  for (const [, name, body] of page.matchAll(/```text\nblob (\S+)\n([\s\S]*?)```/g)) {
+    const lines = (body as string).split('\n').map((line) => line.split(/ {2,}/)[0] as string);
+    blocks.set(name as string, lines.join('').replaceAll(' ', ''));
+  }
+  return blocks;
+}
+
+function filesBelow(directory: string): Map<string, Buffer> {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  return new Map(files.toSorted().map((path) => [path.slice(directory.length + 1), readFileSync(path)]));
+}
+
+type Columns = Pick<RecordBatch, 'count' | 'ids' | 'vectors' | 'payloads'>;
+type Flat = readonly { id: string | bigint; vectors: readonly string[]; payload: string | undefined }[];
+
+async function readAll(manager: SnapshotManager, id: string): Promise<Flat> {
+  const rows: Flat[number][] = [];
+  for await (const batch of manager.readSnapshot(id)) rows.push(...flatten(batch));
+  return rows;
+}
+
+async function contentOf(records: Records): Promise<Flat> {
+  const open = await recordSource('any', records).open();
+  const rows: Flat[number][] = [];
+  for await (const batch of open.records?.() ?? []) rows.push(...flatten(batch));
+  return rows;
+}
+
+function flatten({ count, ids, vectors, payloads }: Columns): Flat {
+  return Array.from({ length: count }, (_, i) => ({
+    id: ids?.[i] as string | bigint,
+    vectors: vectors.map((column) => {
+      const width = column.length / count;
+      return Buffer.from(column.subarray(i * width, (i + 1) * width)).toString('hex');
+    }),
+    payload: payloads && Buffer.from(payloads[i] as Uint8Array).toString('hex'),
+  }));
+}

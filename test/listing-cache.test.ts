@@ -1,0 +1,113 @@
+/** Listing many snapshots: what is kept to make it quick never hides what is wrong. */
+import { copyFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { type Snapshot, SnapshotManager } from 'vecsnap';
+import { fbin, matrixSource } from 'vecsnap/source';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itemAt } from './helpers/item-at.js';
+import { freshDirectory } from './support/files.js';
+import { finiteFbin } from './support/matrices.js';
+
+const path = freshDirectory();
+const MANY = 70;
+let manager: SnapshotManager;
+let taken: Snapshot[];
+
+beforeEach(async () => {
+  await writeFile(path('docs.fbin'), finiteFbin(10, 8));
+  manager = await SnapshotManager.init({ snapshotDir: path('repo') });
+  taken = [];
+  for (let i = 0; i < MANY; i++) taken.unshift(await take(`night ${i} ü`));
+});
+
+afterEach(() => manager.close());
+
+function take(name: string): Promise<Snapshot> {
+  const metadata = { n: [1.5, { deep: null }], 'k"': 'v\n' };
+  return manager.createSnapshot(matrixSource(fbin, path('docs.fbin')), name, { metadata, tags: [name] });
+}
+
+function cacheFile(): string {
+  return path('repo', 'index', 'snapshots.cache');
+}
+
+async function isCached(): Promise<boolean> {
+  return stat(cacheFile()).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function flipLastByte(file: string): Promise<void> {
+  const bytes = await readFile(file);
+  bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+  await writeFile(file, bytes);
+}
+
+describe('a list of many snapshots', () => {
+  it('is the same from the blobs and from the cache, for who comes with it and who comes later', async () => {
+    expect(await isCached()).toBe(false);
+    expect(await manager.listSnapshots()).toEqual(taken);
+    expect(await isCached()).toBe(true);
+    expect(await manager.listSnapshots()).toEqual(taken);
+    const one = await take('one more');
+    await manager.deleteSnapshot(itemAt(taken, 3).id);
+    const expected = [one, ...taken.toSpliced(3, 1)];
+    expect(await manager.listSnapshots()).toEqual(expected);
+    const other = await SnapshotManager.open({ snapshotDir: path('repo'), blockingReads: true });
+    expect(await other.listSnapshots()).toEqual(expected);
+    await other.close();
+  });
+
+  it('reads the blobs when the cache is damaged, gone, or in a place that cannot be written', async () => {
+    await manager.listSnapshots();
+    await flipLastByte(cacheFile());
+    expect(await manager.listSnapshots()).toEqual(taken);
+    for (const length of [0, 10, 40]) {
+      await truncate(cacheFile(), length);
+      expect(await manager.listSnapshots()).toEqual(taken);
+    }
+    await rm(path('repo', 'index'), { recursive: true });
+    expect(await manager.listSnapshots()).toEqual(taken);
+    expect(await readdir(path('repo'))).not.toContain('index');
+  });
+
+  it('is not taken in by a cache of another repository', async () => {
+    await manager.listSnapshots();
+    const other = await SnapshotManager.init({ snapshotDir: path('other') });
+    const snapshot = await other.createSnapshot(matrixSource(fbin, path('docs.fbin')), 'other');
+    await copyFile(cacheFile(), path('other', 'index', 'snapshots.cache'));
+    expect(await other.listSnapshots()).toEqual([snapshot]);
+    await other.close();
+  });
+
+  it('tells a blob that was cut short', async () => {
+    await manager.listSnapshots();
+    const [newest, ...others] = taken as [Snapshot, ...Snapshot[]];
+    await manager.close(); // It would go on with the handle, and the size, that it has.
+    await truncate(path('repo', 'snapshots', newest.id), 100);
+    const { snapshots, problems } = await manager.listAll();
+    expect(snapshots).toEqual(others);
+    expect(problems).toMatchObject([{ blob: `snapshots/${newest.id}`, error: { code: 'SNAPSHOT_DAMAGED' } }]);
+  });
+
+  it('hides no damage from verify, the sweep and the restore', async () => {
+    await manager.listSnapshots();
+    const [newest] = taken as [Snapshot];
+    await flipLastByte(path('repo', 'snapshots', newest.id));
+    expect((await manager.verifyRepository()).problems).toMatchObject([
+      { code: 'SNAPSHOT_DAMAGED', blob: `snapshots/${newest.id}` },
+    ]);
+    await expect(manager.collectGarbage()).rejects.toMatchObject({ code: 'SWEEP_REFUSED' });
+    await expect(manager.snapshotFormat(newest.id)).rejects.toMatchObject({ code: 'SNAPSHOT_DAMAGED' });
+  });
+
+  it('gives each snapshot a time of its own, whatever the clock says', async () => {
+    const createdAt = new Date(Date.parse(itemAt(taken, 0).createdAt));
+    const source = matrixSource(fbin, path('docs.fbin'));
+    const one = await manager.createSnapshot(source, 'one', { createdAt });
+    const two = await manager.createSnapshot(source, 'two', { createdAt });
+    const times = [...taken, one, two].map((snapshot) => snapshot.createdAt);
+    expect(new Set(times).size).toBe(MANY + 2);
+    expect(Date.parse(two.createdAt)).toBeGreaterThan(Date.parse(one.createdAt));
+  });
+});

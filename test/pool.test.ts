@@ -1,0 +1,141 @@
+/** The pool of coders: the same results as the coder in this thread, whatever overlaps, and after a worker has died. */
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type CompressionOptions, inlineCoder, type PlainChunk, type StoredChunk } from 'vecsnap/cas';
+import { toHex } from 'vecsnap/core';
+import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
+import { runs } from './support/arbitraries.js';
+import { seededBytes } from './support/files.js';
+
+const OPTIONS: CompressionOptions = { compression: 'auto', compressionLevel: 6 };
+const pool = pooledCoder(2);
+const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+afterAll(() => pool.close());
+
+/** Chunks of all kinds: some are worth a worker's while together, some are not. */
+const anyChunks: fc.Arbitrary<PlainChunk[]> = fc.array(
+  fc
+    .record({
+      length: fc.constantFrom(0, 1, 100, 8000, 60_000),
+      width: fc.constantFrom<PlainChunk['width']>(0, 1, 4, 8),
+      seed: fc.nat(),
+      isFlat: fc.boolean(),
+      isShared: fc.boolean(),
+      shift: fc.constantFrom(0, 1, 4),
+    })
+    .map(({ length, width, seed, isFlat, isShared, shift }) => {
+      const memory = isShared ? new SharedArrayBuffer(length + 8) : new ArrayBuffer(length + 8);
+      const bytes = new Uint8Array(memory, shift, length);
+      bytes.set(seededBytes(length, seed).map((byte) => (isFlat ? byte & 7 : byte)));
+      return { bytes, width };
+    }),
+  { maxLength: 6 },
+);
+
+function texts(chunks: readonly (Uint8Array | undefined)[]): (string | undefined)[] {
+  return chunks.map((bytes) => bytes && toHex(nodeSha256(bytes)) + bytes.length);
+}
+
+describe('a pool', () => {
+  it('gives the results of the coder in this thread, for many calls at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyChunks, { maxLength: 5 }), async (calls) => {
+        await Promise.all(
+          calls.map(async (chunks) => {
+            const plain = chunks.map(({ bytes }) => bytes);
+            const [addresses, encoded] = await Promise.all([
+              pool.address(plain),
+              pool.encode(chunks, OPTIONS),
+            ]);
+            expect(addresses).toEqual(await inline.address(plain));
+            const expected = await inline.encode(chunks, OPTIONS);
+            expect(encoded.map(({ codec }) => codec)).toEqual(expected.map(({ codec }) => codec));
+            expect(texts(encoded.map(({ bytes }) => bytes))).toEqual(
+              texts(expected.map(({ bytes }) => bytes)),
+            );
+            const stored = encoded.map(({ codec, bytes }, i): StoredChunk => ({
+              // Every third has the address of another chunk.
+              address: (i % 3 === 2 ? addresses[0] : addresses[i]) as StoredChunk['address'],
+              codec: i % 4 === 3 ? 9 : codec,
+              bytes,
+              length: plain[i]?.length ?? 0,
+            }));
+            for (const verify of [true, false])
+              expect(texts(await pool.decode(stored, verify))).toEqual(
+                texts(await inline.decode(stored, verify)),
+              );
+          }),
+        );
+      }),
+      { numRuns: runs(40) },
+    );
+  });
+
+  it('gives nothing for nothing', async () => {
+    expect(await pool.address([])).toEqual([]);
+    expect(await pool.encode([], OPTIONS)).toEqual([]);
+    expect(await pool.decode([], true)).toEqual([]);
+  });
+
+  it('gives a chunk that is kept raw as it is, without a copy', async () => {
+    const bytes = seededBytes(100_000, 1);
+    const [encoded] = await pool.encode([{ bytes, width: 0 }], OPTIONS);
+    expect(encoded?.bytes).toBe(bytes);
+    const stored = { address: nodeSha256(bytes), codec: 0, bytes, length: bytes.length };
+    expect((await pool.decode([stored], true))[0]).toBe(bytes);
+  });
+
+  it('answers every call out of very many', async () => {
+    const chunks = Array.from({ length: 200 }, (_, i) => seededBytes(50_000, i));
+    const addresses = await Promise.all(chunks.map((bytes) => pool.address([bytes])));
+    expect(addresses.flat().map(toHex)).toEqual(chunks.map((bytes) => toHex(nodeSha256(bytes))));
+  });
+});
+
+describe('a worker that dies', () => {
+  // What only looks like bytes gets as far as the worker and is its end.
+  const poison = [{ length: 1e6 } as unknown as Uint8Array];
+
+  it('fails the calls that it had, and the next ones get another', async () => {
+    const own = pooledCoder(2);
+    const bytes = seededBytes(200_000, 5);
+    for (let round = 0; round < 3; round++) {
+      const calls = await Promise.allSettled([
+        own.address(poison),
+        own.address(poison),
+        own.address([bytes]),
+      ]);
+      expect(calls.slice(0, 2).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+      if (calls[2]?.status === 'rejected') expect(calls[2].reason).toBeInstanceOf(Error);
+      expect(await Promise.all([own.address([bytes]), own.address([bytes])])).toEqual([
+        [nodeSha256(bytes)],
+        [nodeSha256(bytes)],
+      ]);
+    }
+    await own.close();
+  });
+
+  it('by being closed fails the calls that are under way', async () => {
+    const own = pooledCoder(2);
+    const calls = Promise.allSettled(Array.from({ length: 4 }, (_, i) => own.address([seededBytes(4e6, i)])));
+    await own.close();
+    for (const call of await calls) if (call.status === 'rejected') expect(call.reason).toBeInstanceOf(Error);
+    await own.close();
+  });
+
+  it('is not the end of what cannot be sent to it', async () => {
+    const own = pooledCoder(2);
+    const options = { ...OPTIONS, unsendable: () => 1 };
+    const bytes = seededBytes(100_000, 1);
+    await expect(own.encode([{ bytes, width: 0 }], options)).rejects.toThrow();
+    expect(await own.encode([{ bytes, width: 0 }], OPTIONS)).toHaveLength(1);
+    await own.close();
+  });
+});
+
+it('a pool of one is the coder in this thread', async () => {
+  const own = pooledCoder(1);
+  const bytes = seededBytes(100_000, 1);
+  expect(await own.address([bytes])).toEqual([nodeSha256(bytes)]);
+  await own.close();
+});

@@ -1,0 +1,156 @@
+/** Taking a snapshot: what a source may rely on, and what it is refused for. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { concatBytes, type RecordBatch, type Schema, utf8 } from 'vecsnap/core';
+import { SnapshotManager } from 'vecsnap/snapshot';
+import type { Content, FileEntry, Source } from 'vecsnap/source';
+import { seededBytes } from './support/files.js';
+import { memoryEnvironment, memorySource } from './support/memory-environment.js';
+import { type TestRecord, toBatch } from './support/records.js';
+
+const SCHEMA: Schema = { id: 'u64', payload: 'none', vectors: [{ name: 'v', dtype: 'u8', dimension: 4 }] };
+const PARAMETERS = { fixed: { size: 100 }, gear: { min: 64, avg: 256, max: 1024 } };
+
+function record(n: number): TestRecord {
+  return { id: BigInt(n), vectors: [seededBytes(4, n)], payload: new Uint8Array(0) };
+}
+
+/** A source of any content, also such as no source should give. */
+function sourceOf(content: Partial<Content>): Source {
+  return {
+    place: 'memory:test',
+    collection: 'test',
+    open: async () => ({
+      format: { name: 'test' },
+      schema: undefined,
+      records: undefined,
+      files: undefined,
+      expected: {},
+      notes: [],
+      confirmUnchanged: async () => {},
+      close: async () => {},
+      ...content,
+    }),
+  };
+}
+
+function ofBatches(schema: Schema, batches: readonly RecordBatch[]): Source {
+  return sourceOf({
+    schema,
+    records: async function* () {
+      yield* batches;
+    },
+  });
+}
+
+function ofFiles(files: readonly FileEntry[]): Source {
+  return sourceOf({
+    files: async function* () {
+      yield* files;
+    },
+  });
+}
+
+function directory(path: string, mode = 0o755): FileEntry {
+  return { type: 'directory', path, mode };
+}
+
+let manager: SnapshotManager;
+beforeEach(async () => {
+  manager = await SnapshotManager.init({ environment: memoryEnvironment() }, PARAMETERS);
+});
+
+it('gives every batch back, once', async () => {
+  const released = [0, 0, 0, 0];
+  const batches = [12, 0, 1, 300].map((count, b) =>
+    toBatch(
+      SCHEMA,
+      Array.from({ length: count }, (_, i) => record(b * 1000 + i)),
+      () => (released[b] = (released[b] ?? 0) + 1),
+    ),
+  );
+  expect((await manager.createSnapshot(ofBatches(SCHEMA, batches), 'any')).vectorCount).toBe(313);
+  expect(released).toEqual([1, 1, 1, 1]);
+});
+
+describe('a source is refused', () => {
+  async function refused(source: Source, code: string): Promise<void> {
+    const before = await manager.totalSize();
+    await expect(manager.createSnapshot(source, 'any')).rejects.toThrow(
+      expect.objectContaining({ code, place: expect.any(String), remedy: expect.any(String) }),
+    );
+    expect(await manager.totalSize()).toBe(before);
+    expect(await manager.listSnapshots()).toEqual([]);
+  }
+
+  it.each<[string, readonly TestRecord[], string]>([
+    ['for two records of one id', [record(1), record(2), record(2)], 'SOURCE_DUPLICATE_ID'],
+    ['for records out of order', [record(2), record(1)], 'SOURCE_UNORDERED'],
+  ])('%s', async (_, records, code) => {
+    await refused(ofBatches(SCHEMA, [toBatch(SCHEMA, records)]), code);
+    await refused(
+      ofBatches(
+        SCHEMA,
+        records.map((one) => toBatch(SCHEMA, [one])),
+      ),
+      code,
+    );
+  });
+
+  it('for a batch that contradicts its schema', async () => {
+    const batch = toBatch(SCHEMA, [record(1), record(2)]);
+    await refused(ofBatches(SCHEMA, [{ ...batch, vectors: [new Uint8Array(7)] }]), 'SOURCE_INVALID');
+  });
+
+  it.each(['', '/etc', '../a', 'a/../b', 'a//b', 'a\0', 'a\ud800'])('for the path %j', async (path) => {
+    await refused(ofFiles([directory(path)]), 'SOURCE_INVALID');
+  });
+
+  it.each([-1, 0o10000, 0.5])('for the mode %d', async (mode) => {
+    await refused(ofFiles([directory('a', mode)]), 'SOURCE_INVALID');
+  });
+
+  it.each([
+    ['a', 'a'],
+    ['b', 'a'],
+    ['\u{10000}', '\uffff'],
+  ])('for the path %j before %j', async (first, second) => {
+    await refused(ofFiles([directory(first), directory(second)]), 'SOURCE_UNORDERED');
+  });
+});
+
+describe('a file', () => {
+  const database = concatBytes([utf8('SQLite format 3\0'), seededBytes(2000, 1)]);
+
+  it.each([
+    ['with pages', database],
+    ['without', seededBytes(5000, 2)],
+    ['shorter than what tells pages', seededBytes(9, 3)],
+  ])('%s has one checksum whatever the pieces it comes in', async (_, bytes) => {
+    const checksums = new Set<string>();
+    for (const sizes of [[0.1], [0.3, 1], [1], [1000]]) {
+      const files = [{ path: 'file', mode: 0o644, bytes }];
+      checksums.add((await manager.createSnapshot(memorySource({ files, sizes }), 'any')).checksum);
+    }
+    expect(checksums.size).toBe(1);
+  });
+
+  it('is closed when the take is aborted in the middle of it', async () => {
+    const controller = new AbortController();
+    let closed = false;
+    const read = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        for (let i = 0; ; i++) {
+          if (i === 100) controller.abort();
+          yield seededBytes(50_000, i);
+        }
+      } finally {
+        closed = true;
+      }
+    };
+    const endless = ofFiles([{ type: 'file', path: 'endless', mode: 0o644, size: 0, read }]);
+    await expect(manager.createSnapshot(endless, 'any', { signal: controller.signal })).rejects.toThrow(
+      expect.objectContaining({ code: 'ABORTED' }),
+    );
+    expect(closed).toBe(true);
+  });
+});
