@@ -1,5 +1,6 @@
 /** Which snapshots share which chunks: the oldest that needs each chunk, and whether others need it too. */
 import { type Address, DigestTable } from '../core/index.js';
+import type { ChunkStore } from '../cas/index.js';
 import { type ChunkReader, reachable } from '../manifest/index.js';
 
 /** As much of a snapshot as the audit looks at. */
@@ -19,10 +20,10 @@ export interface Ownership {
   readonly sharedAcross: boolean;
 }
 
-/** As much of a chunk in a pack as tells what it is told by. */
-export interface DeltaEntry {
+/** A chunk that copies from others. */
+interface Delta {
   readonly address: Address;
-  readonly bases?: readonly Address[] | undefined;
+  readonly bases: readonly Address[];
 }
 
 const SHARED = 1;
@@ -45,12 +46,15 @@ export class OwnershipTable {
   }
 
   /** Notes that whoever needs a delta needs what it is told by, directly or not. */
-  async addBases(entries: AsyncIterable<DeltaEntry>, snapshots: readonly Audited[]): Promise<void> {
-    const deltas: DeltaEntry[] = [];
-    for await (const entry of entries) if (entry.bases !== undefined) deltas.push(entry);
+  async addBases(store: ChunkStore, snapshots: readonly Audited[]): Promise<void> {
+    const deltas: Delta[] = [];
+    for await (const entry of store.parts.index.entries()) {
+      const [bases = []] = await store.basesOf([entry]);
+      if (bases.length > 0) deltas.push({ address: entry.address, bases });
+    }
     for (let news = true; news;) {
       news = false;
-      for (const { address, bases = [] } of deltas) {
+      for (const { address, bases } of deltas) {
         const found = this.find(address);
         if (found === undefined) continue;
         for (const base of bases) news = this.#claimLike(base, found, snapshots) || news;

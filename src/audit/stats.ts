@@ -94,7 +94,7 @@ export async function computeStats(
   other: OtherBytes,
 ): Promise<RepositoryStats> {
   const ownership = await OwnershipTable.build(store, snapshots);
-  await ownership.addBases(store.parts.index.entries(), snapshots);
+  await ownership.addBases(store, snapshots);
   const perSnapshot = snapshots.map(() => ({ own: 0, shared: 0, acrossShared: 0 }));
   const histogram = new Histogram();
   let uniqueBytes = 0;

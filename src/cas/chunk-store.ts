@@ -13,10 +13,11 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import { type CompressionOptions, isKnownCodec, MAX_CHAIN, type StoredChunk } from './codec.js';
+import { CODECS, type CompressionOptions, isKnownCodec, MAX_CHAIN, type StoredChunk } from './codec.js';
+import { BaseFinder } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';
-import { PACK_PREFIX, readPackDirectory, readRange } from './pack.js';
+import { type DirectoryEntry, PACK_PREFIX, packMissing, readPackDirectory, readRange } from './pack.js';
 
 /** What a chunk store works with. */
 export interface ChunkStoreParts {
@@ -55,6 +56,7 @@ export class ChunkStore {
   readonly options: ChunkStoreOptions;
   readonly #problems = new Map<string, VecsnapError>();
   readonly #io: Semaphore;
+  readonly #bases = new BaseFinder((pack) => this.directory(pack));
   #packs: ReadonlyMap<string, number> = new Map();
 
   constructor(parts: ChunkStoreParts, options: ChunkStoreOptions) {
@@ -120,6 +122,22 @@ export class ChunkStore {
   }
 
   /**
+   * What each of these chunks copies from, in order; nothing for those that are no deltas.
+   * @throws VecsnapError PACK_MISSING, PACK_DAMAGED when that cannot be told.
+   */
+  async basesOf(locations: readonly Location[]): Promise<Address[][]> {
+    return Promise.all(locations.map((location) => this.#bases.basesOf(location)));
+  }
+
+  /** The directory of a pack. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
+  async directory(name: string): Promise<DirectoryEntry[]> {
+    const { blobs, sha256 } = this.parts;
+    const size = this.#packs.get(name) ?? (await blobs.stat(name))?.size;
+    if (size === undefined) throw packMissing(name);
+    return readPackDirectory(blobs, { name, size }, sha256);
+  }
+
+  /**
    * The plaintext of a chunk.
    * @throws VecsnapError CHUNK_MISSING, CHUNK_DAMAGED, PACK_MISSING, PACK_DAMAGED.
    */
@@ -133,7 +151,11 @@ export class ChunkStore {
    * @throws VecsnapError as {@link get}.
    */
   async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
-    const stored = await this.getStored(addresses);
+    return this.decode(await this.getStored(addresses));
+  }
+
+  /** The plaintexts of chunks. @throws VecsnapError CHUNK_DAMAGED, which names the chunk and, if that is the cause, its base. */
+  async decode(stored: readonly StoredChunk[]): Promise<Uint8Array[]> {
     const plain = await this.#decode(stored);
     const damaged = plain.indexOf(undefined);
     if (damaged >= 0) throw await this.#diagnose(stored[damaged] as StoredChunk);
@@ -146,13 +168,15 @@ export class ChunkStore {
    */
   async getStored(addresses: readonly Address[]): Promise<StoredChunk[]> {
     const table = new DigestTable();
-    const found: Location[] = [];
-    for (let unknown = addresses, dependants: readonly (Address | undefined)[] = []; unknown.length > 0;) {
-      const located = await this.#locateNew(unknown, dependants, table, found);
-      unknown = located.flatMap(({ location }) => location.bases ?? []);
-      dependants = located.flatMap(({ address, location }) => (location.bases ?? []).map(() => address));
+    const found: Found[] = [];
+    for (let wanted: readonly Wish[] = addresses.map((address) => ({ address })); wanted.length > 0;) {
+      const located = await this.#locateNew(wanted, table);
+      found.push(...located);
+      wanted = located.flatMap(({ address, bases }) =>
+        bases.map((base) => ({ address: base, dependant: address })),
+      );
     }
-    const bytes = await this.#readAll(found);
+    const bytes = await this.#readAll(found.map(({ location }) => location));
     return new Assembly(table, found, bytes).chunks(addresses);
   }
 
@@ -181,25 +205,22 @@ export class ChunkStore {
     }
   }
 
-  /** Looks up the addresses that are not in `table` yet, and adds them. */
-  async #locateNew(
-    addresses: readonly Address[],
-    dependants: readonly (Address | undefined)[],
-    table: DigestTable,
-    found: Location[],
-  ): Promise<{ address: Address; location: Location }[]> {
-    const fresh = addresses.flatMap((address, i) => {
-      if (table.has(address)) return [];
+  /** Looks up the chunks that are not in `table` yet, and adds them. */
+  async #locateNew(wanted: readonly Wish[], table: DigestTable): Promise<Found[]> {
+    const fresh = wanted.filter(({ address }) => {
+      const known = table.size;
       table.add(address);
-      return [{ address, dependant: dependants[i] }];
+      return table.size > known;
     });
     const locations = await this.parts.index.find(fresh.map(({ address }) => address));
-    return fresh.map(({ address, dependant }, i) => {
-      const location = locations[i];
-      if (location === undefined) throw chunkMissing(address, dependant);
-      found.push(location);
-      return { address, location };
-    });
+    const missing = fresh.find((_, i) => locations[i] === undefined);
+    if (missing !== undefined) throw chunkMissing(missing.address, missing.dependant);
+    const bases = await this.basesOf(locations as Location[]);
+    return fresh.map(({ address }, i) => ({
+      address,
+      location: locations[i] as Location,
+      bases: bases[i] as Address[],
+    }));
   }
 
   async #readAll(locations: readonly Location[]): Promise<Uint8Array[]> {
@@ -235,6 +256,19 @@ export class ChunkStore {
   }
 }
 
+/** A chunk that is wanted, and the delta that it is wanted for. */
+interface Wish {
+  readonly address: Address;
+  readonly dependant?: Address;
+}
+
+/** A chunk whose place is known. */
+interface Found {
+  readonly address: Address;
+  readonly location: Location;
+  readonly bases: readonly Address[];
+}
+
 interface Wanted {
   readonly location: Location;
   readonly order: number;
@@ -243,13 +277,13 @@ interface Wanted {
 /** Puts chunks together with what they copy from; one that several copy from is one object. */
 class Assembly {
   readonly #table: DigestTable;
-  readonly #locations: readonly Location[];
+  readonly #found: readonly Found[];
   readonly #bytes: readonly Uint8Array[];
   readonly #made = new Map<number, StoredChunk>();
 
-  constructor(table: DigestTable, locations: readonly Location[], bytes: readonly Uint8Array[]) {
+  constructor(table: DigestTable, found: readonly Found[], bytes: readonly Uint8Array[]) {
     this.#table = table;
-    this.#locations = locations;
+    this.#found = found;
     this.#bytes = bytes;
   }
 
@@ -262,14 +296,16 @@ class Assembly {
     const index = this.#table.find(address);
     const made = this.#made.get(index);
     if (made !== undefined) return made;
-    const { codec, length, bases } = this.#locations[index] as Location;
-    const chunk: StoredChunk = {
+    const { location, bases } = this.#found[index] as Found;
+    const { codec, length } = location;
+    const plain = {
       address: copyBytes(address) as Address,
       codec,
       length,
       bytes: this.#bytes[index] as Uint8Array,
-      bases: bases?.map((base) => this.#make(base, depth + 1)),
     };
+    const chunk: StoredChunk =
+      codec === CODECS.delta ? { ...plain, bases: bases.map((base) => this.#make(base, depth + 1)) } : plain;
     this.#made.set(index, chunk);
     return chunk;
   }

@@ -10,13 +10,15 @@ import {
   copyBytes,
   DigestTable,
   isVecsnapError,
+  mapAhead,
   toHex,
 } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import type { EncodedChunk, Kin, PlainChunk, StoredChunk } from './codec.js';
-import { PACK_PREFIX, PackBuilder, type PackEntry } from './pack.js';
+import { type EncodedChunk, type Kin, numberWidth, type PlainChunk, type StoredChunk } from './codec.js';
+import type { Location } from './index-port.js';
+import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 
 /** A chunk to be stored. */
 export interface NewChunk extends Omit<PlainChunk, 'kin'> {
@@ -41,15 +43,16 @@ export interface WriterTotals {
 }
 
 interface WrittenPack extends BlobStat {
-  readonly entries: readonly PackEntry[];
+  readonly entries: readonly DirectoryEntry[];
 }
 
 /** Packs that are being written at the same time; each is held in memory until it is durable. */
 const PACKS_UNDER_WAY = 2;
+/** Chunks that are flattened together, and how often at the same time. */
+const FLATTENED_TOGETHER = 8;
+const BATCHES_AHEAD = 6;
 /** Nodes are kept back and stand together at the end of a pack, where walking a tree reads many at once. */
 const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
-
-type EncodedNew = Omit<PackEntry, 'offset' | 'storedLength'> & { readonly bytes: Uint8Array };
 
 /** See the head of this file. Calls of `put` may overlap; chunks stand in packs in the order of the calls. */
 export class ChunkWriter {
@@ -60,7 +63,7 @@ export class ChunkWriter {
   readonly #writing = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
   #pack = new PackBuilder();
-  #nodes: EncodedNew[] = [];
+  #nodes: PackedChunk[] = [];
   #nodeBytes = 0;
   #chunks = 0;
   #hasCopies = false;
@@ -94,7 +97,7 @@ export class ChunkWriter {
    * Adds chunks of another pack in the form they have there, each checked against its address first.
    * @throws VecsnapError CHUNK_DAMAGED.
    */
-  async copy(pack: string, entries: readonly PackEntry[]): Promise<void> {
+  async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<void> {
     for (const run of inRuns(entries)) {
       for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
         this.#chunks++;
@@ -102,6 +105,37 @@ export class ChunkWriter {
         await this.#addToPack({ ...entry, bytes });
       }
     }
+  }
+
+  /**
+   * Adds chunks that are kept as deltas in forms that stand alone, which take their place.
+   * @throws VecsnapError as {@link ChunkStore.getMany}.
+   */
+  async flatten(addresses: readonly Address[]): Promise<void> {
+    for await (const chunks of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
+      this.#standAlone(some),
+    )) {
+      for (const chunk of chunks) {
+        this.#chunks++;
+        this.#hasCopies = true;
+        await this.#addToPack(chunk);
+      }
+    }
+  }
+
+  async #standAlone(addresses: readonly Address[]): Promise<PackedChunk[]> {
+    const locations = await this.#store.locate(addresses);
+    const stored = await this.#store.getStored(addresses);
+    const plain = await this.#store.decode(stored);
+    const chunks = stored.map((chunk, i): PlainChunk => ({
+      bytes: plain[i] as Uint8Array,
+      width: numberWidth(chunk),
+    }));
+    const encoded = await this.#store.parts.coder.encode(chunks, this.#store.options);
+    return stored.map(({ address, length }, i) => {
+      const { codec, bytes } = encoded[i] as EncodedChunk;
+      return { address, kind: (locations[i] as Location).kind, codec, length, bytes };
+    });
   }
 
   /** Makes everything durable and then known to the index. */
@@ -203,7 +237,7 @@ export class ChunkWriter {
     for (const node of nodes) await this.#addToPack(node);
   }
 
-  async #addToPack(chunk: EncodedNew): Promise<void> {
+  async #addToPack(chunk: PackedChunk): Promise<void> {
     this.#pack.add(chunk);
     if (this.#pack.size < this.#store.options.packBytes) return;
     this.#writePack();
@@ -234,4 +268,8 @@ export class ChunkWriter {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+function* slices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += length) yield items.slice(start, start + length);
 }

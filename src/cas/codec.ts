@@ -8,7 +8,7 @@ import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate, Sha256 } from '../core/platform.js';
-import { type Delta, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
+import { type Delta, deltaShape, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */
@@ -117,6 +117,34 @@ export function decodeChunk(
     throw new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.');
   }
   return plain;
+}
+
+/** The addresses of those that do not decode to what their address says, among the chunks and all that they copy from. */
+export function damagedAmong(
+  chunks: readonly StoredChunk[],
+  { sha256, deflate }: CoderPrimitives,
+): Address[] {
+  const known = new Map<StoredChunk, Segment[]>();
+  const checked = new Set<StoredChunk>();
+  const damaged: Address[] = [];
+  const check = (chunk: StoredChunk): void => {
+    if (checked.has(chunk)) return;
+    checked.add(chunk);
+    for (const base of chunk.bases ?? []) check(base);
+    try {
+      const plain = joinSegments(segmentsOf(chunk, deflate, known));
+      if (!equalBytes(sha256(plain), chunk.address)) damaged.push(chunk.address);
+    } catch {
+      damaged.push(chunk.address); // Whatever decoding stumbles over: the chunk cannot be decoded.
+    }
+  };
+  for (const chunk of chunks) check(chunk);
+  return damaged;
+}
+
+/** Bytes of the numbers that a stored delta is made of; 0 when it is not made of numbers. @throws VecsnapError CHUNK_DAMAGED. */
+export function numberWidth({ codec, bytes }: StoredChunk): 0 | PlaneWidth {
+  return codec === CODECS.delta ? deltaShape(bytes).width : 0;
 }
 
 function encodeAlone(

@@ -5,6 +5,7 @@ import { VecsnapError } from '../core/errors.js';
 import {
   type CoderPrimitives,
   type CompressionOptions,
+  damagedAmong,
   decodeChunk,
   encodeChunk,
   type EncodedChunk,
@@ -23,6 +24,8 @@ export interface ChunkCoder {
    * address.
    */
   decode(chunks: readonly StoredChunk[], verify: boolean): Promise<(Uint8Array | undefined)[]>;
+  /** The addresses of those that are damaged, among the chunks and all that they copy from. */
+  check(chunks: readonly StoredChunk[]): Promise<Address[]>;
   /** Says that much work is coming, so that what takes time to start can start. */
   prepare?(): void;
   close(): Promise<void>;
@@ -34,6 +37,7 @@ export function inlineCoder(primitives: CoderPrimitives): ChunkCoder {
     address: async (chunks) => chunks.map(primitives.sha256),
     encode: async (chunks, options) => chunks.map((chunk) => encodeChunk(chunk, options, primitives)),
     decode: async (chunks, verify) => chunks.map((chunk) => decodeStored(chunk, verify, primitives)),
+    check: async (chunks) => damagedAmong(chunks, primitives),
     close: async () => {},
   };
 }

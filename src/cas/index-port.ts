@@ -9,7 +9,10 @@ export interface Location extends Omit<PackEntry, 'address'> {
   readonly pack: string;
 }
 
-/** Finds chunks. A chunk that stands in several packs is found in the one that was added last. */
+/**
+ * Finds chunks. One that stands in several packs is found in the pack that was added last, except that a delta never takes the
+ * place of a copy that stands alone: its bases may be gone (docs/ordering.md, G5).
+ */
 export interface ChunkIndex {
   /** The place of each chunk; undefined for those that are unknown. */
   find(addresses: readonly Address[]): Promise<(Location | undefined)[]>;

@@ -82,11 +82,23 @@ class LevelIndex implements ChunkIndex {
   ): Promise<void> {
     const number = this.#numbers.get(name) ?? this.#nextNumber;
     const batch = this.#db.batch();
-    for (const entry of entries) batch.put(chunkKey(entry.address), encodePlace(number, entry));
+    for (const entry of await this.#withoutWorse(entries)) {
+      batch.put(chunkKey(entry.address), encodePlace(number, entry));
+    }
     batch.put(packKey(name), encodePack(number, size));
     await write(batch);
     this.#written += entries.length;
     this.#remember(name, number, size);
+  }
+
+  /** Those that are better than what is known, or as good: a copy that stands alone is better than a delta. */
+  async #withoutWorse(entries: readonly PackEntry[]): Promise<readonly PackEntry[]> {
+    const deltas = entries.filter(({ baseCount }) => baseCount !== undefined);
+    if (deltas.length === 0) return entries;
+    const known = await this.find(deltas.map(({ address }) => address));
+    const isWorse = (i: number): boolean => known[i] !== undefined && known[i].baseCount === undefined;
+    const worse = new Set(deltas.filter((_, i) => isWorse(i)));
+    return worse.size === 0 ? entries : entries.filter((entry) => !worse.has(entry));
   }
 
   async removePacks(names: ReadonlySet<string>): Promise<void> {
@@ -214,15 +226,16 @@ async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uin
   }
 }
 
-/** Pack number, offset, stored length, length, then codec · 2 + (1 for a node); then the addresses of a delta's bases. */
+/** Pack number, offset, stored length, length, then codec · 2 + (1 for a node); for a delta then the number of its bases. */
 function encodePlace(
   number: number,
-  { offset, storedLength, length, codec, kind, bases = [] }: PackEntry,
+  { offset, storedLength, length, codec, kind, baseCount }: PackEntry,
 ): Uint8Array {
   const out: number[] = [];
   for (const value of [number, offset, storedLength, length, codec * 2 + (kind === 'node' ? 1 : 0)])
     writeVarint(out, value);
-  return concatBytes([Uint8Array.from(out), ...bases]);
+  if (baseCount !== undefined) writeVarint(out, baseCount);
+  return Uint8Array.from(out);
 }
 
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
@@ -231,8 +244,6 @@ function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: numb
     const [number, offset, storedLength, length, tag] = Array.from({ length: 5 }, () =>
       reader.varint(),
     ) as Five;
-    const bases: Address[] = [];
-    while (reader.remaining > 0) bases.push(toAddress(reader.take(ADDRESS_LENGTH).slice()));
     const place = {
       number,
       offset,
@@ -241,7 +252,10 @@ function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: numb
       codec: tag >>> 1,
       kind: tag & 1 ? 'node' : 'data',
     } as const;
-    return bases.length === 0 ? place : { ...place, bases };
+    if (reader.remaining === 0) return place;
+    const baseCount = reader.varint();
+    if (reader.remaining > 0) throw indexDamaged();
+    return { ...place, baseCount };
   });
 }
 

@@ -4,16 +4,16 @@ import type { ChunkIndex, Location } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
 const NO_PACK = 0xffffffff;
-const FIELDS = 5;
+const FIELDS = 6;
+/** In place of a number of bases, for chunks that are no deltas. */
+const NO_DELTA = 0xffffffff;
 
 /** An empty index. */
 export function memoryIndex(): ChunkIndex {
   let table = new DigestTable();
-  /** For each chunk: pack number, offset, stored length, length, codec and kind. */
+  /** For each chunk: pack number, offset, stored length, length, codec and kind, number of bases. */
   let fields = new Uint32Array(64 * FIELDS);
   let names: string[] = [];
-  /** What deltas copy from. */
-  let basesOf = new Map<number, readonly Address[]>();
   const sizes = new Map<string, number>();
 
   const locate = (index: number): Location | undefined => {
@@ -21,18 +21,26 @@ export function memoryIndex(): ChunkIndex {
     const pack = fields[at] as number;
     if (index < 0 || pack === NO_PACK) return undefined;
     const tag = fields[at + 4] as number;
-    return {
+    const baseCount = fields[at + 5] as number;
+    const location = {
       pack: names[pack] as string,
       offset: fields[at + 1] as number,
       storedLength: fields[at + 2] as number,
       length: fields[at + 3] as number,
       codec: tag >>> 1,
       kind: tag & 1 ? 'node' : 'data',
-      bases: basesOf.get(index),
-    };
+    } as const;
+    return baseCount === NO_DELTA ? location : { ...location, baseCount };
+  };
+
+  const standsAlone = (index: number): boolean => {
+    const location = locate(index);
+    return location !== undefined && location.baseCount === undefined;
   };
 
   const set = (packNumber: number, entry: PackEntry): void => {
+    const isDelta = entry.baseCount !== undefined;
+    if (isDelta && standsAlone(table.find(entry.address))) return;
     const index = table.add(entry.address);
     const at = index * FIELDS;
     if (at + FIELDS > fields.length) {
@@ -41,9 +49,8 @@ export function memoryIndex(): ChunkIndex {
       fields = grown;
     }
     const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
-    if (entry.bases === undefined) basesOf.delete(index);
-    else basesOf.set(index, entry.bases);
-    fields.set([packNumber, entry.offset, entry.storedLength, entry.length, tag], at);
+    const { offset, storedLength, length, baseCount = NO_DELTA } = entry;
+    fields.set([packNumber, offset, storedLength, length, tag, baseCount], at);
   };
 
   return {
@@ -69,7 +76,6 @@ export function memoryIndex(): ChunkIndex {
     },
     async clear() {
       table = new DigestTable();
-      basesOf = new Map();
       fields = new Uint32Array(64 * FIELDS);
       names = [];
       sizes.clear();

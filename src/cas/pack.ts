@@ -19,12 +19,13 @@ import {
   toAddress,
   VecsnapError,
   viewOf,
+  varintLength,
   writeVarint,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 
-/** One chunk in the directory of a pack. */
+/** A chunk in a pack, as far as the index knows it. */
 export interface PackEntry {
   readonly address: Address;
   readonly kind: ChunkKind;
@@ -35,8 +36,19 @@ export interface PackEntry {
   readonly storedLength: number;
   /** Bytes of the plaintext. */
   readonly length: number;
-  /** The chunks that a delta copies from, in order; none for the other codecs. */
+  /** Chunks that a delta copies from; not there for the other codecs. */
+  readonly baseCount?: number | undefined;
+}
+
+/** A chunk in the directory of a pack. */
+export interface DirectoryEntry extends PackEntry {
+  /** The chunks that a delta copies from, in order; not there for the other codecs. */
   readonly bases?: readonly Address[] | undefined;
+}
+
+/** A chunk to be put into a pack. */
+export interface PackedChunk extends Omit<DirectoryEntry, 'offset' | 'storedLength' | 'baseCount'> {
+  readonly bytes: Uint8Array;
 }
 
 /** Where packs stand among the blobs. */
@@ -56,15 +68,16 @@ const TAIL_BYTES = 64 * 1024;
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
 
 /** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
-export function packEntryBytes(entry: PackEntry): number {
-  return entry.storedLength + encodeEntry(entry).length;
+export function packEntryBytes({ storedLength, length, codec, baseCount = 0 }: PackEntry): number {
+  const told = codec === CODECS.delta ? varintLength(baseCount) + baseCount * ADDRESS_LENGTH : 0;
+  return storedLength + 1 + varintLength(storedLength) + varintLength(length) + ADDRESS_LENGTH + told;
 }
 
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
   readonly #directory: number[][] = [];
-  readonly entries: PackEntry[] = [];
+  readonly entries: DirectoryEntry[] = [];
   #size = HEADER.length;
 
   /** Bytes so far, without the directory. */
@@ -73,9 +86,9 @@ export class PackBuilder {
   }
 
   /** Adds a chunk; the bytes are kept, not copied. */
-  add(chunk: Omit<PackEntry, 'offset' | 'storedLength'> & { readonly bytes: Uint8Array }): PackEntry {
-    const { bytes, ...described } = chunk;
-    const entry: PackEntry = { ...described, offset: this.#size, storedLength: bytes.length };
+  add({ bytes, address, kind, codec, length, bases }: PackedChunk): DirectoryEntry {
+    const plain = { address, kind, codec, length, offset: this.#size, storedLength: bytes.length };
+    const entry = codec === CODECS.delta ? withBases(plain, bases ?? []) : plain;
     this.entries.push(entry);
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
@@ -104,7 +117,7 @@ export async function readPackDirectory(
   blobs: BlobStore,
   pack: BlobStat,
   sha256: Sha256,
-): Promise<PackEntry[]> {
+): Promise<DirectoryEntry[]> {
   if (pack.size < PACK_OVERHEAD) throw packDamaged(pack.name, `it has ${pack.size} bytes`);
   const tail = await readRange(
     blobs,
@@ -161,7 +174,11 @@ export function checkPackHeader(name: string, start: Uint8Array): void {
   }
 }
 
-function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }: PackEntry): number[] {
+function withBases(entry: PackEntry, bases: readonly Address[]): DirectoryEntry {
+  return { ...entry, baseCount: bases.length, bases };
+}
+
+function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }: DirectoryEntry): number[] {
   const out = [kind === 'node' ? codec | NODE_BIT : codec];
   writeVarint(out, storedLength);
   writeVarint(out, length);
@@ -172,9 +189,9 @@ function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }:
   return out;
 }
 
-function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): PackEntry[] {
+function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): DirectoryEntry[] {
   const reader = new ByteReader(directory);
-  const entries: PackEntry[] = [];
+  const entries: DirectoryEntry[] = [];
   let offset = HEADER.length;
   try {
     while (reader.remaining > 0) {
@@ -190,7 +207,7 @@ function decodeDirectory(name: string, directory: Uint8Array, count: number, end
   return entries;
 }
 
-function decodeEntry(reader: ByteReader, offset: number): PackEntry {
+function decodeEntry(reader: ByteReader, offset: number): DirectoryEntry {
   const tag = reader.byte();
   const storedLength = reader.varint();
   const length = reader.varint();
@@ -208,7 +225,7 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   if (codec !== CODECS.delta) return entry;
   const bases: Address[] = [];
   for (let left = reader.varint(); left > 0; left--) bases.push(readAddress(reader));
-  return { ...entry, bases };
+  return withBases(entry, bases);
 }
 
 function readAddress(reader: ByteReader): Address {
@@ -224,7 +241,8 @@ function packDamaged(name: string, what: string, cause?: unknown): VecsnapError 
   });
 }
 
-function packMissing(name: string, cause: unknown): VecsnapError {
+/** A pack that the index names is not there. */
+export function packMissing(name: string, cause?: unknown): VecsnapError {
   return new VecsnapError('PACK_MISSING', 'A pack that the index names is gone.', {
     place: name,
     remedy: 'Put the file back from another copy, or run repair to see what is lost without it.',

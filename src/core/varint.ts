@@ -12,6 +12,13 @@ export function writeVarint(out: number[], value: number): void {
   out.push(rest);
 }
 
+/** Bytes that {@link writeVarint} appends. */
+export function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;
+  return length;
+}
+
 /** Reads numbers and bytes one after the other and never past the end. */
 export class ByteReader {
   readonly #bytes: Uint8Array;

@@ -3,3 +3,4 @@ export * from './mark.js';
 export * from './plan.js';
 export * from './retention.js';
 export * from './sweep.js';
+export * from './live.js';

@@ -8,14 +8,15 @@ import {
   throwIfAborted,
   VecsnapError,
 } from '../core/index.js';
-import type { ChunkStore } from '../cas/index.js';
+import type { ChunkStore, Location } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
+import type { LiveChunks } from './live.js';
 
 /** How many addresses are looked up in the index together. */
 const LOOKED_UP_TOGETHER = 512;
 
 /**
- * Every chunk that the manifests need. A node that several share is walked once.
+ * Every chunk that the manifests need, and then those that deltas among them copy from. A node that several share is walked once.
  * @throws VecsnapError SWEEP_REFUSED when one of them is missing or unreadable: with less than the whole truth, nothing may
  * be deleted (docs/ordering.md, G1).
  */
@@ -23,7 +24,7 @@ export async function mark(
   store: ChunkStore,
   manifests: Iterable<Address>,
   signal?: AbortSignal,
-): Promise<DigestTable> {
+): Promise<LiveChunks> {
   const live = new DigestTable();
   const entered = new DigestTable();
   const enter = (node: Address): boolean => {
@@ -39,21 +40,31 @@ export async function mark(
   } catch (cause) {
     throw isVecsnapError(cause) && cause.code !== 'ABORTED' ? refused(cause.place, cause) : cause;
   }
+  const reached = live.size;
   await addBases(store, live);
-  return live;
+  return { table: live, reached };
 }
 
 /** Checks that all are there, and adds what the deltas among them copy from; the table grows while it is gone through. */
 async function addBases(store: ChunkStore, live: DigestTable): Promise<void> {
-  for (let start = 0; start < live.size; start += LOOKED_UP_TOGETHER) {
-    const length = Math.min(LOOKED_UP_TOGETHER, live.size - start);
-    const addresses = Array.from({ length }, (_, i) => copyBytes(live.at(start + i)) as Address);
+  for (let start = 0, end = 0; start < live.size; start = end) {
+    end = Math.min(start + LOOKED_UP_TOGETHER, live.size);
+    const addresses = Array.from({ length: end - start }, (_, i) => copyBytes(live.at(start + i)) as Address);
     const locations = await store.locate(addresses);
     const missing = locations.findIndex(
       (location) => location === undefined || !store.packs.has(location.pack),
     );
     if (missing >= 0) throw refused(formatAddress(addresses[missing] as Address, 'data'));
-    for (const location of locations) for (const base of location?.bases ?? []) live.add(base);
+    for (const bases of await basesOf(store, locations as Location[]))
+      for (const base of bases) live.add(base);
+  }
+}
+
+async function basesOf(store: ChunkStore, locations: readonly Location[]): Promise<Address[][]> {
+  try {
+    return await store.basesOf(locations);
+  } catch (cause) {
+    throw isVecsnapError(cause) ? refused(cause.place, cause) : cause;
   }
 }
 

@@ -1,71 +1,99 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
-import type { DigestTable } from '../core/index.js';
-import { type ChunkIndex, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
+import { copyBytes, type Address } from '../core/index.js';
+import { type ChunkStore, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
+import { chooseFlattened } from './flatten.js';
+import type { IsNeeded, LiveChunks } from './live.js';
 
 /** What a sweep would do. */
 export interface SweepPlan {
   /** Packs that hold nothing that is needed. */
   readonly deletedPacks: readonly string[];
-  /** Packs whose needed chunks are written to new packs, after which the old ones go. */
+  /** Packs whose needed chunks, if any, are written to new packs, after which the old ones go. */
   readonly rewrittenPacks: readonly string[];
   /** Packs that are damaged so that nothing is known of them; they are left alone (docs/ordering.md, G4). */
   readonly keptPacks: readonly string[];
+  /** Deltas that are written anew as chunks that stand alone, so that what they copied from can go. */
+  readonly flattenedChunks: number;
   /** Bytes of blobs that become free. */
   readonly reclaimedBytes: number;
 }
 
-/** When a pack is worth rewriting. */
+/** When chunks and packs are worth rewriting. */
 export interface SweepOptions {
-  /** The part of the bytes of all packs that may be dead after a sweep, from 0 to 1. Less means more rewriting. */
+  /** The part of the bytes of all packs that may be of no use after a sweep, from 0 to 1. Less means more rewriting. */
   readonly maxUnused: number;
 }
 
-/** As much may stay dead by default. */
+/** A plan with what it takes to carry it out. */
+export interface PreparedSweep {
+  readonly plan: SweepPlan;
+  /** The deltas that are to stand alone. */
+  readonly flattened: readonly Address[];
+  /** Whether a chunk must still be where it is after the flattening. */
+  readonly isNeeded: IsNeeded;
+}
+
+/** As much may be of no use by default. */
 export const DEFAULT_SWEEP: SweepOptions = { maxUnused: 0.05 };
+/** As large a part of that may be held by deltas. */
+const HELD_SHARE = 0.5;
 
 interface PackUse {
   readonly name: string;
   readonly size: number;
+  /** Chunks that must not go before what is flattened is written. */
   liveChunks: number;
-  /** Bytes that live chunks take, their directory entries included. */
-  liveBytes: number;
+  /** Bytes that are needed afterwards too, directory entries included. */
+  neededBytes: number;
 }
 
 /**
  * Plans a sweep.
- * @param packs every pack that stands in the store, with its size in bytes.
- * @param index what is known of them. Copies of a chunk in other packs than the one where it is found count as dead.
- * @param live the chunks that are needed.
+ * @param store whose index knows every pack. Copies of a chunk in other packs than the one where it is found count as dead.
  */
 export async function planSweep(
-  packs: ReadonlyMap<string, number>,
-  index: Pick<ChunkIndex, 'entries' | 'packs'>,
-  live: DigestTable,
+  store: ChunkStore,
+  live: LiveChunks,
   { maxUnused }: SweepOptions,
-  packBytes: number,
-): Promise<SweepPlan> {
-  const uses = new Map(
-    [...packs].map(([name, size]): [string, PackUse] => [name, { name, size, liveChunks: 0, liveBytes: 0 }]),
-  );
-  const known = index.packs();
-  for await (const entry of index.entries()) {
-    const use = uses.get(entry.pack);
-    if (use === undefined || !live.has(entry.address)) continue;
-    use.liveChunks++;
-    use.liveBytes += packEntryBytes(entry);
-  }
-  const readable = [...uses.values()].filter(({ name }) => known.has(name));
+): Promise<PreparedSweep> {
+  const flattening = await chooseFlattened(store, live, maxUnused * HELD_SHARE);
+  const isNeeded: IsNeeded = (address) => {
+    const number = live.table.find(address);
+    return number >= 0 && !flattening.freed.has(number) && !flattening.deltas.has(number);
+  };
+  const uses = await usePacks(store, live, isNeeded);
+  const known = store.parts.index.packs();
+  const readable = uses.filter(({ name }) => known.has(name));
   const dead = readable.filter(({ liveChunks }) => liveChunks === 0);
-  const rewritten = chooseRewritten(
-    readable.filter(({ liveChunks }) => liveChunks > 0),
-    maxUnused,
-  );
-  return {
+  const rest = readable.filter(({ liveChunks }) => liveChunks > 0);
+  const rewritten = chooseRewritten(rest, maxUnused);
+  const written = bytesWhenRewritten(rewritten, flattening.writtenBytes, store.options.packBytes);
+  const plan: SweepPlan = {
     deletedPacks: dead.map(nameOf),
     rewrittenPacks: rewritten.map(nameOf),
-    keptPacks: [...uses.keys()].filter((name) => !known.has(name)),
-    reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - bytesWhenRewritten(rewritten, packBytes),
+    keptPacks: uses.filter(({ name }) => !known.has(name)).map(nameOf),
+    flattenedChunks: flattening.deltas.size,
+    reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
+  const flattened = [...flattening.deltas].map((number) => copyBytes(live.table.at(number)) as Address);
+  return { plan, flattened, isNeeded };
+}
+
+/** How much of each pack is live, and how much of that is needed. */
+async function usePacks(store: ChunkStore, live: LiveChunks, isNeeded: IsNeeded): Promise<PackUse[]> {
+  const uses = new Map(
+    [...store.packs].map(([name, size]): [string, PackUse] => [
+      name,
+      { name, size, liveChunks: 0, neededBytes: 0 },
+    ]),
+  );
+  for await (const entry of store.parts.index.entries()) {
+    const use = uses.get(entry.pack);
+    if (use === undefined || !live.table.has(entry.address)) continue;
+    use.liveChunks++;
+    if (isNeeded(entry.address)) use.neededBytes += packEntryBytes(entry);
+  }
+  return [...uses.values()];
 }
 
 /** The packs with the largest dead part, until what remains dead in the others is little enough. */
@@ -82,13 +110,13 @@ function chooseRewritten(packs: readonly PackUse[], maxUnused: number): PackUse[
   return chosen;
 }
 
-function bytesWhenRewritten(packs: readonly PackUse[], packBytes: number): number {
-  const live = sum(packs, ({ liveBytes }) => liveBytes);
-  return live === 0 ? 0 : live + PACK_OVERHEAD * Math.ceil(live / packBytes);
+function bytesWhenRewritten(packs: readonly PackUse[], flattenedBytes: number, packBytes: number): number {
+  const written = flattenedBytes + sum(packs, ({ neededBytes }) => neededBytes);
+  return written === 0 ? 0 : Math.round(written + PACK_OVERHEAD * Math.ceil(written / packBytes));
 }
 
-function unusedBytes({ size, liveBytes }: PackUse): number {
-  return Math.max(0, size - PACK_OVERHEAD - liveBytes);
+function unusedBytes({ size, neededBytes }: PackUse): number {
+  return Math.max(0, size - PACK_OVERHEAD - neededBytes);
 }
 
 function nameOf({ name }: PackUse): string {

@@ -1,53 +1,51 @@
 /** Sweep: carries a plan out. What is needed is durable elsewhere before anything is deleted (docs/ordering.md, G1 to G4). */
-import { type DigestTable, VecsnapError } from '../core/index.js';
-import { type ChunkStore, ChunkWriter, type PackEntry } from '../cas/index.js';
-import type { SweepPlan } from './plan.js';
+import { VecsnapError } from '../core/index.js';
+import { type ChunkStore, ChunkWriter, type DirectoryEntry, PACK_PREFIX } from '../cas/index.js';
+import type { IsNeeded } from './live.js';
+import type { PreparedSweep, SweepPlan } from './plan.js';
 
 /** What a sweep did. */
 export interface SweepReport extends SweepPlan {
-  /** Packs that were written for the chunks that are needed. */
+  /** Bytes of packs that were written for chunks that are needed. */
   readonly writtenBytes: number;
 }
 
 const spent = new WeakSet<SweepPlan>();
 
 /**
- * Deletes and rewrites packs as `plan` says. The caller holds the write lock and has kept it since the plan was made.
+ * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
  * @throws VecsnapError PLAN_SPENT when the plan was carried out before; CHUNK_DAMAGED when a chunk that is to be rewritten is
  * damaged, in which case its pack stays.
  */
-export async function sweep(store: ChunkStore, plan: SweepPlan, live: DigestTable): Promise<SweepReport> {
+export async function sweep(store: ChunkStore, prepared: PreparedSweep): Promise<SweepReport> {
+  const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
   spent.add(plan);
   const before = await packBytesIn(store);
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const writtenBytes = await rewrite(store, new Set(plan.rewrittenPacks), live);
+  const writtenBytes = await rewrite(store, prepared);
   await remove(store, plan.rewrittenPacks);
   await store.refresh();
   return { ...plan, writtenBytes, reclaimedBytes: before - (await packBytesIn(store)) };
 }
 
-async function rewrite(store: ChunkStore, packs: ReadonlySet<string>, live: DigestTable): Promise<number> {
-  if (packs.size === 0) return 0;
-  const byPack = new Map<string, PackEntry[]>();
-  for await (const { pack, ...entry } of store.parts.index.entries()) {
-    if (!packs.has(pack) || !live.has(entry.address)) continue;
-    const entries = byPack.get(pack);
-    if (entries === undefined) byPack.set(pack, [entry]);
-    else entries.push(entry);
-  }
+async function rewrite(store: ChunkStore, { plan, flattened, isNeeded }: PreparedSweep): Promise<number> {
   const writer = new ChunkWriter(store);
   try {
-    for (const [pack, entries] of byPack)
-      await writer.copy(
-        pack,
-        entries.toSorted((a, b) => a.offset - b.offset),
-      );
+    await writer.flatten(flattened);
+    for (const pack of plan.rewrittenPacks) await writer.copy(pack, await neededIn(store, pack, isNeeded));
     return (await writer.commit()).bytes;
   } catch (error) {
     await writer.abandon();
     throw error;
   }
+}
+
+/** The needed chunks of a pack, as far as they are found in it and not in another. */
+async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Promise<DirectoryEntry[]> {
+  const needed = (await store.directory(pack)).filter(({ address }) => isNeeded(address));
+  const locations = await store.locate(needed.map(({ address }) => address));
+  return needed.filter(({ offset }, i) => locations[i]?.pack === pack && locations[i].offset === offset);
 }
 
 async function remove(store: ChunkStore, packs: readonly string[]): Promise<void> {
@@ -57,7 +55,7 @@ async function remove(store: ChunkStore, packs: readonly string[]): Promise<void
 
 async function packBytesIn(store: ChunkStore): Promise<number> {
   let bytes = 0;
-  for await (const { size } of store.parts.blobs.list('packs/')) bytes += size;
+  for await (const { size } of store.parts.blobs.list(PACK_PREFIX)) bytes += size;
   return bytes;
 }
 

@@ -10,7 +10,8 @@ export type Job =
       readonly chunks: readonly PlainChunk[];
       readonly options: CompressionOptions;
     }
-  | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean };
+  | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean }
+  | { readonly operation: 'check'; readonly chunks: readonly StoredChunk[] };
 
 /**
  * A chunk that the worker encoded: how many of the bytes of the reply are its own, or that the plaintext itself is the encoded
@@ -30,7 +31,7 @@ export type DecodedReply = number | 'stored' | 'damaged';
 
 /** The answer to a job. All its bytes stand in one buffer, which is moved and not copied. */
 export type Reply =
-  | { readonly operation: 'address'; readonly bytes: Uint8Array }
+  | { readonly operation: 'address' | 'check'; readonly bytes: Uint8Array }
   | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[]; readonly bytes: Uint8Array }
   | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 

@@ -1,7 +1,7 @@
 /** A worker of the pool: hashes, encodes and decodes what it is sent. */
 import { parentPort } from 'node:worker_threads';
 import { concatBytes } from '../core/bytes.js';
-import { CODECS, encodeChunk } from '../cas/codec.js';
+import { CODECS, damagedAmong, encodeChunk } from '../cas/codec.js';
 import { decodeStored } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
@@ -19,6 +19,8 @@ parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
 function run(job: Job): Reply {
   if (job.operation === 'address')
     return { operation: 'address', bytes: concatBytes(job.chunks.map(nodeSha256)) };
+  if (job.operation === 'check')
+    return { operation: 'check', bytes: concatBytes(damagedAmong(job.chunks, primitives)) };
   return job.operation === 'encode' ? encodeAll(job) : decodeAll(job);
 }
 

@@ -40,8 +40,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
   return {
     async address(chunks) {
       if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
-      const { bytes } = (await send({ operation: 'address', chunks })) as Reply & { operation: 'address' };
-      return chunks.map((_, i) => bytes.subarray(i * ADDRESS_LENGTH, (i + 1) * ADDRESS_LENGTH) as Address);
+      return addressesIn(await send({ operation: 'address', chunks }));
     },
     async encode(chunks, options) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
@@ -61,6 +60,10 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
         if (plain === 'damaged') return undefined;
         return plain === 'stored' ? bytesOf(chunks[i] as HasBytes) : take(plain);
       });
+    },
+    async check(chunks) {
+      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.check(chunks);
+      return addressesIn(await send({ operation: 'check', chunks }));
     },
     prepare() {
       while (members.length < size) members.push(startMember(members));
@@ -98,6 +101,14 @@ interface HasBytes {
 
 function bytesOf({ bytes }: HasBytes): Uint8Array {
   return bytes;
+}
+
+/** Addresses that are joined. */
+function addressesIn({ bytes }: Reply): Address[] {
+  return Array.from(
+    { length: bytes.length / ADDRESS_LENGTH },
+    (_, i) => bytes.subarray(i * ADDRESS_LENGTH, (i + 1) * ADDRESS_LENGTH) as Address,
+  );
 }
 
 /** Takes one part after the other from bytes that are joined. */

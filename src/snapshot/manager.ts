@@ -1,7 +1,6 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
 import {
   type Address,
-  type DigestTable,
   formatAddress,
   isVecsnapError,
   type RecordBatch,
@@ -9,7 +8,13 @@ import {
 } from '../core/index.js';
 import type { RepositoryStats } from '../audit/index.js';
 import type { ChunkStore, ChunkWriter } from '../cas/index.js';
-import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
+import type {
+  LiveChunks,
+  PreparedSweep,
+  RetentionDecision,
+  RetentionPolicy,
+  SweepPlan,
+} from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
 import type { SnapshotDifference } from './diff.js';
@@ -314,8 +319,8 @@ export class SnapshotManager {
     return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
       const live = await mark(session.store, await this.#allManifests(), options.signal);
       const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
-      const plan = await this.#planSweep(session, live, maxUnused);
-      return dryRun ? plan : sweep(session.store, plan, live);
+      const prepared = await this.#planSweep(session, live, maxUnused);
+      return dryRun ? prepared.plan : sweep(session.store, prepared);
     });
   }
 
@@ -517,11 +522,11 @@ export class SnapshotManager {
     );
   }
 
-  async #planSweep({ store }: Session, live: DigestTable, maxUnused: number): Promise<SweepPlan> {
+  async #planSweep({ store }: Session, live: LiveChunks, maxUnused: number): Promise<PreparedSweep> {
     if (!(maxUnused >= 0 && maxUnused <= 1))
       throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
     const { planSweep } = await loadWork();
-    return planSweep(store.packs, store.parts.index, live, { maxUnused }, this.#repository.config.packBytes);
+    return planSweep(store, live, { maxUnused });
   }
 
   async #otherBytes() {
@@ -555,9 +560,9 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
   const { mark, packEntryBytes } = await loadWork();
-  const live = await mark(store, snapshots.map(manifestAddress));
+  const { table } = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
   for await (const entry of store.parts.index.entries())
-    if (live.has(entry.address)) bytes += packEntryBytes(entry);
+    if (table.has(entry.address)) bytes += packEntryBytes(entry);
   return bytes;
 }

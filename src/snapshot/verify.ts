@@ -10,7 +10,7 @@ import {
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import { checkPack, type ChunkStore } from '../cas/index.js';
+import { checkPacks, type ChunkStore } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { Repository, Session } from './repository.js';
@@ -100,12 +100,12 @@ class Verification {
 
   /** Reads every pack. */
   async checkPacks(): Promise<void> {
-    for (const [name, size] of this.#store.packs) {
+    const onChecked = (bytes: number): void => {
+      this.#bytes += bytes;
+      this.#progress.add(0, bytes);
       throwIfAborted(this.#signal);
-      for await (const finding of checkPack(this.#store, name, size)) this.add(finding);
-      this.#bytes += size;
-      this.#progress.add(0, size);
-    }
+    };
+    for await (const finding of checkPacks(this.#store, onChecked)) this.add(finding);
   }
 
   /** Walks every manifest; with `read`, also reads every chunk that they reach. */

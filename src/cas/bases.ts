@@ -1,0 +1,104 @@
+/**
+ * What deltas copy from, by where they stand. The directories of packs tell it; the index does not, because most of its entries
+ * would be twice as long. Directories that were read are kept, those used last, up to a number of bytes.
+ */
+import { type Address, ADDRESS_LENGTH, toAddress } from '../core/index.js';
+import { CODECS } from './codec.js';
+import type { Location } from './index-port.js';
+import type { DirectoryEntry } from './pack.js';
+
+/** Bytes of directories that are kept. */
+const KEPT_BYTES = 16 * 1024 * 1024;
+
+/** The deltas of one pack. */
+class PackBases {
+  /** Where each delta stands, ascending. */
+  readonly #offsets: Float64Array;
+  /** The number of the first base of each delta, and after the last. */
+  readonly #starts: Uint32Array;
+  readonly #addresses: Uint8Array;
+
+  constructor(entries: readonly DirectoryEntry[]) {
+    const deltas = entries.filter(({ codec }) => codec === CODECS.delta);
+    this.#offsets = Float64Array.from(deltas, ({ offset }) => offset);
+    this.#starts = new Uint32Array(deltas.length + 1);
+    for (const [i, { bases = [] }] of deltas.entries())
+      this.#starts[i + 1] = (this.#starts[i] as number) + bases.length;
+    this.#addresses = new Uint8Array((this.#starts[deltas.length] as number) * ADDRESS_LENGTH);
+    for (const [i, base] of deltas.flatMap(({ bases = [] }) => bases).entries())
+      this.#addresses.set(base, i * ADDRESS_LENGTH);
+  }
+
+  get byteLength(): number {
+    return this.#offsets.byteLength + this.#starts.byteLength + this.#addresses.byteLength;
+  }
+
+  /** The bases of the delta that begins at `offset`; none when there is none. */
+  at(offset: number): Address[] {
+    const i = this.#find(offset);
+    if (this.#offsets[i] !== offset) return [];
+    const [start, end] = [this.#starts[i] as number, this.#starts[i + 1] as number];
+    return Array.from({ length: end - start }, (_, j) => {
+      const from = (start + j) * ADDRESS_LENGTH;
+      return toAddress(this.#addresses.subarray(from, from + ADDRESS_LENGTH));
+    });
+  }
+
+  #find(offset: number): number {
+    let low = 0;
+    let high = this.#offsets.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#offsets[middle] as number) < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** See the head of this file. */
+export class BaseFinder {
+  readonly #read: (pack: string) => Promise<readonly DirectoryEntry[]>;
+  /** Those used last stand last. */
+  readonly #packs = new Map<string, Promise<PackBases>>();
+  readonly #sizes = new Map<string, number>();
+
+  /** @param read gives the directory of a pack; what it throws is passed on. */
+  constructor(read: (pack: string) => Promise<readonly DirectoryEntry[]>) {
+    this.#read = read;
+  }
+
+  /** What the chunk at `location` copies from, in order; nothing for one that is no delta. */
+  async basesOf({ codec, pack, offset }: Pick<Location, 'codec' | 'pack' | 'offset'>): Promise<Address[]> {
+    return codec === CODECS.delta ? (await this.#basesIn(pack)).at(offset) : [];
+  }
+
+  #basesIn(pack: string): Promise<PackBases> {
+    const bases = this.#packs.get(pack) ?? this.#load(pack);
+    this.#packs.delete(pack);
+    this.#packs.set(pack, bases);
+    return bases;
+  }
+
+  async #load(pack: string): Promise<PackBases> {
+    try {
+      const bases = new PackBases(await this.#read(pack));
+      this.#sizes.set(pack, bases.byteLength);
+      this.#dropOldest();
+      return bases;
+    } catch (error) {
+      this.#packs.delete(pack); // The next who asks tries again.
+      throw error;
+    }
+  }
+
+  #dropOldest(): void {
+    let kept = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
+    for (const pack of this.#packs.keys()) {
+      if (kept <= KEPT_BYTES || this.#sizes.size <= 1) return;
+      kept -= this.#sizes.get(pack) ?? 0;
+      this.#sizes.delete(pack);
+      this.#packs.delete(pack);
+    }
+  }
+}
