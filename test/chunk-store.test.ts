@@ -4,7 +4,7 @@ import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import {
-  checkPack,
+  checkPacks,
   ChunkStore,
   ChunkWriter,
   type IndexDatabase,
@@ -43,9 +43,7 @@ async function packsIn(blobs: BlobStore): Promise<{ name: string; size: number }
 }
 
 async function findingsIn(store: ChunkStore): Promise<PackFinding[]> {
-  const findings: PackFinding[] = [];
-  for (const [name, size] of store.packs) findings.push(...(await collect(checkPack(store, name, size))));
-  return findings;
+  return collect(checkPacks(store, () => {}));
 }
 
 /** Puts other bytes in the place of a blob. */

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type CoderPrimitives,
   CODECS,
   decodeChunk,
   decodePlanes,
@@ -14,13 +15,24 @@ import {
   type PlaneWidth,
   splitPlanes,
 } from 'vecsnap/cas';
-import { type Deflate, isVecsnapError, toHex } from 'vecsnap/core';
+import { type Deflate, isVecsnapError, toAddress, toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, portableDeflate, portableSha256 } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { fromHex } from './support/golden.js';
 
 const machines: Readonly<Record<string, Deflate>> = { node: nodeDeflate, portable: portableDeflate };
+/** What coding needs, with this deflate. */
+function withDeflate(deflate: Deflate): CoderPrimitives {
+  return { sha256: nodeSha256, deflate };
+}
+
+/** Decodes a chunk that is no delta, whatever its address. */
+function decodeAlone(codec: number, bytes: Uint8Array, length: number, deflate: Deflate): Uint8Array {
+  const address = toAddress(new Uint8Array(32));
+  return decodeChunk({ address, codec, bytes, length }, false, withDeflate(deflate));
+}
+
 const anyMachine = fc.constantFrom(...Object.keys(machines));
 const anyWidth = fc.constantFrom<PlaneWidth>(1, 2, 4, 8);
 
@@ -117,7 +129,8 @@ describe('planes', () => {
     ['of two bytes raw and constant', '02 00 0207 0102', '01070207'],
     ['of no numbers', '01 00', ''],
     ['of eight constants', '08 0200 0201 0202 0203 0204 0205 0206 0207', '0001020304050607'],
-    ['Huffman-coded', '01 03 14 01 0001 11 01000000 01000000 01000000 02 02 02 02', '0001000100010001'],
+    ['Huffman-coded', '01 03 05 00 0001 11 aa', '0001000100010001'],
+    ['of two runs of values', '01 03 07 01 0000 0700 11 aa', '0007000700070007'],
   ])('have this layout: %s', (_, hex, plain) => {
     expect(toHex(decodePlanes(fromHex(hex), plain.length / 2, nodeDeflate))).toBe(plain);
   });
@@ -133,13 +146,18 @@ describe('hostile planes', () => {
     ['cut short', '01 00 0102', 3],
     ['with a byte left over', '01 00 01020304', 3],
     ['with a length past the end', '01 01 ff7f 00', 3],
-    ['with Huffman codes past the end', '01 03 14 01 0001 11 01000000 01000000 02000000 02 02 02 02', 8],
-    ['with Huffman codes that end too early', '01 03 13 01 0001 11 01000000 01000000 01000000 02 02 02', 8],
-    ['with Huffman codes of one symbol', '01 03 0f 00 00 01 00000000 00000000 00000000', 8],
-    ['with an incomplete Huffman code', '01 03 14 01 0001 21 01000000 01000000 01000000 02 02 02 02', 8],
-    ['with symbols out of order', '01 03 14 01 0100 11 01000000 01000000 01000000 02 02 02 02', 8],
+    ['with Huffman codes that end too early', '01 03 04 00 0001 11', 8],
+    ['with bytes after the Huffman codes', '01 03 06 00 0001 11 aa 00', 8],
+    ['with a head that is cut short', '01 03 02 00 00', 8],
+    ['with Huffman codes of one symbol', '01 03 04 00 0000 01', 8],
+    ['with an incomplete Huffman code', '01 03 05 00 0001 21 aa', 8],
+    ['with runs of symbols out of order', '01 03 07 01 0100 0000 11 aa', 8],
+    ['with runs of symbols that touch', '01 03 07 01 0000 0100 11 aa', 8],
+    ['with a run of symbols past the last', '01 03 05 00 ff01 11 aa', 8],
+    ['with streams past the end', '01 03 14 00 0001 11 01000000 01000000 ff000000 02 02 02 02', 4096],
+    ['with too few streams', '01 03 08 00 0001 11 01000000', 4096],
   ])('%s are damaged', (_, hex, length) => {
-    expect(() => decodeChunk(CODECS.planes, fromHex(hex), length, nodeDeflate)).toThrow(
+    expect(() => decodeAlone(CODECS.planes, fromHex(hex), length, nodeDeflate)).toThrow(
       expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
     );
   });
@@ -158,10 +176,10 @@ describe('a chunk', () => {
   it('comes back whatever it is made of, on any machine, and is never longer than it was', () => {
     fc.assert(
       fc.property(anyChunk, anyOptions, anyMachine, anyMachine, (plain, options, writer, reader) => {
-        const { codec, bytes } = encodeChunk(plain, options, machines[writer] as Deflate);
+        const { codec, bytes } = encodeChunk(plain, options, withDeflate(machines[writer] as Deflate));
         expect(bytes.length).toBeLessThanOrEqual(plain.bytes.length);
         if (options.compression === 'none') expect(codec).toBe(CODECS.raw);
-        const back = decodeChunk(codec, bytes, plain.bytes.length, machines[reader] as Deflate);
+        const back = decodeAlone(codec, bytes, plain.bytes.length, machines[reader] as Deflate);
         expect(Buffer.compare(back, plain.bytes)).toBe(0);
       }),
       { numRuns: runs(400) },
@@ -172,11 +190,15 @@ describe('a chunk', () => {
     fc.assert(
       fc.property(anyChunk, fc.nat({ max: 8 }), anyPlace, ({ bytes, width }, shift, place) => {
         const options = { compression: 'auto', compressionLevel: 6 } as const;
-        const encoded = encodeChunk({ bytes: placed(bytes, shift, place), width }, options, nodeDeflate);
-        const expected = encodeChunk({ bytes, width }, options, nodeDeflate);
+        const encoded = encodeChunk(
+          { bytes: placed(bytes, shift, place), width },
+          options,
+          withDeflate(nodeDeflate),
+        );
+        const expected = encodeChunk({ bytes, width }, options, withDeflate(nodeDeflate));
         expect(encoded.codec).toBe(expected.codec);
         expect(Buffer.compare(encoded.bytes, expected.bytes)).toBe(0);
-        const back = decodeChunk(
+        const back = decodeAlone(
           encoded.codec,
           placed(encoded.bytes, shift, place),
           bytes.length,
@@ -202,7 +224,7 @@ describe('a chunk', () => {
             const { codec, bytes } = encodeChunk(
               plain,
               { compression: 'auto', compressionLevel: 6 },
-              nodeDeflate,
+              withDeflate(nodeDeflate),
             );
             fc.pre(bytes.length > 0);
             const i = at % bytes.length;
@@ -210,7 +232,7 @@ describe('a chunk', () => {
               ? bytes.slice(0, i)
               : new Uint8Array(bytes).with(i, (bytes[i] as number) ^ change);
             const length = plain.bytes.length;
-            const result = outcome(() => decodeChunk(codec, damaged, length, deflate));
+            const result = outcome(() => decodeAlone(codec, damaged, length, deflate));
             if ('error' in result) expect(isVecsnapError(result.error, 'CHUNK_DAMAGED')).toBe(true);
             else expect(result.value).toHaveLength(length);
             const address = sha256(plain.bytes);
@@ -234,7 +256,7 @@ describe('a chunk', () => {
         fc.nat({ max: 4 }),
         fc.nat({ max: 100 }),
         (bytes, codec, length) => {
-          const result = outcome(() => decodeChunk(codec, bytes, length, deflate));
+          const result = outcome(() => decodeAlone(codec, bytes, length, deflate));
           if ('error' in result) expect(isVecsnapError(result.error, 'CHUNK_DAMAGED')).toBe(true);
           else expect(result.value).toHaveLength(length);
         },
@@ -247,7 +269,7 @@ describe('a chunk', () => {
     const bomb = nodeDeflate.deflate(new Uint8Array(16e6), 9);
     const before = process.memoryUsage().arrayBuffers;
     for (const length of [0, 1, 1000]) {
-      expect(() => decodeChunk(CODECS.deflate, bomb, length, deflate)).toThrow(
+      expect(() => decodeAlone(CODECS.deflate, bomb, length, deflate)).toThrow(
         expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
       );
     }
@@ -257,7 +279,7 @@ describe('a chunk', () => {
   it.each(Object.entries(machines))('that inflates to less than it says is damaged on %s', (_, deflate) => {
     const short = nodeDeflate.deflate(new Uint8Array(100), 6);
     for (const length of [101, 100_000])
-      expect(() => decodeChunk(CODECS.deflate, short, length, deflate)).toThrow(
+      expect(() => decodeAlone(CODECS.deflate, short, length, deflate)).toThrow(
         expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
       );
   });

@@ -19,6 +19,7 @@ import {
   VecsnapError,
   writeVarint,
 } from '../core/index.js';
+import { CODECS } from './codec.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
@@ -234,7 +235,7 @@ function encodePlace(
   const out: number[] = [];
   for (const value of [number, offset, storedLength, length, codec * 2 + (kind === 'node' ? 1 : 0)])
     writeVarint(out, value);
-  if (baseCount !== undefined) writeVarint(out, baseCount);
+  if (codec === CODECS.delta) writeVarint(out, baseCount ?? 0);
   return Uint8Array.from(out);
 }
 
@@ -252,10 +253,9 @@ function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: numb
       codec: tag >>> 1,
       kind: tag & 1 ? 'node' : 'data',
     } as const;
-    if (reader.remaining === 0) return place;
-    const baseCount = reader.varint();
+    const described = place.codec === CODECS.delta ? { ...place, baseCount: reader.varint() } : place;
     if (reader.remaining > 0) throw indexDamaged();
-    return { ...place, baseCount };
+    return described;
   });
 }
 
