@@ -322,7 +322,7 @@ describe('a repository', () => {
         tags: ['a tag'],
         notes: [],
       });
-      expect(repository.codecsSeen).toEqual(new Set([0, 1, 2]));
+      expect(repository.codecsSeen).toEqual(new Set([0, 1, 2, 3]));
     });
 
     it('of columns that are longer than a chunk may be', async () => {

@@ -128,10 +128,16 @@ async function makeRepository(environment: Environment): Promise<Snapshot[]> {
       metadata: { by: 'golden', list: [1, 2.5, null, true] },
     },
   );
+  // Told by the second, which is told by the first.
+  const third = await manager.createIncrementalSnapshot(
+    recordSource('notes', notes(33, 9)),
+    'third',
+    second.id,
+  );
   const numbered = await manager.createSnapshot(recordSource('numbered', NUMBERED), 'numbered');
   const tree = await manager.createSnapshot(fileTreeSource('tree', NOTE, TREE), 'tree');
   await manager.close();
-  return [matrix, first, second, numbered, tree];
+  return [matrix, first, second, third, numbered, tree];
 }
 
 /** The example that docs/format.md takes apart: two vectors of two numbers, not compressed, so that it can be read by eye. */
@@ -177,13 +183,14 @@ describe('the repository of version 1', () => {
     ).toEqual([
       ['tree', 'tree', 0, 5],
       ['numbered', 'numbered', 9, 0],
+      ['third', 'notes', 33, 0],
       ['second', 'notes', 33, 0],
       ['first', 'notes', 30, 0],
       ['matrix', 'matrix', 180, 0],
     ]);
-    expect(snapshots[2]).toMatchObject({
+    expect(snapshots[3]).toMatchObject({
       snapshotType: 'incremental',
-      baseId: snapshots[3]?.id,
+      baseId: snapshots[4]?.id,
       tags: ['nightly'],
       metadata: { by: 'golden', list: [1, 2.5, null, true] },
       createdAt: expect.stringMatching(/^2023-11-14T22:13:/) as string,
@@ -192,7 +199,7 @@ describe('the repository of version 1', () => {
 
   it('is whole', async () => {
     const manager = await SnapshotManager.open({ snapshotDir: golden(), workers: 1 });
-    expect(await manager.verifyRepository()).toMatchObject({ ok: true, checked: { snapshots: 5 } });
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true, checked: { snapshots: 6 } });
     await manager.close();
   });
 
@@ -203,6 +210,7 @@ describe('the repository of version 1', () => {
     for (const [name, expected] of [
       ['first', notes(30, -1)],
       ['second', notes(33, 7)],
+      ['third', notes(33, 9)],
       ['numbered', NUMBERED],
     ] as const) {
       expect(await readAll(manager, await named(manager, name))).toEqual(await contentOf(expected));
@@ -229,7 +237,7 @@ describe('the repository of version 1', () => {
 
   it('is read by the independent reader', () => {
     const repository = new IndependentRepository(golden());
-    expect(repository.snapshots.size).toBe(5);
+    expect(repository.snapshots.size).toBe(6);
     for (const id of repository.snapshots.keys()) expect(repository.read(id).checksum).toMatch(/^bagaqiera/);
     expect(repository.codecsSeen).toEqual(new Set([0, 1, 2]));
     expect(repository.methodsSeen).toEqual(new Set([0, 1, 2, 3]));

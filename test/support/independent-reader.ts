@@ -326,6 +326,8 @@ interface StoredChunk {
   readonly offset: number;
   readonly length: number;
   readonly stored: Buffer;
+  /** Addresses of what a delta copies from. */
+  readonly bases: readonly string[];
 }
 
 function readPack(pack: string, bytes: Buffer): Map<string, StoredChunk> {
@@ -344,9 +346,13 @@ function readPack(pack: string, bytes: Buffer): Map<string, StoredChunk> {
     const storedLength = cursor.varint();
     const length = cursor.varint();
     const address = cursor.take(32).toString('hex');
+    const isDelta = tag % 128 === 3;
+    const bases = Array.from({ length: isDelta ? cursor.varint() : 0 }, () =>
+      cursor.take(32).toString('hex'),
+    );
     const stored = bytes.subarray(offset, offset + storedLength);
     const kind = tag >= 128 ? 'node' : 'data';
-    chunks.set(address, { pack, kind, codec: tag % 128, offset, length, stored });
+    chunks.set(address, { pack, kind, codec: tag % 128, offset, length, stored, bases });
     offset += storedLength;
   }
   need(entries === footer.readUInt32LE(4), 'the footer counts the entries');
@@ -354,11 +360,38 @@ function readPack(pack: string, bytes: Buffer): Map<string, StoredChunk> {
   return chunks;
 }
 
-function decodeChunk({ codec, stored, length }: StoredChunk, methods: Set<number>): Buffer {
+/** @param codec any but that of deltas. */
+function decodeAlone(codec: number, stored: Buffer, length: number, methods: Set<number>): Buffer {
   if (codec === 0) return stored;
   if (codec === 1) return inflateRawSync(stored);
   if (codec === 2) return decodePlanes(stored, length, methods);
   throw new Error(`against docs/format.md: codec ${codec}`);
+}
+
+function decodeDelta({ stored, length }: StoredChunk, bases: Buffer, methods: Set<number>): Buffer {
+  const cursor = new Cursor(stored);
+  const [unit, width] = [cursor.varint(), cursor.varint()];
+  need([0, 1, 2, 4, 8].includes(width) && length % unit === 0, 'a delta has a unit and a width');
+  const steps = Array.from({ length: cursor.varint() }, () => [
+    cursor.varint(),
+    cursor.varint(),
+    cursor.varint(),
+  ]);
+  const copied = steps.reduce((total, step) => total + (step[1] as number), 0) * unit;
+  const form = cursor.byte();
+  const literals = decodeAlone(form, cursor.take(stored.length - cursor.at), length - copied, methods);
+  need(literals.length === length - copied, 'a delta has the literals that it lacks');
+  const parts: Buffer[] = [];
+  let [literal, end] = [0, 0];
+  for (const [l, c, d] of steps as [number, number, number][]) {
+    parts.push(literals.subarray(literal, literal + l * unit));
+    literal += l * unit;
+    const from = end + l + (d % 2 === 0 ? d / 2 : -(d + 1) / 2);
+    end = from + c;
+    need(c > 0 && from >= 0 && end * unit <= bases.length, 'a delta copies from within its bases');
+    parts.push(bases.subarray(from * unit, end * unit));
+  }
+  return Buffer.concat([...parts, literals.subarray(literal)]);
 }
 
 function decodePlanes(stored: Buffer, length: number, methods: Set<number>): Buffer {
@@ -390,9 +423,17 @@ function decodePlanes(stored: Buffer, length: number, methods: Set<number>): Buf
 
 function decodeHuffman(packed: Buffer, length: number): Buffer {
   const cursor = new Cursor(packed);
-  const values = [...cursor.take(cursor.byte() + 1)];
+  const values = Array.from({ length: cursor.byte() + 1 }, () => {
+    const first = cursor.byte();
+    return Array.from({ length: cursor.byte() + 1 }, (_, i) => first + i);
+  }).flat();
+  need(
+    values.every((value, i) => value < 256 && (i === 0 || value > (values[i - 1] as number))),
+    'runs ascend',
+  );
   const nibbles = [...cursor.take(Math.ceil(values.length / 2))].flatMap((byte) => [byte & 15, byte >> 4]);
   const codes = canonicalCodes(values, nibbles);
+  if (length < 4096) return decodeCodes(cursor.take(packed.length - cursor.at), codes, length);
   const sizes = [cursor.take(4), cursor.take(4), cursor.take(4)].map((size) => size.readUInt32LE());
   const quarter = Math.floor(length / 4);
   const parts = [quarter, quarter, quarter, length - 3 * quarter].map((count, i) => {
@@ -498,7 +539,8 @@ export class IndependentRepository {
     }
     for (const name of namesIn(directory, 'packs')) {
       const pack = readPack(name, readFileSync(join(directory, 'packs', name)));
-      for (const [address, chunk] of pack) this.chunks.set(address, chunk);
+      for (const [address, chunk] of pack)
+        if (chunk.codec !== 3 || !this.chunks.has(address)) this.chunks.set(address, chunk);
     }
   }
 
@@ -527,11 +569,22 @@ export class IndependentRepository {
     const chunk = this.chunks.get(address.toString('hex'));
     need(chunk !== undefined, `the chunk ${formatCid(address, kind)} stands in a pack`);
     need(chunk.kind === kind, 'a directory tells nodes from data');
-    const plain = decodeChunk(chunk, this.methodsSeen);
-    this.codecsSeen.add(chunk.codec);
+    const plain = this.#decode(chunk, 0);
     need(plain.length === chunk.length, 'a directory has the length of the plaintext');
     need(sha256(plain).equals(address), 'a chunk hashes to its address');
     return plain;
+  }
+
+  #decode(chunk: StoredChunk, depth: number): Buffer {
+    need(depth <= 48, 'a delta is at most 48 deltas away from a chunk that is none');
+    this.codecsSeen.add(chunk.codec);
+    if (chunk.codec !== 3) return decodeAlone(chunk.codec, chunk.stored, chunk.length, this.methodsSeen);
+    const bases = chunk.bases.map((base) => {
+      const found = this.chunks.get(base);
+      need(found !== undefined, 'a base stands in a pack');
+      return this.#decode(found, depth + 1);
+    });
+    return decodeDelta(chunk, Buffer.concat(bases), this.methodsSeen);
   }
 
   #node(address: Buffer): Value {
