@@ -23,6 +23,8 @@ export interface PackFinding {
   readonly blob: string;
   /** The chunk, when the damage is to one. */
   readonly address?: Address;
+  /** Whether something is missing that only this chunk copies from: no damage when nobody needs it (docs/ordering.md, G5). */
+  readonly lacksBase?: boolean;
 }
 
 const READ_BYTES = 4 * 1024 * 1024;
@@ -119,7 +121,8 @@ class PackCheck {
         const problem =
           error ??
           (damaged.has(entry.address) ? chunkDamaged(entry.address, { ...entry, pack: name }) : undefined);
-        if (problem !== undefined) yield { error: problem, blob: name, address: entry.address };
+        if (problem !== undefined)
+          yield { error: problem, blob: name, address: entry.address, lacksBase: error !== undefined };
         if (stored?.bases !== undefined) yield* this.#noteBasesOf(stored, damaged);
       }
     }

@@ -169,7 +169,9 @@ export class ChunkStore {
   async getStored(addresses: readonly Address[]): Promise<StoredChunk[]> {
     const table = new DigestTable();
     const found: Found[] = [];
-    for (let wanted: readonly Wish[] = addresses.map((address) => ({ address })); wanted.length > 0;) {
+    let wanted: readonly Wish[] = addresses.map((address) => ({ address }));
+    for (let round = 0; wanted.length > 0; round++) {
+      if (round > MAX_CHAIN) throw chainTooLong((wanted[0] as Wish).address);
       const located = await this.#locateNew(wanted, table);
       found.push(...located);
       wanted = located.flatMap(({ address, bases }) =>
@@ -280,6 +282,7 @@ class Assembly {
   readonly #found: readonly Found[];
   readonly #bytes: readonly Uint8Array[];
   readonly #made = new Map<number, StoredChunk>();
+  readonly #making = new Set<number>();
 
   constructor(table: DigestTable, found: readonly Found[], bytes: readonly Uint8Array[]) {
     this.#table = table;
@@ -288,14 +291,15 @@ class Assembly {
   }
 
   chunks(addresses: readonly Address[]): StoredChunk[] {
-    return addresses.map((address) => this.#make(address, 0));
+    return addresses.map((address) => this.#make(address));
   }
 
-  #make(address: Address, depth: number): StoredChunk {
-    if (depth > MAX_CHAIN) throw chainTooLong(address);
+  #make(address: Address): StoredChunk {
     const index = this.#table.find(address);
     const made = this.#made.get(index);
     if (made !== undefined) return made;
+    if (this.#making.has(index)) throw chainTooLong(address); // It copies from itself.
+    this.#making.add(index);
     const { location, bases } = this.#found[index] as Found;
     const { codec, length } = location;
     const plain = {
@@ -305,7 +309,7 @@ class Assembly {
       bytes: this.#bytes[index] as Uint8Array,
     };
     const chunk: StoredChunk =
-      codec === CODECS.delta ? { ...plain, bases: bases.map((base) => this.#make(base, depth + 1)) } : plain;
+      codec === CODECS.delta ? { ...plain, bases: bases.map((base) => this.#make(base)) } : plain;
     this.#made.set(index, chunk);
     return chunk;
   }

@@ -19,6 +19,7 @@ import type { ChunkStore } from './chunk-store.js';
 import { type EncodedChunk, type Kin, numberWidth, type PlainChunk, type StoredChunk } from './codec.js';
 import type { Location } from './index-port.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import { Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
 export interface NewChunk extends Omit<PlainChunk, 'kin'> {
@@ -42,6 +43,15 @@ export interface WriterTotals {
   readonly bytes: number;
 }
 
+/**
+ * A chunk that is not stored, or not whole. What stands there already in a form that cannot be read is written so that it stands
+ * alone, because a delta might be taken for that.
+ */
+interface Fresh {
+  readonly address: Address;
+  readonly chunk: NewChunk;
+}
+
 interface WrittenPack extends BlobStat {
   readonly entries: readonly DirectoryEntry[];
 }
@@ -57,6 +67,7 @@ const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
 /** See the head of this file. Calls of `put` may overlap; chunks stand in packs in the order of the calls. */
 export class ChunkWriter {
   readonly #store: ChunkStore;
+  readonly #whole: Wholeness;
   readonly #seen = new DigestTable();
   readonly #written: WrittenPack[] = [];
   readonly #names = new Set<string>();
@@ -72,6 +83,7 @@ export class ChunkWriter {
 
   constructor(store: ChunkStore) {
     this.#store = store;
+    this.#whole = new Wholeness(store);
   }
 
   /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
@@ -81,11 +93,11 @@ export class ChunkWriter {
     this.#turn = new Promise((resolve) => (passOn = resolve));
     try {
       const addresses = await this.#store.parts.coder.address(chunks.map(({ bytes }) => bytes));
-      const fresh = await this.#notStored(addresses);
-      const encoded = await this.#encode(fresh.map((i) => chunks[i] as NewChunk));
+      const fresh = await this.#notStored(chunks, addresses);
+      const encoded = await this.#encode(fresh.map(({ chunk }) => chunk));
       await before;
-      for (const [j, i] of fresh.entries()) {
-        await this.#append(chunks[i] as NewChunk, addresses[i] as Address, encoded[j] as EncodedChunk);
+      for (const [i, { chunk, address }] of fresh.entries()) {
+        await this.#append(chunk, address, encoded[i] as EncodedChunk);
       }
       return addresses;
     } finally {
@@ -168,16 +180,19 @@ export class ChunkWriter {
     if (failure !== undefined) throw failure.error;
   }
 
-  /** The positions of chunks that are neither in the store nor coming from this writer. */
-  async #notStored(addresses: readonly Address[]): Promise<number[]> {
+  /** The chunks that are neither in the store nor coming from this writer. */
+  async #notStored(chunks: readonly NewChunk[], addresses: readonly Address[]): Promise<Fresh[]> {
     const unseen = addresses.flatMap((address, i) => (this.#seen.has(address) ? [] : [i]));
-    const locations = await this.#store.locate(unseen.map((i) => addresses[i] as Address));
-    return unseen.filter((i, j) => {
-      const location = locations[j];
-      if (location !== undefined && this.#store.isSound(location.pack)) return false;
+    const wanted = unseen.map((i) => addresses[i] as Address);
+    const locations = await this.#store.locate(wanted);
+    const isWhole = await this.#whole.check(wanted, locations);
+    return unseen.flatMap((i, j) => {
+      const address = addresses[i] as Address;
       const known = this.#seen.size;
-      this.#seen.add(addresses[i] as Address); // Another call may have added it meanwhile.
-      return this.#seen.size > known;
+      if (!isWhole[j]) this.#seen.add(address); // Another call may have added it meanwhile.
+      if (this.#seen.size === known) return [];
+      const chunk = chunks[i] as NewChunk;
+      return [{ address, chunk: locations[j] === undefined ? chunk : { ...chunk, similar: undefined } }];
     });
   }
 
@@ -188,15 +203,13 @@ export class ChunkWriter {
     return this.#store.parts.coder.encode(plain, this.#store.options);
   }
 
-  /** The chunks that new ones may be told by, those of packs that are damaged left out. */
+  /** The chunks that new ones may be told by, those left out that cannot be put together. */
   async #kinOf(chunks: readonly NewChunk[]): Promise<(Kin | undefined)[]> {
     const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
     if (wanted.length === 0 || this.#store.options.compression === 'none') return [];
-    const locations = await this.#store.locate(wanted);
+    const isWhole = await this.#whole.check(wanted, await this.#store.locate(wanted));
     const sound = new DigestTable();
-    for (const [i, location] of locations.entries()) {
-      if (location !== undefined && this.#store.isSound(location.pack)) sound.add(wanted[i] as Address);
-    }
+    for (const [i, address] of wanted.entries()) if (isWhole[i]) sound.add(address);
     const stored = await this.#storedIfThere([...sound].map((address) => copyBytes(address) as Address));
     if (stored === undefined) return [];
     return chunks.map(({ similar }) => {

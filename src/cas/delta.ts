@@ -34,6 +34,8 @@ const RAW = 0;
 const DEFLATED = 1;
 const PLANES = 2;
 
+/** More segments than this are joined. */
+const MOST_SEGMENTS = 4096;
 /** A run that is copied must be worth the bytes that tell of it. */
 const LEAST_MATCH_BYTES = 12;
 
@@ -138,18 +140,18 @@ export function resolveDelta(
   const copied = copies.reduce((sum, { count }) => sum + count, 0) * unit;
   const literals = unpackLiterals(reader, length - copied, deflate);
   const source = new SegmentList(bases.flat());
-  const result: Segment[] = [];
+  const result = new SegmentSink(length);
   let at = 0;
   let literal = 0;
   for (const { from, to, count } of copies) {
     const skipped = (to - at) * unit;
-    if (skipped > 0) result.push({ bytes: literals.subarray(literal, literal + skipped) });
+    if (skipped > 0) result.push(literals.subarray(literal, literal + skipped));
     literal += skipped;
     source.slice(from * unit, count * unit, result);
     at = to + count;
   }
-  if (literal < literals.length) result.push({ bytes: literals.subarray(literal) });
-  return result;
+  if (literal < literals.length) result.push(literals.subarray(literal));
+  return result.segments();
 }
 
 /** The bytes of segments, one after the other; those of a single one are not copied. */
@@ -319,6 +321,40 @@ function readCopies(reader: ByteReader, steps: number, units: number): Copy[] {
   return copies;
 }
 
+/** Collects segments. When they become many they are joined, so that what is made of small pieces does not take many times its size. */
+class SegmentSink {
+  readonly #length: number;
+  #segments: Segment[] = [];
+  #joined: Uint8Array | undefined;
+  #filled = 0;
+
+  /** @param length of all segments together. */
+  constructor(length: number) {
+    this.#length = length;
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.#joined === undefined) this.#segments.push({ bytes });
+    else this.#append(bytes);
+    if (this.#segments.length > MOST_SEGMENTS) this.#join();
+  }
+
+  segments(): Segment[] {
+    return this.#joined === undefined ? this.#segments : [{ bytes: this.#joined }];
+  }
+
+  #join(): void {
+    this.#joined = new Uint8Array(this.#length);
+    for (const { bytes } of this.#segments) this.#append(bytes);
+    this.#segments = [];
+  }
+
+  #append(bytes: Uint8Array): void {
+    (this.#joined as Uint8Array).set(bytes, this.#filled);
+    this.#filled += bytes.length;
+  }
+}
+
 /** Segments of which ranges are taken. */
 class SegmentList {
   readonly #segments: readonly Segment[];
@@ -333,14 +369,14 @@ class SegmentList {
   }
 
   /** Adds `length` bytes from `start` on to `result`. */
-  slice(start: number, length: number, result: Segment[]): void {
+  slice(start: number, length: number, result: SegmentSink): void {
     const end = start + length;
     if (end > (this.#starts.at(-1) as number)) throw damaged('a copy lies outside of its bases');
     for (let i = this.#find(start), at = start; at < end; i++) {
       const { bytes } = this.#segments[i] as Segment;
       const segmentStart = this.#starts[i] as number;
       const part = bytes.subarray(at - segmentStart, end - segmentStart);
-      result.push({ bytes: part });
+      result.push(part);
       at += part.length;
     }
   }

@@ -46,13 +46,15 @@ export async function chooseFlattened(
 ): Promise<Flattening> {
   if (live.table.size === live.reached) return NOTHING;
   const { clusters, totalBytes } = await findClusters(store, live);
+  let total = totalBytes;
   let excess = clusters.reduce((sum, cluster) => sum + Math.max(0, gainOf(cluster)), 0);
   const deltas = new Set<number>();
   const freed = new Set<number>();
   let writtenBytes = 0;
   for (const cluster of clusters.toSorted((a, b) => worthOf(b) - worthOf(a))) {
-    if (excess <= maxHeld * totalBytes || gainOf(cluster) <= 0) break;
+    if (excess <= maxHeld * total || gainOf(cluster) <= 0) break;
     excess -= gainOf(cluster);
+    total -= gainOf(cluster);
     writtenBytes += costOf(cluster);
     for (const number of cluster.held) freed.add(number);
     for (const number of cluster.deltas) deltas.add(number);

@@ -102,7 +102,8 @@ function chooseRewritten(packs: readonly PackUse[], maxUnused: number): PackUse[
   let unused = sum(packs, unusedBytes);
   const chosen: PackUse[] = [];
   for (const pack of packs.toSorted((a, b) => unusedBytes(b) / b.size - unusedBytes(a) / a.size)) {
-    if (unused <= maxUnused * total || unusedBytes(pack) === 0) break;
+    const isEmptied = pack.neededBytes === 0; // Going costs nothing.
+    if (!isEmptied && (unused <= maxUnused * total || unusedBytes(pack) === 0)) break;
     chosen.push(pack);
     unused -= unusedBytes(pack);
     total -= unusedBytes(pack);

@@ -42,6 +42,8 @@ interface Finding {
   readonly address?: Address;
   readonly blob?: string;
   readonly snapshot?: string;
+  /** Whether it is none unless some snapshot needs the chunk. */
+  readonly lacksBase?: boolean;
 }
 
 const LOOKED_UP_TOGETHER = 256;
@@ -122,7 +124,9 @@ class Verification {
 
   async report(): Promise<VerifyReport> {
     const needs = this.#damaged.size > 0 ? await this.#whoNeeds() : new Map<string, string[]>();
-    const problems = this.#findings.map(({ error, address, blob, snapshot }): Problem => {
+    const isProblem = ({ address, lacksBase }: Finding): boolean =>
+      lacksBase !== true || (address !== undefined && needs.has(toHex(address)));
+    const problems = this.#findings.filter(isProblem).map(({ error, address, blob, snapshot }): Problem => {
       const snapshots = address === undefined ? [] : (needs.get(toHex(address)) ?? []);
       return {
         code: error.code,

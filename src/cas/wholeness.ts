@@ -1,0 +1,91 @@
+/**
+ * Tells whether chunks that the index knows can be put together: all that a delta copies from, directly or not, must stand in sound
+ * packs. A sweep leaves deltas that nobody needs beside chunks that somebody does, and takes away what they copy from; a lost
+ * pack does the same to deltas that are needed. Neither may be taken for a chunk that is stored (docs/ordering.md, W6).
+ */
+import { type Address, DigestTable, isVecsnapError } from '../core/index.js';
+import type { ChunkStore } from './chunk-store.js';
+import { CODECS } from './codec.js';
+import type { Location } from './index-port.js';
+
+/** A delta of which it is not known yet. */
+interface Doubt {
+  readonly address: Address;
+  readonly bases: readonly Address[];
+}
+
+/** Remembers what it found out, for as long as no pack goes. */
+export class Wholeness {
+  readonly #store: ChunkStore;
+  readonly #whole = new DigestTable();
+
+  constructor(store: ChunkStore) {
+    this.#store = store;
+  }
+
+  /** For each chunk whether it can be put together. @param locations where the index has them. */
+  async check(
+    addresses: readonly Address[],
+    locations: readonly (Location | undefined)[],
+  ): Promise<boolean[]> {
+    const doubts: Doubt[] = [];
+    const seen = new DigestTable();
+    const broken = new DigestTable();
+    let next = addresses.map((address, i) => ({ address, location: locations[i] }));
+    while (next.length > 0) {
+      const fresh = next.filter(({ address }) => !this.#whole.has(address) && addNew(seen, address));
+      const bases = await this.#basesOf(fresh, broken);
+      doubts.push(...bases);
+      const wanted = bases.flatMap((doubt) => doubt.bases);
+      const found = await this.#store.locate(wanted);
+      next = wanted.map((address, i) => ({ address, location: found[i] }));
+    }
+    if (broken.size > 0) spread(doubts, broken);
+    for (const address of seen) if (!broken.has(address)) this.#whole.add(address);
+    return addresses.map((address) => !broken.has(address));
+  }
+
+  /** The deltas among chunks with what they copy from; those that are not there are noted as broken. */
+  async #basesOf(
+    chunks: readonly { readonly address: Address; readonly location: Location | undefined }[],
+    broken: DigestTable,
+  ): Promise<Doubt[]> {
+    const deltas: { address: Address; location: Location }[] = [];
+    for (const { address, location } of chunks) {
+      if (location === undefined || !this.#store.isSound(location.pack)) broken.add(address);
+      else if (location.codec === CODECS.delta) deltas.push({ address, location });
+    }
+    const bases = await Promise.all(deltas.map(({ location }) => this.#basesAt(location)));
+    return deltas.flatMap(({ address }, i) => {
+      const own = bases[i];
+      if (own === undefined) broken.add(address);
+      return own === undefined ? [] : [{ address, bases: own }];
+    });
+  }
+
+  /** Undefined when the directory of the pack cannot be read. */
+  async #basesAt(location: Location): Promise<Address[] | undefined> {
+    try {
+      const [bases] = await this.#store.basesOf([location]);
+      return bases;
+    } catch (error) {
+      if (isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** What copies from something broken is broken. Deltas stand before what they copy from. */
+function spread(doubts: readonly Doubt[], broken: DigestTable): void {
+  for (let known = -1; known < broken.size;) {
+    known = broken.size;
+    for (const { address, bases } of doubts.toReversed())
+      if (bases.some((base) => broken.has(base))) broken.add(address);
+  }
+}
+
+function addNew(table: DigestTable, address: Address): boolean {
+  const known = table.size;
+  table.add(address);
+  return table.size > known;
+}
