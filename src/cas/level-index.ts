@@ -33,6 +33,8 @@ const VERSION = Uint8Array.of(1);
 const ROWS_AT_ONCE = 1000;
 /** So many new entries are worth a table of their own. */
 const SETTLED_ENTRIES = 256;
+/** An index of up to so many bytes is settled whenever it was written. */
+const SMALL_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens the index that `db` holds; `db` must be open, with `view` as the encoding of keys and values. An index of another
@@ -137,7 +139,9 @@ class LevelIndex implements ChunkIndex {
   }
 
   async close(): Promise<void> {
-    if (this.#written >= SETTLED_ENTRIES) await settle(this.#db);
+    if (this.#written >= SETTLED_ENTRIES || (this.#written > 0 && (await isSmall(this.#db)))) {
+      await settle(this.#db);
+    }
     await this.#db.close();
   }
 
@@ -190,12 +194,21 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * LevelDB keeps what was just written in a log and makes a table of it when it is opened again. Doing so at once leaves that
- * to whoever wrote much, and not to the next, who may have written nothing.
+ * LevelDB keeps what was just written in a log, makes a table of it when it is opened again, and merges tables when a hundred
+ * look-ups had to go through two of them. Doing so at once leaves that to whoever wrote, and not to the next, who may have written
+ * nothing, and might be gone with both the old tables and half of a new one on the disk.
  */
 async function settle(db: IndexDatabase): Promise<void> {
   const { compactRange } = db as { compactRange?: (start: Uint8Array, end: Uint8Array) => Promise<void> };
   await compactRange?.call(db, CHUNK, Uint8Array.of((CHUNK[0] as number) + 1));
+}
+
+async function isSmall(db: IndexDatabase): Promise<boolean> {
+  const { approximateSize } = db as {
+    approximateSize?: (start: Uint8Array, end: Uint8Array) => Promise<number>;
+  };
+  const bytes = await approximateSize?.call(db, CHUNK, Uint8Array.of((CHUNK[0] as number) + 1));
+  return bytes !== undefined && bytes <= SMALL_BYTES;
 }
 
 function chunkKey(address: Address): Uint8Array {

@@ -275,7 +275,7 @@ interface AlignedGroup {
   readonly similar: readonly RowGroupEntry[];
 }
 
-/** A file and the stream that the file of its path had in the snapshot before. */
+/** A file and the stream that the file at its place had in the snapshot before. */
 interface AlignedFile {
   readonly file: FileEntry;
   readonly before: Address | undefined;
@@ -287,8 +287,11 @@ async function* alignFiles(
 ): AsyncGenerator<AlignedFile> {
   for await (const file of files) {
     const similar = (await alignment?.similarTo(utf8(file.path), 0)) ?? [];
-    const same = similar.map(entryToFile).find(({ path }) => path === file.path);
-    yield { file, before: same?.type === 'file' ? (same.content ?? undefined) : undefined };
+    const there = similar.map(entryToFile);
+    // A lone other file at its place may be what it was before it was renamed.
+    const before =
+      there.find(({ path }) => path === file.path) ?? (there.length === 1 ? there[0] : undefined);
+    yield { file, before: before?.type === 'file' ? (before.content ?? undefined) : undefined };
   }
 }
 

@@ -1,0 +1,277 @@
+/**
+ * What a snapshot adds to the repository, counted as every byte of its folder: an incremental costs what changed and little else.
+ *
+ * The steps are those of the benchmark, at a smaller size, so the fixed cost of a snapshot weighs more here.
+ */
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { compareText, type Schema, type VectorColumn } from 'vecsnap/core';
+import { directoryEnvironment } from 'vecsnap/platform';
+import { resolveSource, type Source } from 'vecsnap/source';
+import { SnapshotManager } from 'vecsnap/snapshot';
+import { freshDirectory, joined, seededBytes } from './support/files.js';
+import { recordSource } from './support/memory-source.js';
+
+/** Bytes of files in `folder`. */
+function bytesIn(folder: string): number {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+}
+
+/** Numbers from 0 to below 1 that are the same in every run. */
+function uniform(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A vector of unit length whose direction is random. */
+function unitVector(dimension: number, random: () => number): Float32Array {
+  const vector = Float32Array.from(
+    { length: dimension },
+    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
+  );
+  const norm = Math.hypot(...vector);
+  return vector.map((number) => number / norm);
+}
+
+type Dtype = VectorColumn['dtype'];
+
+function encodeVector(vector: Float32Array, dtype: Dtype): Uint8Array {
+  if (dtype === 'f32') return new Uint8Array(vector.buffer);
+  if (dtype === 'i8')
+    return new Uint8Array(Int8Array.from(vector, (number) => Math.round(number * 127 * 4)).buffer);
+  return new Uint8Array(Uint16Array.from(vector, halfOf).buffer);
+}
+
+const FLOAT = new Float32Array(1);
+const FLOAT_BITS = new Uint32Array(FLOAT.buffer);
+
+/** The bits of a number as f16, cut off and not rounded; numbers too small become zero. */
+function halfOf(number: number): number {
+  FLOAT[0] = number;
+  const bits = FLOAT_BITS[0] as number;
+  const exponent = ((bits >>> 23) & 0xff) - 112;
+  return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+}
+
+interface Row {
+  readonly id: string;
+  readonly vector: Uint8Array;
+  readonly payload: string;
+}
+
+/** A collection that changes. */
+class Collection {
+  rows: Row[] = [];
+  readonly #random: () => number;
+  readonly #dimension: number;
+  readonly #dtype: Dtype;
+  readonly #ids: boolean;
+
+  constructor(rows: number, dimension: number, dtype: Dtype, ids: boolean) {
+    this.#random = uniform(rows + dimension);
+    this.#dimension = dimension;
+    this.#dtype = dtype;
+    this.#ids = ids;
+    this.append(rows);
+  }
+
+  get size(): number {
+    return this.rows.length;
+  }
+
+  /** Bytes of a row, as far as they are new when it is. */
+  get rowBytes(): number {
+    return (this.rows[0] as Row).vector.length + (this.#ids ? 36 : 0);
+  }
+
+  update(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const at = this.#pick();
+      this.rows[at] = { ...(this.rows[at] as Row), vector: this.#vector() };
+    }
+  }
+
+  /** At the end; with ids, wherever those stand. */
+  append(count: number): void {
+    for (let i = 0; i < count; i++)
+      this.rows.push({ id: this.#uuid(), vector: this.#vector(), payload: '{"lang":"en"}' });
+    if (this.#ids) this.rows.sort((a, b) => compareText(a.id, b.id));
+  }
+
+  remove(count: number): void {
+    for (let i = 0; i < count; i++) this.rows.splice(this.#pick(), 1);
+  }
+
+  retag(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const at = this.#pick();
+      this.rows[at] = { ...(this.rows[at] as Row), payload: `{"lang":"de","seen":${i}}` };
+    }
+  }
+
+  source(payload: 'json' | 'none' = 'none') {
+    const schema: Schema = {
+      id: this.#ids ? 'string' : 'none',
+      vectors: [{ name: 'vector', dtype: this.#dtype, dimension: this.#dimension }],
+      payload,
+    };
+    return recordSource('collection', {
+      schema,
+      count: this.size,
+      ...(this.#ids && { ids: this.rows.map(({ id }) => id) }),
+      vectors: [joined(...this.rows.map(({ vector }) => vector))],
+      ...(payload === 'json' && { payloads: this.rows.map((row) => new TextEncoder().encode(row.payload)) }),
+    });
+  }
+
+  #pick(): number {
+    return Math.floor(this.#random() * this.size);
+  }
+
+  #vector(): Uint8Array {
+    return encodeVector(unitVector(this.#dimension, this.#random), this.#dtype);
+  }
+
+  #uuid(): string {
+    const hex = Array.from({ length: 32 }, () => Math.floor(this.#random() * 16).toString(16)).join('');
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  }
+}
+
+/** Takes a snapshot that continues the newest. */
+async function take(manager: SnapshotManager, source: Source): Promise<void> {
+  const [newest] = await manager.listSnapshots();
+  if (newest === undefined) await manager.createSnapshot(source, 'any');
+  else await manager.createIncrementalSnapshot(source, 'any', newest.id);
+}
+
+describe('what a snapshot adds', () => {
+  const at = freshDirectory();
+
+  /** Takes a snapshot as a process of its own would, and gives by how much the folder grew. */
+  async function growth(collection: Collection, payload: 'json' | 'none' = 'none'): Promise<number> {
+    const before = bytesIn(at('repo'));
+    const manager = await SnapshotManager.open({
+      environment: directoryEnvironment(at('repo'), { workers: 1 }),
+    });
+    await take(manager, collection.source(payload));
+    await manager.close();
+    return bytesIn(at('repo')) - before;
+  }
+
+  async function init(): Promise<void> {
+    const manager = await SnapshotManager.init({
+      environment: directoryEnvironment(at('repo'), { workers: 1 }),
+    });
+    await manager.close();
+  }
+
+  /** The most bytes that each step may add, as parts of the raw bytes that changed; for the first, of all. */
+  const limits = (first: number, updated: number, appended: number, deleted: number, fewUpdated: number) => ({
+    first,
+    updated,
+    appended,
+    deleted,
+    fewUpdated,
+  });
+
+  it.each([
+    ['384 × f32', 20_000, 384, 'f32', false, limits(0.84, 1, 0.88, 0.131, 1.07)],
+    ['100 × f32', 30_000, 100, 'f32', false, limits(0.84, 1.1, 1, 0.35, 1.5)],
+    ['768 × f32', 8000, 768, 'f32', false, limits(0.84, 0.92, 0.96, 0.085, 1)],
+    ['1536 × f32', 4000, 1536, 'f32', false, limits(0.84, 0.9, 0.86, 0.06, 0.95)],
+    ['384 × f16', 20_000, 384, 'f16', false, limits(0.85, 1.08, 0.9, 0.22, 1.3)],
+    ['384 × i8', 20_000, 384, 'i8', false, limits(0.86, 1.22, 0.92, 0.7, 1.6)],
+    ['384 × f32 with random ids', 20_000, 384, 'f32', true, limits(0.84, 0.94, 1.07, 0.23, 1.05)],
+  ] as const)('is little more than what changed: %s', async (_, rows, dimension, dtype, ids, most) => {
+    await init();
+    const collection = new Collection(rows, dimension, dtype, ids);
+    const { rowBytes } = collection;
+    const expectGrowth = async (count: number, part: number): Promise<void> =>
+      expect((await growth(collection)) / (count * rowBytes)).toBeLessThanOrEqual(part);
+    await expectGrowth(rows, most.first);
+    collection.update(rows / 100);
+    await expectGrowth(rows / 100, most.updated);
+    collection.append(rows / 100);
+    await expectGrowth(rows / 100, most.appended);
+    collection.remove(rows / 200);
+    await expectGrowth(rows / 200, most.deleted);
+    collection.update(rows / 1000);
+    await expectGrowth(rows / 1000, most.fewUpdated);
+    expect(await growth(collection)).toBeLessThan(2000);
+  });
+
+  it('holds no vectors when only metadata changed', async () => {
+    await init();
+    const collection = new Collection(5000, 384, 'f32', true);
+    await growth(collection, 'json');
+    collection.retag(50);
+    expect(await growth(collection, 'json')).toBeLessThan(50 * 240);
+  });
+
+  it('of a stream is little more than the bytes that changed', async () => {
+    await init();
+    const bytes = seededBytes(4_000_000, 1);
+    const file = join(at('repo'), '..', 'stream.bin');
+    const edit = (n: number): void => bytes.set(seededBytes(16, 100 + n), (n * 104_729) % 3_999_000);
+    const streamGrowth = async (content: Uint8Array): Promise<number> => {
+      writeFileSync(file, content);
+      const before = bytesIn(at('repo'));
+      const manager = await SnapshotManager.open({
+        environment: directoryEnvironment(at('repo'), { workers: 1 }),
+      });
+      await take(manager, await resolveSource(file));
+      await manager.close();
+      return bytesIn(at('repo')) - before;
+    };
+    expect(await streamGrowth(bytes)).toBeLessThan(4_020_000);
+    for (let n = 0; n < 300; n++) edit(n);
+    expect(await streamGrowth(bytes)).toBeLessThan(300 * 16 + 300 * 8 + 61 * 220);
+    expect(await streamGrowth(joined(seededBytes(1000, 2), bytes))).toBeLessThan(1000 + 4000);
+  });
+});
+
+describe('thirty days of changes', () => {
+  const at = freshDirectory();
+
+  it('grow by what changed, and shrink to what a fresh repository of the last seven would take', async () => {
+    const manager = await SnapshotManager.init({
+      environment: directoryEnvironment(at('repo'), { workers: 1 }),
+    });
+    const fresh = await SnapshotManager.init({
+      environment: directoryEnvironment(at('fresh'), { workers: 1 }),
+    });
+    const collection = new Collection(4000, 384, 'f32', true);
+    const size = () => bytesIn(at('repo'));
+    let firstSize = 0;
+    let changed = 0;
+    for (let day = 0; day < 30; day++) {
+      if (day > 0) {
+        collection.update(40);
+        collection.append(8);
+        collection.remove(4);
+        changed += 48 * collection.rowBytes;
+      }
+      await take(manager, collection.source());
+      if (day === 0) firstSize = size();
+      if (day < 23) continue;
+      await take(fresh, collection.source());
+    }
+    expect((size() - firstSize) / changed).toBeLessThanOrEqual(1.1);
+    await manager.cleanupOldSnapshots(7);
+    const planned = await manager.collectGarbage({ dryRun: true });
+    const { reclaimedBytes } = await manager.collectGarbage();
+    expect(Math.abs(planned.reclaimedBytes / reclaimedBytes - 1)).toBeLessThan(0.02);
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true });
+    await Promise.all([manager.close(), fresh.close()]);
+    expect(size() / bytesIn(at('fresh'))).toBeLessThanOrEqual(1.1);
+  });
+});
