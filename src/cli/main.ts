@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `vecsnap` command. */
+import './tuning.js';
 import { runProgram } from './program.js';
 
 // Not process.exit, which would cut off output that is still on its way to a pipe.
