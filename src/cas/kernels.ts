@@ -14,17 +14,17 @@ import type { PlaneEngine, PlaneWidth } from './plane-engine.js';
 /** The functions of the module. Places and lengths are in bytes. */
 interface KernelFunctions {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
-  heapStart(): number;
-  split(from: number, to: number, count: number, width: number): void;
-  join(places: number, to: number, count: number, width: number): void;
-  countBytes(from: number, length: number): number;
-  countCollisions(from: number, length: number, stride: number): number;
-  isConstant(from: number, length: number): number;
-  encode(from: number, length: number, counts: number, to: number): number;
-  decode(from: number, size: number, to: number, length: number): number;
-  countMasked16(from: number, length: number, mask: number): number;
-  countMasked32(from: number, length: number, mask: number): number;
-  countMasked64(from: number, length: number, mask: number): number;
+  readonly heapStart: () => number;
+  readonly split: (from: number, to: number, count: number, width: number) => void;
+  readonly join: (places: number, to: number, count: number, width: number) => void;
+  readonly countBytes: (from: number, length: number) => number;
+  readonly countCollisions: (from: number, length: number, stride: number) => number;
+  readonly isConstant: (from: number, length: number) => number;
+  readonly encode: (from: number, length: number, counts: number, to: number) => number;
+  readonly decode: (from: number, size: number, to: number, length: number) => number;
+  readonly countMasked16: (from: number, length: number, mask: number) => number;
+  readonly countMasked32: (from: number, length: number, mask: number) => number;
+  readonly countMasked64: (from: number, length: number, mask: number) => number;
 }
 
 /** What is known of WebAssembly here, where no library of types has it. */
