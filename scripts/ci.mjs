@@ -16,6 +16,7 @@ const foundation = [
 const checks = [
   ['types of tests, benchmarks and examples', 'npm run --silent typecheck'],
   ['lint', 'npm run --silent lint'],
+  ['kernels as compiled', 'npm run --silent build:kernels -- --check'],
   ['format', 'npm run --silent format:check'],
   ['import directions', 'npm run --silent check:imports'],
   ['dead code', 'npm run --silent check:unused'],

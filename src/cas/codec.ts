@@ -9,7 +9,7 @@ import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate, Sha256 } from '../core/platform.js';
 import { type Delta, deltaShape, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
-import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
+import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */
 export const CODECS = { raw: 0, deflate: 1, planes: 2, delta: 3 } as const;
@@ -72,6 +72,8 @@ export interface EncodedChunk {
 export interface CoderPrimitives {
   readonly sha256: Sha256;
   readonly deflate: Deflate;
+  /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
+  readonly fresh?: ((length: number) => Uint8Array) | undefined;
 }
 
 /** An encoded form is taken when it saves at least this part of the plaintext. */
@@ -93,7 +95,7 @@ export function encodeChunk(
   if (options.compression === 'none' || bytes.length < 64) return { codec: CODECS.raw, bytes };
   const delta = kin === undefined ? undefined : encodeByKin(chunk, kin, options, primitives);
   if (delta !== undefined && delta.bytes.length <= bytes.length * SMALL_DELTA) return delta;
-  const alone = encodeAlone(chunk, options, primitives.deflate);
+  const alone = encodeAlone(chunk, options, primitives);
   return delta !== undefined && delta.bytes.length <= alone.bytes.length * WORTHWHILE_DELTA ? delta : alone;
 }
 
@@ -105,11 +107,14 @@ export function encodeChunk(
 export function decodeChunk(
   chunk: StoredChunk,
   verify: boolean,
-  { sha256, deflate }: CoderPrimitives,
+  { sha256, deflate, fresh }: CoderPrimitives,
 ): Uint8Array {
   let plain: Uint8Array;
   try {
-    plain = joinSegments(segmentsOf(chunk, deflate));
+    plain =
+      chunk.codec === CODECS.delta
+        ? joinSegments(segmentsOf(chunk, deflate))
+        : decodeAlone(chunk, deflate, fresh);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
   }
@@ -149,15 +154,16 @@ export function numberWidth({ codec, bytes }: StoredChunk): 0 | PlaneWidth {
 
 function encodeAlone(
   { bytes, width }: PlainChunk,
-  options: CompressionOptions,
-  deflate: Deflate,
+  { compressionLevel }: CompressionOptions,
+  { deflate, fresh }: CoderPrimitives,
 ): EncodedChunk {
-  const encoded: EncodedChunk =
-    width !== 0 && bytes.length % width === 0
-      ? { codec: CODECS.planes, bytes: encodePlanes(bytes, width, options.compressionLevel, deflate) }
-      : { codec: CODECS.deflate, bytes: deflate.deflate(bytes, options.compressionLevel) };
-  const saves = encoded.bytes.length <= bytes.length * (1 - LEAST_SAVING);
-  return saves ? encoded : { codec: CODECS.raw, bytes };
+  const most = Math.floor(bytes.length * (1 - LEAST_SAVING));
+  if (width !== 0 && bytes.length % width === 0) {
+    const encoded = encodePlanesWithin(most, bytes, width, compressionLevel, deflate, { fresh });
+    return encoded === undefined ? { codec: CODECS.raw, bytes } : { codec: CODECS.planes, bytes: encoded };
+  }
+  const encoded = deflate.deflate(bytes, compressionLevel);
+  return encoded.length <= most ? { codec: CODECS.deflate, bytes: encoded } : { codec: CODECS.raw, bytes };
 }
 
 function encodeByKin(
@@ -187,7 +193,7 @@ function encodeByKin(
 /** A chunk that is damaged is no base: what was told by it could never be read. */
 function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
-    return decodeChunk(chunk, true, primitives);
+    return decodeChunk(chunk, true, { ...primitives, fresh: undefined });
   } catch (error) {
     if (error instanceof VecsnapError) return undefined;
     throw error;
@@ -222,9 +228,13 @@ function segmentsOf(
   return segments;
 }
 
-function decodeAlone({ codec, bytes, length }: StoredChunk, deflate: Deflate): Uint8Array {
+function decodeAlone(
+  { codec, bytes, length }: StoredChunk,
+  deflate: Deflate,
+  fresh?: CoderPrimitives['fresh'],
+): Uint8Array {
   if (codec === CODECS.deflate) return deflate.inflate(bytes, length);
-  if (codec === CODECS.planes) return decodePlanes(bytes, length, deflate);
+  if (codec === CODECS.planes) return decodePlanes(bytes, length, deflate, { fresh });
   if (codec === CODECS.raw && bytes.length === length) return bytes;
   throw new RangeError(codec === CODECS.raw ? 'the length is another' : `unknown codec ${codec}`);
 }

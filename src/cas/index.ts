@@ -5,6 +5,7 @@ export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
 export * from './index-port.js';
+export { countMasked } from './kernels.js';
 export * from './level-index.js';
 export * from './memory-index.js';
 export * from './pack.js';

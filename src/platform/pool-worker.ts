@@ -6,8 +6,14 @@ import { decodeStored } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { DecodedReply, EncodedReply, Envelope, Job, Reply } from './pool-protocol.js';
+import { ResultBuffer } from './result-buffer.js';
 
-const primitives = { sha256: nodeSha256, deflate: nodeDeflate };
+const results = new ResultBuffer();
+const primitives = {
+  sha256: nodeSha256,
+  deflate: nodeDeflate,
+  fresh: (length: number) => results.take(length),
+};
 
 parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
   const reply = run(content);
@@ -17,32 +23,38 @@ parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
 });
 
 function run(job: Job): Reply {
-  if (job.operation === 'address')
-    return { operation: 'address', bytes: concatBytes(job.chunks.map(nodeSha256)) };
+  if (job.operation === 'address') return addressAll(job);
   if (job.operation === 'check')
     return { operation: 'check', bytes: concatBytes(damagedAmong(job.chunks, primitives)) };
   return job.operation === 'encode' ? encodeAll(job) : decodeAll(job);
 }
 
+function addressAll({ chunks }: Job & { operation: 'address' }): Reply {
+  const addresses = chunks.map(nodeSha256);
+  results.begin(0);
+  for (const address of addresses) results.add(address);
+  return { operation: 'address', bytes: results.finish() };
+}
+
 function encodeAll({ chunks, options }: Job & { operation: 'encode' }): Reply {
-  const parts: Uint8Array[] = [];
+  results.begin(chunks.reduce((sum, { bytes }) => sum + bytes.length, 0));
   const replies = chunks.map((chunk): EncodedReply => {
     const { codec, bytes, bases } = encodeChunk(chunk, options, primitives);
     if (codec === CODECS.raw) return { codec, length: 'plain', bases };
-    parts.push(bytes);
+    results.add(bytes);
     return { codec, length: bytes.length, bases };
   });
-  return { operation: 'encode', chunks: replies, bytes: concatBytes(parts) };
+  return { operation: 'encode', chunks: replies, bytes: results.finish() };
 }
 
 function decodeAll({ chunks, verify }: Job & { operation: 'decode' }): Reply {
-  const parts: Uint8Array[] = [];
+  results.begin(chunks.reduce((sum, { length }) => sum + length, 0));
   const replies = chunks.map((chunk): DecodedReply => {
     const plain = decodeStored(chunk, verify, primitives);
     if (plain === undefined) return 'damaged';
     if (plain === chunk.bytes) return 'stored';
-    parts.push(plain);
+    results.add(plain);
     return plain.length;
   });
-  return { operation: 'decode', chunks: replies, bytes: concatBytes(parts) };
+  return { operation: 'decode', chunks: replies, bytes: results.finish() };
 }

@@ -1,34 +1,32 @@
 /** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
-import { copyBytes, type Dtype, viewOf } from '../core/index.js';
+import { countMasked } from '../cas/index.js';
+import { type Dtype, viewOf } from '../core/index.js';
+
+/** The width in bytes of a number, and the bits of its exponent in its upper 16 (a width of 2) or 32 bits. */
+const EXPONENTS: Partial<Record<Dtype, { readonly width: 2 | 4 | 8; readonly mask: number }>> = {
+  f64: { width: 8, mask: 0x7ff00000 },
+  f32: { width: 4, mask: 0x7f800000 },
+  f16: { width: 2, mask: 0x7c00 },
+  bf16: { width: 2, mask: 0x7f80 },
+};
 
 /** How many of the numbers in `bytes` are not finite; 0 for dtypes that have none. */
 export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
-  if (dtype === 'f32') return countWords(bytes);
-  if (dtype === 'f64') return countUpperHalves(bytes);
-  if (dtype === 'f16') return countHalves(bytes, 0x7c00);
-  if (dtype === 'bf16') return countHalves(bytes, 0x7f80);
-  return 0;
+  const exponent = EXPONENTS[dtype];
+  if (exponent === undefined) return 0;
+  const { width, mask } = exponent;
+  return countMasked(bytes, width, mask) ?? countEach(bytes, width, mask);
 }
 
-function countWords(bytes: Uint8Array): number {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : copyBytes(bytes);
-  const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
-  let count = 0;
-  for (let i = 0; i < words.length; i++) if (((words[i] as number) & 0x7f800000) === 0x7f800000) count++;
-  return count;
-}
-
-function countUpperHalves(bytes: Uint8Array): number {
+/** The same on a machine without kernels. */
+function countEach(bytes: Uint8Array, width: 2 | 4 | 8, mask: number): number {
   const view = viewOf(bytes);
   let count = 0;
-  for (let i = 4; i < bytes.length; i += 8)
-    if ((view.getUint32(i, true) & 0x7ff00000) === 0x7ff00000) count++;
-  return count;
-}
-
-function countHalves(bytes: Uint8Array, exponent: number): number {
-  const view = viewOf(bytes);
-  let count = 0;
-  for (let i = 0; i < bytes.length; i += 2) if ((view.getUint16(i, true) & exponent) === exponent) count++;
+  if (width === 2) {
+    for (let i = 0; i < bytes.length; i += 2) if ((view.getUint16(i, true) & mask) === mask) count++;
+  } else {
+    for (let i = width - 4; i < bytes.length; i += width)
+      if ((view.getUint32(i, true) & mask) === mask) count++;
+  }
   return count;
 }

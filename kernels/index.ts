@@ -1,0 +1,16 @@
+/** What the module gives to src/cas/kernels.ts, which knows how memory is divided. No function checks what it is told. */
+export {
+  countBytes,
+  countCollisions,
+  countMasked16,
+  countMasked32,
+  countMasked64,
+  isConstant,
+} from './count';
+export { decode, encode } from './huffman';
+export { join, split } from './split';
+
+/** Where memory is free, to its end. */
+export function heapStart(): usize {
+  return __heap_base;
+}

@@ -1,0 +1,195 @@
+/**
+ * The loops of the codec `planes` in WebAssembly with SIMD (kernels/): a {@link PlaneEngine}, and what counts numbers that are
+ * not finite.
+ *
+ * Each thread has an instance with memory of its own, which is made with the first chunk and grows with the largest. A chunk
+ * is copied in once; planes and codes are views of the memory until the result is copied out. All lengths are checked here,
+ * because the functions of the module check none. A machine without WebAssembly or SIMD gets `undefined`, and so does a chunk that
+ * is too large: then the loops in TypeScript do the work.
+ */
+import { decodeHuffman, maxEncodedLength } from './huffman.js';
+import { KERNEL_MODULE } from './kernel-module.js';
+import type { PlaneEngine, PlaneWidth } from './plane-engine.js';
+
+/** The functions of the module. Places and lengths are in bytes. */
+interface KernelFunctions {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  readonly heapStart: () => number;
+  readonly split: (from: number, to: number, count: number, width: number) => void;
+  readonly join: (places: number, to: number, count: number, width: number) => void;
+  readonly countBytes: (from: number, length: number) => number;
+  readonly countCollisions: (from: number, length: number, stride: number) => number;
+  readonly isConstant: (from: number, length: number) => number;
+  readonly encode: (from: number, length: number, counts: number, to: number) => number;
+  readonly decode: (from: number, size: number, to: number, length: number) => number;
+  readonly countMasked16: (from: number, length: number, mask: number) => number;
+  readonly countMasked32: (from: number, length: number, mask: number) => number;
+  readonly countMasked64: (from: number, length: number, mask: number) => number;
+}
+
+/** What is known of WebAssembly here, where no library of types has it. */
+interface WebAssemblyRuntime {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+}
+
+/** Chunks above this are coded in TypeScript: memory that grew never shrinks. */
+const MOST_BYTES = 16 * 1024 * 1024;
+const PAGE_BYTES = 65_536;
+/** Loops may read and write up to this many bytes after the end of what they are given. */
+const SPARE_BYTES = 64;
+/** Room for heads of codes and for spare bytes, of as many as eight planes. */
+const ROOM_BYTES = 16 * 1024;
+/** What is counted at a time, so that it stays in the cache of the processor. */
+const COUNTED_BYTES = 65_536;
+
+/** See the head of this file. */
+class KernelEngine implements PlaneEngine {
+  readonly #functions: KernelFunctions;
+  readonly #start: number;
+  #memory: Uint8Array;
+  #free = 0;
+
+  constructor(functions: KernelFunctions) {
+    this.#functions = functions;
+    this.#start = functions.heapStart();
+    this.#memory = new Uint8Array(functions.memory.buffer);
+  }
+
+  /** Makes room for `length` bytes; false when the machine gives no more memory. What was given before is no longer valid. */
+  begin(length: number): boolean {
+    this.#free = this.#start;
+    const missing = this.#start + length - this.#memory.length;
+    if (missing <= 0) return true;
+    try {
+      this.#functions.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+    this.#memory = new Uint8Array(this.#functions.memory.buffer);
+    return true;
+  }
+
+  split(bytes: Uint8Array, width: PlaneWidth): Uint8Array[] {
+    const source = this.load(bytes);
+    if (width === 1) return [source];
+    const count = bytes.length / width;
+    const planes = this.#take(bytes.length);
+    this.#functions.split(source.byteOffset, planes.byteOffset, count, width);
+    return Array.from({ length: width }, (_, i) => planes.subarray(i * count, (i + 1) * count));
+  }
+
+  countCollisions({ byteOffset, length }: Uint8Array, stride: number): number {
+    return this.#functions.countCollisions(byteOffset, length, stride);
+  }
+
+  isConstant({ byteOffset, length }: Uint8Array): boolean {
+    return this.#functions.isConstant(byteOffset, length) !== 0;
+  }
+
+  encode({ byteOffset, length }: Uint8Array): Uint8Array {
+    const { countBytes, encode } = this.#functions;
+    const out = this.#take(maxEncodedLength(length));
+    const end = encode(byteOffset, length, countBytes(byteOffset, length), out.byteOffset);
+    return out.subarray(0, end - out.byteOffset);
+  }
+
+  /** What is copied from shared memory is copied by words only when both sides stand alike to them. */
+  load(bytes: Uint8Array): Uint8Array {
+    const shift = bytes.byteOffset % 8;
+    const own = this.#take(shift + bytes.length).subarray(shift);
+    own.set(bytes);
+    return own;
+  }
+
+  fill(value: number, length: number): Uint8Array {
+    return this.#take(length).fill(value);
+  }
+
+  decode(codes: Uint8Array, length: number): Uint8Array {
+    const out = this.#take(length);
+    const { byteOffset } = codes;
+    if (this.#functions.decode(byteOffset, codes.length, out.byteOffset, length) !== 0) return out;
+    return decodeHuffman(codes, length); // Throws, and says why.
+  }
+
+  join(planes: readonly Uint8Array[], width: PlaneWidth, out: Uint8Array): void {
+    if (width === 1) return out.set(planes[0] as Uint8Array);
+    const places = this.#take(planes.length * 4);
+    const view = new DataView(places.buffer, places.byteOffset);
+    for (const [i, plane] of planes.entries()) view.setUint32(i * 4, this.#own(plane).byteOffset, true);
+    const joined = this.#take(out.length);
+    this.#functions.join(places.byteOffset, joined.byteOffset, out.length / width, width);
+    out.set(joined);
+  }
+
+  /** How many numbers of `width` bytes have all bits of `mask` set in their upper half word (2) or word (4, 8). */
+  countMasked(bytes: Uint8Array, width: 2 | 4 | 8, mask: number): number {
+    const { countMasked16, countMasked32, countMasked64 } = this.#functions;
+    const count = width === 2 ? countMasked16 : width === 4 ? countMasked32 : countMasked64;
+    let sum = 0;
+    for (let at = 0; at < bytes.length; at += COUNTED_BYTES) {
+      this.#free = this.#start;
+      const { byteOffset, length } = this.load(bytes.subarray(at, at + COUNTED_BYTES));
+      sum += count(byteOffset, length, mask);
+    }
+    return sum;
+  }
+
+  /** The plane in this memory, where it is copied to when it is not. */
+  #own(plane: Uint8Array): Uint8Array {
+    return plane.buffer === this.#memory.buffer ? plane : this.load(plane);
+  }
+
+  /** Memory of any content; the next begins after some bytes to spare. */
+  #take(length: number): Uint8Array {
+    const start = this.#free;
+    this.#free = start + ((length + SPARE_BYTES + 15) & ~15);
+    if (this.#free > this.#memory.length) throw new RangeError('the kernels have too little room');
+    return this.#memory.subarray(start, start + length);
+  }
+}
+
+/** The engine of this thread, once it was asked for; undefined when the machine cannot run it. */
+let engine: { readonly kernels: KernelEngine | undefined } | undefined;
+
+function instantiated(): KernelEngine | undefined {
+  engine ??= { kernels: instantiate() };
+  return engine.kernels;
+}
+
+function instantiate(): KernelEngine | undefined {
+  const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
+  if (runtime === undefined) return undefined;
+  const wasm = Uint8Array.from(atob(KERNEL_MODULE), (char) => char.charCodeAt(0));
+  try {
+    return new KernelEngine(new runtime.Instance(new runtime.Module(wasm)).exports as KernelFunctions);
+  } catch {
+    return undefined; // Without SIMD, or where pages may not compile: TypeScript does the same work.
+  }
+}
+
+/**
+ * An engine with room for a chunk, whose planes are then coded one chunk at a time.
+ * @param length of the plaintext.
+ * @param encodedLength of what is decoded; 0 for a chunk that is encoded.
+ * @returns undefined when the machine has none, or not that much room.
+ */
+export function kernelEngine(length: number, encodedLength = 0): PlaneEngine | undefined {
+  if (length > MOST_BYTES || encodedLength > MOST_BYTES) return undefined;
+  const kernels = instantiated();
+  // The plaintext, its planes and their codes, which are at most 11/8 as long; or what is encoded, the planes and the plaintext.
+  return kernels?.begin(encodedLength + 4 * length + ROOM_BYTES) === true ? kernels : undefined;
+}
+
+/**
+ * How many numbers of `width` bytes, little-endian, have all bits of `mask` set in their upper 16 (a width of 2) or 32 bits.
+ * @returns undefined when the machine has no kernels.
+ */
+export function countMasked(bytes: Uint8Array, width: 2 | 4 | 8, mask: number): number | undefined {
+  const kernels = instantiated();
+  return kernels?.begin(COUNTED_BYTES + ROOM_BYTES) === true
+    ? kernels.countMasked(bytes, width, mask)
+    : undefined;
+}

@@ -1,0 +1,210 @@
+/** The codec `planes` in WebAssembly does what it does in TypeScript: the same bytes, the same refusals. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { countMasked, decodePlanes, encodePlanes, type PlaneWidth } from 'vecsnap/cas';
+import { toHex, VecsnapError } from 'vecsnap/core';
+import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
+import { outcome, runs } from './support/arbitraries.js';
+import { seededBytes } from './support/files.js';
+
+const TYPESCRIPT = { kernels: false };
+const KERNELS = { kernels: true };
+
+const anyWidth = fc.constantFrom<PlaneWidth>(1, 2, 4, 8);
+
+/** Numbers whose bytes are more or less uneven: from a few values to all, from planes that are raw to codes that are cut. */
+const anyNumbers = fc
+  .record({
+    count: fc.oneof(fc.nat({ max: 80 }), fc.nat({ max: 5000 }), fc.integer({ min: 4000, max: 20_000 })),
+    width: anyWidth,
+    seed: fc.nat(),
+    /** How uneven: byte i of a number is a power of what is random, times the values that there are. */
+    powers: fc.array(fc.constantFrom(0.5, 1, 2, 4, 8, 16), { minLength: 8, maxLength: 8 }),
+    values: fc.constantFrom(1, 2, 3, 16, 40, 200, 256),
+    shift: fc.nat({ max: 9 }),
+    isShared: fc.boolean(),
+  })
+  .map(({ count, width, seed, powers, values, shift, isShared }) => {
+    const length = count * width;
+    const memory = isShared ? new SharedArrayBuffer(length + 9) : new ArrayBuffer(length + 9);
+    const bytes = new Uint8Array(memory, shift, length);
+    const random = seededBytes(length, seed);
+    for (let i = 0; i < length; i++) {
+      const fraction = ((random[i] as number) + (random[(i * 7) % length] as number) / 256) / 256;
+      bytes[i] = values * fraction ** (powers[i % width] as number);
+    }
+    return { bytes, width };
+  });
+
+function encode(bytes: Uint8Array, width: PlaneWidth, options: object): Uint8Array {
+  return encodePlanes(bytes, width, 6, nodeDeflate, options);
+}
+
+/** The plaintext, or the error: a trap would be another error than the reference has. */
+function decoded(encoded: Uint8Array, length: number, options: object): string {
+  const result = outcome(() => decodePlanes(encoded, length, nodeDeflate, options));
+  if ('value' in result) return toHex(nodeSha256(result.value)) + result.value.length;
+  const { error } = result;
+  return error instanceof VecsnapError ? `${error.code} ${error.place} ${error.message}` : String(error);
+}
+
+describe('the kernels', () => {
+  it('run on this machine', () => {
+    expect(countMasked(Uint8Array.of(0, 0, 0x80, 0x7f), 4, 0x7f800000)).toBe(1);
+  });
+
+  it('encode to the same bytes, and decode them', () => {
+    fc.assert(
+      fc.property(anyNumbers, ({ bytes, width }) => {
+        const expected = encode(bytes, width, TYPESCRIPT);
+        expect(Buffer.compare(encode(bytes, width, KERNELS), expected)).toBe(0);
+        for (const options of [TYPESCRIPT, KERNELS]) {
+          const plain = decodePlanes(expected, bytes.length, nodeDeflate, options);
+          expect(Buffer.compare(plain, bytes)).toBe(0);
+        }
+      }),
+      { numRuns: runs(400) },
+    );
+  });
+
+  it('decode wherever the encoded form stands', () => {
+    fc.assert(
+      fc.property(anyNumbers, fc.nat({ max: 9 }), fc.boolean(), ({ bytes, width }, shift, isShared) => {
+        const encoded = encode(bytes, width, TYPESCRIPT);
+        const length = encoded.length + shift;
+        const placed = new Uint8Array(
+          isShared ? new SharedArrayBuffer(length) : new ArrayBuffer(length),
+          shift,
+        );
+        placed.set(encoded);
+        expect(Buffer.compare(decodePlanes(placed, bytes.length, nodeDeflate), bytes)).toBe(0);
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('refuse what is damaged as TypeScript refuses it, and go on', () => {
+    const good = seededBytes(40_000, 1).map((byte) => Math.clz32(byte));
+    const goodEncoded = encode(good, 4, TYPESCRIPT);
+    const anyDamage = fc.record({
+      /** Bytes that are changed, most of them near the beginning, where the heads are. */
+      changes: fc.array(
+        fc.record({
+          at: fc.oneof(fc.nat({ max: 40 }), fc.nat()),
+          to: fc.oneof(fc.constantFrom(0, 1, 0xff), fc.nat({ max: 255 })),
+        }),
+        { maxLength: 4 },
+      ),
+      cut: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat({ max: 30 })),
+      /** Numbers more or less than there are. */
+      more: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: -3, max: 3 })),
+    });
+    fc.assert(
+      fc.property(anyNumbers, anyDamage, ({ bytes, width }, { changes, cut, more }) => {
+        const whole = encode(bytes, width, TYPESCRIPT);
+        const damaged = whole.slice(0, Math.max(0, whole.length - cut));
+        for (const { at, to } of changes) damaged[at % Math.max(1, damaged.length)] = to;
+        const length = Math.max(0, bytes.length + more * width);
+        expect(decoded(damaged, length, KERNELS)).toBe(decoded(damaged, length, TYPESCRIPT));
+        expect(Buffer.compare(decodePlanes(goodEncoded, good.length, nodeDeflate), good)).toBe(0);
+      }),
+      { numRuns: runs(800) },
+    );
+  });
+
+  it('refuse streams whose lengths lie', () => {
+    const plain = seededBytes(8192, 2).map((byte) => Math.clz32(byte));
+    const encoded = encode(plain, 1, TYPESCRIPT);
+    expect(encoded[1]).toBe(3);
+    // Width, method, a varint of two bytes; then the head of the code: the runs, their lengths, and the lengths of the streams.
+    const runsOfSymbols = (encoded[4] as number) + 1;
+    const symbols = Array.from({ length: runsOfSymbols }, (_, i) => (encoded[6 + 2 * i] as number) + 1);
+    const directory = 5 + 2 * runsOfSymbols + Math.ceil(symbols.reduce((sum, count) => sum + count, 0) / 2);
+    fc.assert(
+      fc.property(
+        fc.tuple(fc.nat({ max: 2 }), fc.oneof(fc.nat({ max: 2 ** 32 - 1 }), fc.nat({ max: 3000 }))),
+        ([stream, length]) => {
+          const lying = encoded.slice();
+          new DataView(lying.buffer).setUint32(directory + 4 * stream, length, true);
+          expect(decoded(lying, plain.length, KERNELS)).toBe(decoded(lying, plain.length, TYPESCRIPT));
+        },
+      ),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it('refuse heads that name values which are none', () => {
+    const anyRuns = fc.array(fc.tuple(fc.nat({ max: 255 }), fc.nat({ max: 3 })), {
+      minLength: 1,
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(anyRuns, fc.uint8Array({ minLength: 8, maxLength: 8 }), (symbolRuns, codes) => {
+        const count = symbolRuns.reduce((sum, [, more]) => sum + more + 1, 0);
+        fc.pre(Number.isInteger(Math.log2(count))); // Codes of equal length are complete.
+        const lengths = Array.from({ length: count >> 1 }, () => Math.log2(count) * 0x11);
+        const plane = [symbolRuns.length - 1, ...symbolRuns.flat(), ...lengths, ...codes];
+        const encoded = Uint8Array.from([1, 3, plane.length, ...plane]);
+        const length = Math.floor((8 * codes.length) / Math.log2(count));
+        expect(decoded(encoded, length, KERNELS)).toBe(decoded(encoded, length, TYPESCRIPT));
+      }),
+      { numRuns: runs(500) },
+    );
+  });
+
+  it('leave chunks that are too large to TypeScript', () => {
+    const bytes = new Uint8Array(17 * 1024 * 1024);
+    bytes.fill(3, 100);
+    const encoded = encode(bytes, 4, KERNELS);
+    expect(encoded.length).toBeLessThan(100_000);
+    expect(Buffer.compare(decodePlanes(encoded, bytes.length, nodeDeflate), bytes)).toBe(0);
+  });
+
+  it('count numbers of which certain bits are set', () => {
+    const anyMask = fc.constantFrom([2, 0x7c00], [2, 0x7f80], [4, 0x7f800000], [8, 0x7ff00000]);
+    fc.assert(
+      fc.property(
+        anyMask,
+        fc.nat({ max: 40_000 }),
+        fc.nat(),
+        fc.nat({ max: 9 }),
+        (kind, count, seed, shift) => {
+          const [width, mask] = kind as [2 | 4 | 8, number];
+          const bytes = new Uint8Array(count * width + shift).subarray(shift);
+          bytes.set(seededBytes(bytes.length, seed).map((byte) => (byte & 1 ? byte : 0x7f | byte)));
+          const view = new DataView(bytes.buffer, shift);
+          let expected = 0;
+          for (let i = 0; i < bytes.length; i += width) {
+            const upper = width === 2 ? view.getUint16(i, true) : view.getUint32(i + width - 4, true);
+            if ((upper & mask) === mask) expected++;
+          }
+          expect(countMasked(bytes, width, mask)).toBe(expected);
+        },
+      ),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it.each([
+    ['that has no WebAssembly', 'delete globalThis.WebAssembly;'],
+    [
+      'that refuses to compile',
+      'WebAssembly.Module = class { constructor() { throw new EvalError("no") } };',
+    ],
+    ['that gives no memory', 'WebAssembly.Memory.prototype.grow = () => { throw new RangeError("no") };'],
+  ])('give way to TypeScript on a machine %s', (_, first) => {
+    const program = `
+      const { decodePlanes, encodePlanes } = await import('vecsnap/cas');
+      const { nodeDeflate } = await import('vecsnap/platform');
+      const bytes = Uint8Array.from({ length: 400_000 }, (_, i) => (i % 4) * Math.clz32(i * i));
+      const encoded = encodePlanes(bytes, 4, 6, nodeDeflate);
+      const plain = decodePlanes(encoded, bytes.length, nodeDeflate);
+      const reference = encodePlanes(bytes, 4, 6, nodeDeflate, { kernels: false });
+      console.log(Buffer.compare(plain, bytes), Buffer.compare(encoded, reference));`;
+    const args = ['--input-type=module', '--eval', first + program];
+    const root = join(import.meta.dirname, '..');
+    expect(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })).toBe('0 0\n');
+  });
+});
