@@ -53,19 +53,101 @@ export async function* mapAhead<T, R>(
   }
 }
 
-/** Collects items until they have `limit` bytes or more. The last batch may have fewer. */
+/** How far ahead of its consumer work may be. */
+export interface AheadOptions<T> {
+  /** The bytes of an item. */
+  readonly bytesOf: (item: T) => number;
+  /** Items of so many bytes together may be ahead; one always may. */
+  readonly limit: number;
+}
+
+/**
+ * Runs `work` ahead of the consumer, also while the consumer does other things. Results come in the order of the items. An item
+ * is ahead from when its work begins until the consumer asks for the next one, so memory is bounded however slow that is.
+ * When the consumer stops early, no work is begun any more, and what is under way is waited for and dropped.
+ */
+export async function* prefetch<T, R>(
+  items: AsyncIterable<T>,
+  { bytesOf, limit }: AheadOptions<T>,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const begun: { readonly result: Promise<R>; readonly bytes: number }[] = [];
+  const changed = new Signal(); // Something was begun, the last one was, the consumer came back, or it left.
+  let ahead = 0;
+  let [hasEnded, isWanted] = [false, true];
+  let failure: { error: unknown } | undefined;
+  const isRoomFor = (bytes: number): boolean => ahead === 0 || ahead + bytes <= limit;
+
+  const begin = async (): Promise<void> => {
+    for await (const item of items) {
+      const bytes = bytesOf(item);
+      while (isWanted && !isRoomFor(bytes)) await changed.wait();
+      if (!isWanted) return;
+      const result = work(item);
+      result.catch(() => {}); // It is thrown below, when its turn comes.
+      ahead += bytes;
+      begun.push({ result, bytes });
+      changed.tell();
+    }
+  };
+  const beginning = begin()
+    .catch((error: unknown) => void (failure = { error }))
+    .finally(() => {
+      hasEnded = true;
+      changed.tell();
+    });
+
+  try {
+    for (;;) {
+      while (begun.length === 0 && !hasEnded) await changed.wait();
+      const first = begun[0];
+      if (first === undefined) break;
+      yield await first.result;
+      begun.shift();
+      ahead -= first.bytes;
+      changed.tell();
+    }
+    if (failure !== undefined) throw failure.error;
+  } finally {
+    isWanted = false;
+    changed.tell();
+    await beginning;
+    await Promise.allSettled(begun.map(({ result }) => result));
+  }
+}
+
+/** Tells those who wait that something changed; they look themselves what it was. */
+class Signal {
+  #waiting: (() => void)[] = [];
+
+  wait(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  tell(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+/**
+ * Collects items until they have `limit` bytes or more. The last batch may have fewer.
+ * @param limit the same for all batches, or that of the n-th, counted from 0.
+ */
 export async function* inBatches<T>(
   items: AsyncIterable<T>,
   bytesOf: (item: T) => number,
-  limit: number,
+  limit: number | ((batch: number) => number),
 ): AsyncGenerator<T[]> {
+  const limitOf = typeof limit === 'number' ? () => limit : limit;
   let batch: T[] = [];
   let bytes = 0;
+  let given = 0;
   for await (const item of items) {
     batch.push(item);
     bytes += bytesOf(item);
-    if (bytes < limit) continue;
+    if (bytes < limitOf(given)) continue;
     yield batch;
+    given++;
     batch = [];
     bytes = 0;
   }

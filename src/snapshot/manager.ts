@@ -12,6 +12,7 @@ import type { ChunkStore, ChunkWriter } from '../cas/index.js';
 import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
+import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
@@ -53,7 +54,7 @@ export interface SnapshotFilter {
 }
 
 /** How a snapshot is restored. */
-export interface RestoreOptions extends WorkOptions {
+export interface RestoreOptions extends ReadOptions {
   /** Replace what stands at the target. Default: false, which makes that an error. */
   readonly overwrite?: boolean | undefined;
 }
@@ -66,6 +67,8 @@ export interface CollectOptions extends WorkOptions {
   readonly maxUnused?: number | undefined;
 }
 
+/** Loads what reads the content of snapshots. */
+const loadReading = () => import('./content.js');
 /** Loads what reads and writes chunks. */
 const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
@@ -189,8 +192,8 @@ export class SnapshotManager {
   }
 
   /**
-   * Writes a snapshot into a target.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
+   * Writes a snapshot, or the selected records of one, into a target.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
    * was.
    */
   async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
@@ -204,12 +207,17 @@ export class SnapshotManager {
   }
 
   /**
-   * The records of a snapshot, in the order of their ids, in batches that are read ahead.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …
+   * The records of a snapshot, in the order of their ids, in batches. They are read and checked ahead of the consumer, up to
+   * `readAheadBytes`; a consumer that is slow, or pauses, holds no more memory than that. The first batches are small, so that
+   * they come soon. Of a range, a prefix, or what comes after an id, only the parts of the tree and the row groups are read that
+   * it needs. Leaving the loop, or `return()`, ends all reading before it resolves.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, ABORTED, CHUNK_MISSING, CHUNK_DAMAGED, …
+   * @example
+   * for await (const { count, ids, vectors } of manager.readSnapshot(id, { prefix: 'user:', after: lastSeen })) { … }
    */
-  async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
+  async *readSnapshot(id: string, options: ReadOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
-    const { contentOf, readManifest } = await loadWork();
+    const { contentOf, readManifest } = await loadReading();
     const { store } = await this.#repository.openSession('memory');
     try {
       const { records } = contentOf(store, await readManifest(store, snapshot), options);
@@ -228,11 +236,12 @@ export class SnapshotManager {
   async exportSnapshot(
     id: string,
     directory: string,
-    options: RestoreOptions = {},
+    { overwrite, signal, onProgress }: Omit<RestoreOptions, keyof ReadOptions> & WorkOptions = {},
   ): Promise<WriteReport & { path: string }> {
     const { folderTarget } = await import('../source/folder-target.js');
     const snapshot = await this.#mustGet(id);
     const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
+    const options = { overwrite, signal, onProgress }; // All records: the folder says that it is the snapshot.
     return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };
   }
 
