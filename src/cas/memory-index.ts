@@ -35,15 +35,26 @@ export function memoryIndex(): ChunkIndex {
   const set = (packNumber: number, entry: PackEntry): void => {
     const index = table.add(entry.address);
     const at = index * FIELDS;
-    if (at + FIELDS > fields.length) {
-      const grown = new Uint32Array(fields.length * 2);
-      grown.set(fields);
-      fields = grown;
-    }
+    if (at + FIELDS > fields.length) growFields(fields.length * 2);
     const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
     if (entry.bases === undefined) basesOf.delete(index);
     else basesOf.set(index, entry.bases);
-    fields.set([packNumber, entry.offset, entry.storedLength, entry.length, tag], at);
+    fields[at] = packNumber;
+    fields[at + 1] = entry.offset;
+    fields[at + 2] = entry.storedLength;
+    fields[at + 3] = entry.length;
+    fields[at + 4] = tag;
+  };
+
+  const growFields = (length: number): void => {
+    const grown = new Uint32Array(length);
+    grown.set(fields);
+    fields = grown;
+  };
+
+  const reserve = (size: number): void => {
+    table.reserve(size);
+    if (size * FIELDS > fields.length) growFields(Math.max(size * FIELDS, fields.length * 2));
   };
 
   return {
@@ -52,6 +63,7 @@ export function memoryIndex(): ChunkIndex {
     async addPack({ name, size }, entries) {
       const packNumber = names.push(name) - 1;
       sizes.set(name, size);
+      reserve(table.size + entries.length);
       for (const entry of entries) set(packNumber, entry);
     },
     async removePacks(removed) {

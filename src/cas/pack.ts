@@ -13,6 +13,7 @@ import {
   ByteReader,
   type ChunkKind,
   concatBytes,
+  copyBytes,
   equalBytes,
   isVecsnapError,
   type Sha256,
@@ -173,7 +174,7 @@ function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }:
 }
 
 function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): PackEntry[] {
-  const reader = new ByteReader(directory);
+  const reader = new ByteReader(copyBytes(directory)); // Not in shared memory, where every look at a byte takes longer.
   const entries: PackEntry[] = [];
   let offset = HEADER.length;
   try {
@@ -212,7 +213,7 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
 }
 
 function readAddress(reader: ByteReader): Address {
-  return toAddress(reader.take(ADDRESS_LENGTH).slice());
+  return toAddress(reader.take(ADDRESS_LENGTH));
 }
 
 function packDamaged(name: string, what: string, cause?: unknown): VecsnapError {
