@@ -17,6 +17,7 @@ export {
   type RestoreOptions,
   type SnapshotFilter,
   SnapshotManager,
+  type TargetOf,
 } from './snapshot/manager.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
 export type { ReadOptions } from './snapshot/content.js';

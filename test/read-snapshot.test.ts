@@ -24,7 +24,7 @@ interface Fixture {
   readonly manager: SnapshotManager;
   readonly blobs: FaultyBlobStore;
   /** Chunks that were decoded so far. */
-  decoded(): number;
+  readonly decoded: () => number;
 }
 
 async function fixture(): Promise<Fixture> {

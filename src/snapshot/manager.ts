@@ -59,6 +59,9 @@ export interface RestoreOptions extends ReadOptions {
   readonly overwrite?: boolean | undefined;
 }
 
+/** Makes a target for what came from a format. */
+export type TargetOf = (format: FormatNote) => Target | Promise<Target>;
+
 /** How the store is swept. */
 export interface CollectOptions extends WorkOptions {
   /** Only say what would be done. Default: false. */
@@ -66,6 +69,9 @@ export interface CollectOptions extends WorkOptions {
   /** The part of the bytes of all packs that may stay unused, from 0 to 1. Default: 0.05. */
   readonly maxUnused?: number | undefined;
 }
+
+/** Worker threads start before anything is known to need them when so much is to be restored. */
+const WORTH_WORKERS = 8 * 1024 * 1024;
 
 /** Loads what reads the content of snapshots. */
 const loadReading = () => import('./content.js');
@@ -193,16 +199,26 @@ export class SnapshotManager {
 
   /**
    * Writes a snapshot, or the selected records of one, into a target.
+   * @param target where to; or a function that is called with the format of the snapshot and gives that.
    * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
    * was.
    */
-  async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
+  async restoreSnapshot(
+    id: string,
+    target: Target | TargetOf,
+    options: RestoreOptions = {},
+  ): Promise<WriteReport> {
     const snapshot = await this.#mustGet(id);
-    await target.prepare(options);
-    const { contentOf, readManifest } = await loadWork();
+    if (typeof target !== 'function') await target.prepare(options);
+    if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
+    const { contentOf, readManifest } = await loadReading();
     return this.#repository.read(async ({ store }) => {
       const manifest = await readManifest(store, snapshot);
-      return target.write(contentOf(store, manifest, options), options);
+      const content = contentOf(store, manifest, options);
+      if (typeof target !== 'function') return target.write(content, options);
+      const made = await target(manifest.format);
+      await made.prepare(options);
+      return made.write(content, options);
     });
   }
 
