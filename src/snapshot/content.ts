@@ -186,9 +186,15 @@ class Reading {
     const most = Math.min(BATCH_BYTES, this.#aheadBytes / BATCHES_AHEAD);
     const runs = inBatches(items, bytesOf, (n) => Math.min(most, FIRST_BATCH_BYTES * 2 ** n));
     const limits = { bytesOf: sumOver(bytesOf), limit: this.#aheadBytes };
-    const results = prefetch(runs, limits, async (run) => {
+    const readNow = async (run: readonly T[]): Promise<R[]> => {
       throwIfAborted(this.#signal);
       return read(run);
+    };
+    let first: Promise<R[]> | undefined; // Nothing competes with what the consumer waits for.
+    const results = prefetch(runs, limits, (run) => {
+      const result = first === undefined ? readNow(run) : first.then(() => readNow(run));
+      first ??= result;
+      return result;
     });
     for await (const some of results) {
       for (const result of some) {

@@ -75,6 +75,14 @@ const WORTH_WORKERS = 8 * 1024 * 1024;
 
 /** Loads what reads the content of snapshots. */
 const loadReading = () => import('./content.js');
+/**
+ * Loads what reads snapshots while the caller does other things, so that its first reading starts at once. What goes wrong
+ * goes wrong again, and is told, when it is needed.
+ */
+function preload({ coder }: Environment): void {
+  Promise.all([loadReading(), import('../cas/index.js'), coder.decode([], true)]).catch(() => undefined);
+}
+
 /** Loads what reads and writes chunks. */
 const loadWork = () => import('./work.js');
 /** Tries in all when a source changes while it is read. */
@@ -103,6 +111,7 @@ export class SnapshotManager {
   static async open(config: SnapshotConfig): Promise<SnapshotManager> {
     const settings = checkConfig(config);
     const environment = await environmentOf(config, 'open');
+    if (!config.blockingReads) preload(environment);
     return SnapshotManager.#with(environment, settings, () => Repository.open(environment, settings));
   }
 
@@ -193,8 +202,8 @@ export class SnapshotManager {
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
-    const { readManifest } = await loadWork();
-    return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
+    const { readManifest } = await loadReading();
+    return this.#reading(async (store) => (await readManifest(store, snapshot)).format);
   }
 
   /**
@@ -212,7 +221,7 @@ export class SnapshotManager {
     if (typeof target !== 'function') await target.prepare(options);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
-    return this.#repository.read(async ({ store }) => {
+    return this.#reading(async (store) => {
       const manifest = await readManifest(store, snapshot);
       const content = contentOf(store, manifest, options);
       if (typeof target !== 'function') return target.write(content, options);
@@ -234,12 +243,17 @@ export class SnapshotManager {
   async *readSnapshot(id: string, options: ReadOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
     const { contentOf, readManifest } = await loadReading();
-    const { store } = await this.#repository.openSession('memory');
+    const session = await this.#repository.borrowSession();
+    let hasFailed = false;
     try {
-      const { records } = contentOf(store, await readManifest(store, snapshot), options);
+      const manifest = await readManifest(session.store, snapshot);
+      const { records } = contentOf(session.store, manifest, options);
       if (records !== undefined) yield* records();
+    } catch (error) {
+      hasFailed = true;
+      throw error;
     } finally {
-      await store.close();
+      await this.#repository.giveBack(session, { hasFailed });
     }
   }
 
@@ -387,7 +401,7 @@ export class SnapshotManager {
 
   /** Lets go of files and worker threads. */
   async close(): Promise<void> {
-    await this.#repository.environment.close();
+    await this.#repository.close();
   }
 
   async #create(
@@ -509,6 +523,14 @@ export class SnapshotManager {
     };
   }
 
+  /** Runs `work` on the chunks, to read the content of snapshots. */
+  async #reading<T>(work: (store: ChunkStore) => Promise<T>): Promise<T> {
+    const session = await this.#repository.borrowSession();
+    const result = work(session.store);
+    await this.#repository.giveBack(session, { hasFailed: await isRejected(result) });
+    return result;
+  }
+
   async #mustGet(id: string): Promise<Snapshot> {
     const snapshot = await this.getSnapshot(id);
     if (snapshot !== undefined) return snapshot;
@@ -558,6 +580,14 @@ export class SnapshotManager {
     }
     return bytes;
   }
+}
+
+/** Waits for the end of `work`. */
+function isRejected(work: Promise<unknown>): Promise<boolean> {
+  return work.then(
+    () => false,
+    () => true,
+  );
 }
 
 type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
