@@ -191,6 +191,7 @@ function decodeDirectory(name: string, directory: Uint8Array, count: number, end
   return entries;
 }
 
+/** All entries have the same properties, and a directory has thousands, which is why nothing is spread or copied here. */
 function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   const tag = reader.byte();
   const storedLength = reader.varint();
@@ -198,18 +199,15 @@ function decodeEntry(reader: ByteReader, offset: number): PackEntry {
   if (length > MAX_CHUNK_BYTES) throw new RangeError(`a chunk of ${length} bytes`);
   const address = readAddress(reader);
   const codec = tag & 0x7f;
-  const entry = {
-    address,
-    kind: tag & NODE_BIT ? 'node' : 'data',
-    codec,
-    offset,
-    storedLength,
-    length,
-  } as const;
-  if (codec !== CODECS.delta) return entry;
+  const kind = tag & NODE_BIT ? 'node' : 'data';
+  const bases = codec === CODECS.delta ? readBases(reader) : undefined;
+  return { address, kind, codec, offset, storedLength, length, bases };
+}
+
+function readBases(reader: ByteReader): Address[] {
   const bases: Address[] = [];
   for (let left = reader.varint(); left > 0; left--) bases.push(readAddress(reader));
-  return { ...entry, bases };
+  return bases;
 }
 
 function readAddress(reader: ByteReader): Address {
