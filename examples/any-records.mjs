@@ -60,6 +60,13 @@ for await (const { count, ids, vectors, payloads } of manager.readSnapshot(secon
   console.log(`article-500: ${vector.length} numbers, ${new TextDecoder().decode(payloads[at])}`);
 }
 
+// Of a range or a prefix only those records are read; a reading that was cut short goes on after the last id that it saw.
+let rest = 0;
+const reading = manager.readSnapshot(second.id, { prefix: 'article-9', after: 'article-950' });
+for await (const { count } of reading) rest += count;
+console.log(`${rest} articles that begin with 9 come after article-950`);
+if (rest !== 53) process.exitCode = 1;
+
 const { records: difference } = await manager.diffSnapshots(first.id, second.id);
 console.log(`${difference.changed} record changed: ${difference.changedRecords[0].id}`);
 if (difference.changed !== 1) process.exitCode = 1;

@@ -17,12 +17,15 @@ export {
   type RestoreOptions,
   type SnapshotFilter,
   SnapshotManager,
+  type TargetOf,
 } from './snapshot/manager.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
+export type { ReadOptions } from './snapshot/content.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
+export type { RecordKey, Selection } from './snapshot/selection.js';
 export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
 export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
-import { inBatches, mapAhead, mapConcurrent, Semaphore } from 'vecsnap/core';
+import { inBatches, mapAhead, mapConcurrent, prefetch, Semaphore } from 'vecsnap/core';
 
 /** Work that ends when it is told to, and counts how much of it is under way. */
 class Gates {
@@ -202,6 +202,118 @@ describe('mapAhead', () => {
 
   it.each([0, Number.NaN])('takes no limit of %d', async (ahead) => {
     await expect(mapAhead([1], ahead, async () => 1).next()).rejects.toThrow(RangeError);
+  });
+});
+
+describe('prefetch', () => {
+  const bytesOf = (item: number): number => item + 1;
+
+  it('gives results in order, and is never further ahead than its limit or one item', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 15 }),
+        fc.integer({ min: 1, max: 20 }),
+        anyOrder,
+        async (count, limit, order) => {
+          const gates = new Gates();
+          const seen: string[] = [];
+          const reading = (async () => {
+            const results = prefetch(asyncItems(count), { bytesOf, limit }, gates.work);
+            for await (const result of results) {
+              // What is in hand is still ahead.
+              const ahead = gates.started.slice(seen.length).reduce((sum, item) => sum + bytesOf(item), 0);
+              expect(ahead <= limit || gates.started.length === seen.length + 1).toBe(true);
+              seen.push(result);
+            }
+          })();
+          await openAll(gates, (waiting) => order.next().value % waiting);
+          await reading;
+          expect(seen).toEqual(done(count));
+        },
+      ),
+      { numRuns: runs(50) },
+    );
+  });
+
+  it('goes on while its consumer does other things, up to its limit', async () => {
+    const gates = new Gates();
+    const results = prefetch(asyncItems(9), { bytesOf: () => 10, limit: 35 }, gates.work);
+    const first = results.next();
+    await settle();
+    expect(gates.started).toEqual([0, 1, 2]);
+    gates.open(0);
+    await first;
+    await settle();
+    expect(gates.started).toEqual([0, 1, 2]); // The first is in hand.
+    const second = results.next();
+    await settle();
+    expect(gates.started).toEqual([0, 1, 2, 3]); // Without the second being there.
+    for (const item of [1, 2, 3]) gates.open(item);
+    await second;
+    await results.return(undefined);
+  });
+
+  it('begins nothing before it is asked', async () => {
+    const gates = new Gates();
+    prefetch(asyncItems(3), { bytesOf, limit: 9 }, gates.work);
+    await settle();
+    expect(gates.started).toEqual([]);
+  });
+
+  it('waits for what is under way when its consumer stops early, begins nothing more, and lets go of its source', async () => {
+    const gates = new Gates();
+    let ended = false;
+    const source = asyncItems(9, () => (ended = true));
+    const results = prefetch(source, { bytesOf: () => 1, limit: 3 }, gates.work);
+    const first = results.next();
+    await settle();
+    gates.open(0);
+    await first;
+    let stopped = false;
+    const stop = results.return(undefined).then(() => (stopped = true));
+    await settle();
+    gates.fail(1); // A failure that nobody will see is no unhandled rejection.
+    await settle();
+    expect(stopped).toBe(false);
+    gates.open(2);
+    await stop;
+    expect(ended).toBe(true);
+    expect(gates.started).toEqual([0, 1, 2]);
+  });
+
+  it('throws a failure when its turn comes, after the results before it', async () => {
+    const gates = new Gates();
+    const seen: string[] = [];
+    const reading = (async () => {
+      const results = prefetch(asyncItems(9), { bytesOf: () => 1, limit: 3 }, gates.work);
+      for await (const result of results) seen.push(result);
+    })();
+    reading.catch(() => {});
+    await settle();
+    gates.fail(1);
+    gates.open(2);
+    await settle();
+    expect(seen).toEqual([]);
+    gates.open(0);
+    await settle();
+    gates.open(3);
+    await expect(reading).rejects.toThrow('failed 1');
+    expect(seen).toEqual(['done 0']);
+    expect(gates.running).toBe(0);
+  });
+
+  it('throws what its source throws, after the results before it', async () => {
+    async function* failing(): AsyncGenerator<number> {
+      yield 0;
+      throw new Error('the source failed');
+    }
+    const seen: number[] = [];
+    const reading = (async () => {
+      const results = prefetch(failing(), { bytesOf, limit: 9 }, async (item) => item);
+      for await (const result of results) seen.push(result);
+    })();
+    await expect(reading).rejects.toThrow('the source failed');
+    expect(seen).toEqual([0]);
   });
 });
 

@@ -198,6 +198,36 @@ describe('a position', () => {
   });
 });
 
+describe('a range of positions', () => {
+  it('gives the entries that hold its items, and reads no more than these need', async () => {
+    const anyPosition = fc.option(fc.nat({ max: 400 }), { nil: undefined });
+    await fc.assert(
+      fc.asyncProperty(
+        anyKeyedEntries,
+        anyNodeCuts,
+        anyPosition,
+        anyPosition,
+        async (entries, options, from, to) => {
+          const chunks = new MemoryChunks();
+          const { root, height } = buildTree(chunks, entries, options);
+          chunks.reads.length = 0;
+          const found = await collect(new TreeReader(chunks).entriesBetween(root, { from, to }));
+          let before = 0;
+          const placed = entries.map((entry) => ({ entry, before: (before += entry.count) - entry.count }));
+          const expected = placed.filter(
+            (one) =>
+              (from ?? 0) < (to ?? Infinity) &&
+              one.before + one.entry.count > (from ?? 0) &&
+              one.before < (to ?? Infinity),
+          );
+          expect(found).toEqual(expected);
+          expect(chunks.reads.length).toBeLessThanOrEqual(expected.length * (height + 1) + 1);
+        },
+      ),
+    );
+  });
+});
+
 describe('a range', () => {
   it('gives the entries whose groups may hold its keys, and reads no more than these need', async () => {
     const anyKey = fc.option(fc.uint8Array({ maxLength: 6 }), { nil: undefined });

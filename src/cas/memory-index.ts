@@ -43,14 +43,25 @@ export function memoryIndex(): ChunkIndex {
     if (isDelta && standsAlone(table.find(entry.address))) return;
     const index = table.add(entry.address);
     const at = index * FIELDS;
-    if (at + FIELDS > fields.length) {
-      const grown = new Uint32Array(fields.length * 2);
-      grown.set(fields);
-      fields = grown;
-    }
+    if (at + FIELDS > fields.length) growFields(fields.length * 2);
     const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
-    const { offset, storedLength, length, baseCount = NO_DELTA } = entry;
-    fields.set([packNumber, offset, storedLength, length, tag, baseCount], at);
+    fields[at] = packNumber;
+    fields[at + 1] = entry.offset;
+    fields[at + 2] = entry.storedLength;
+    fields[at + 3] = entry.length;
+    fields[at + 4] = tag;
+    fields[at + 5] = entry.baseCount ?? NO_DELTA;
+  };
+
+  const growFields = (length: number): void => {
+    const grown = new Uint32Array(length);
+    grown.set(fields);
+    fields = grown;
+  };
+
+  const reserve = (size: number): void => {
+    table.reserve(size);
+    if (size * FIELDS > fields.length) growFields(Math.max(size * FIELDS, fields.length * 2));
   };
 
   return {
@@ -59,6 +70,7 @@ export function memoryIndex(): ChunkIndex {
     async addPack({ name, size }, entries) {
       const packNumber = names.push(name) - 1;
       sizes.set(name, size);
+      reserve(table.size + entries.length);
       for (const entry of entries) set(packNumber, entry);
     },
     async removePacks(removed) {

@@ -53,19 +53,25 @@ export async function* mapAhead<T, R>(
   }
 }
 
-/** Collects items until they have `limit` bytes or more. The last batch may have fewer. */
+/**
+ * Collects items until they have `limit` bytes or more. The last batch may have fewer.
+ * @param limit the same for all batches, or that of the n-th, counted from 0.
+ */
 export async function* inBatches<T>(
   items: AsyncIterable<T>,
   bytesOf: (item: T) => number,
-  limit: number,
+  limit: number | ((batch: number) => number),
 ): AsyncGenerator<T[]> {
+  const limitOf = typeof limit === 'number' ? () => limit : limit;
   let batch: T[] = [];
   let bytes = 0;
+  let given = 0;
   for await (const item of items) {
     batch.push(item);
     bytes += bytesOf(item);
-    if (bytes < limit) continue;
+    if (bytes < limitOf(given)) continue;
     yield batch;
+    given++;
     batch = [];
     bytes = 0;
   }

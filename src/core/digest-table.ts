@@ -37,6 +37,12 @@ export class DigestTable {
     return this.#insert(slot, address);
   }
 
+  /** Makes room for `size` addresses in all, which is quicker than to grow with each. */
+  reserve(size: number): void {
+    if (size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests(size);
+    if (size * 3 > this.#slots.length * 2) this.#growSlots(size);
+  }
+
   /** The address of number `index`, as a view that stays valid until the next `add`. */
   at(index: number): Address {
     if (!(index >= 0 && index < this.#size)) throw new RangeError(`no address has the number ${index}`);
@@ -49,21 +55,23 @@ export class DigestTable {
 
   #insert(slot: number, address: Address): number {
     const index = this.#size++;
-    if (this.#size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests();
+    if (this.#size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests(this.#size);
     this.#digests.set(address, index * ADDRESS_LENGTH);
     this.#slots[slot] = index + 1;
-    if (this.#size * 3 > this.#slots.length * 2) this.#growSlots();
+    if (this.#size * 3 > this.#slots.length * 2) this.#growSlots(this.#size);
     return index;
   }
 
-  #growDigests(): void {
-    const grown = new Uint8Array(this.#digests.length * 2);
+  #growDigests(size: number): void {
+    const grown = new Uint8Array(Math.max(this.#digests.length * 2, size * ADDRESS_LENGTH));
     grown.set(this.#digests);
     this.#digests = grown;
   }
 
-  #growSlots(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2);
+  #growSlots(size: number): void {
+    let slots = this.#slots.length * 2;
+    while (size * 3 > slots * 2) slots *= 2;
+    this.#slots = new Uint32Array(slots);
     for (let index = 0; index < this.#size; index++) this.#slots[this.#probe(this.at(index))] = index + 1;
   }
 

@@ -9,6 +9,7 @@ export * from './hash.js';
 export * from './local-minimum.js';
 export * from './numbers.js';
 export * from './platform.js';
+export * from './prefetch.js';
 export * from './records.js';
 export * from './schema.js';
 export * from './varint.js';

@@ -20,6 +20,18 @@ export interface KeyRange {
   readonly to?: Uint8Array | undefined;
 }
 
+/** A part of a tree by the positions of its items, counted from 0: those from `from` on and before `to`. */
+export interface PositionRange {
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
+}
+
+/** An entry, and how many items of the tree come before it. */
+export interface PlacedEntry {
+  readonly entry: Entry;
+  readonly before: number;
+}
+
 /** Entries that only one of two trees has. */
 export interface EntryDifference {
   /** In the first tree only, in its order. */
@@ -56,12 +68,18 @@ export class TreeReader {
     yield* this.#entriesBelow(await this.node(root), range, null);
   }
 
+  /** The entries of level 0 that hold items of the range, in order. Nodes without any are not read, but for the root. */
+  async *entriesBetween(root: Address, range: PositionRange): AsyncGenerator<PlacedEntry> {
+    const { from = 0, to = Infinity } = range;
+    if (from < to) yield* this.#placedBelow(await this.node(root), range, null, 0);
+  }
+
   /**
    * The entry of level 0 that holds the item at `position`, counted from 0, and how many items come before it.
    * @returns undefined when the tree has fewer items.
    * @throws RangeError for a position that is not a whole number from 0 on.
    */
-  async entryAt(root: Address, position: number): Promise<{ entry: Entry; before: number } | undefined> {
+  async entryAt(root: Address, position: number): Promise<PlacedEntry | undefined> {
     if (!Number.isSafeInteger(position) || position < 0) throw new RangeError(`no position: ${position}`);
     let node = await this.node(root);
     let before = 0;
@@ -137,6 +155,26 @@ export class TreeReader {
     }
   }
 
+  async *#placedBelow(
+    node: Node,
+    range: PositionRange,
+    after: Key,
+    before: number,
+  ): AsyncGenerator<PlacedEntry> {
+    let [previous, position] = [after, before];
+    for (const entry of node.entries) {
+      const end = position + entry.count;
+      if (end > (range.from ?? 0) && position < (range.to ?? Infinity)) {
+        if (node.level === 0) yield { entry, before: position };
+        else {
+          const child = await this.#child(entry, node.level, previous);
+          yield* this.#placedBelow(child, range, previous, position);
+        }
+      }
+      [previous, position] = [entry.key, end];
+    }
+  }
+
   async *#walkBelow(
     node: Node,
     visit: (address: Address) => boolean,
@@ -183,10 +221,7 @@ function mayHold({ key }: Entry, previous: Key, { from, to }: KeyRange): boolean
   return !endsBefore && !beginsAfter;
 }
 
-function findPosition(
-  entries: readonly Entry[],
-  position: number,
-): { entry: Entry; before: number } | undefined {
+function findPosition(entries: readonly Entry[], position: number): PlacedEntry | undefined {
   let before = 0;
   for (const entry of entries) {
     if (position < before + entry.count) return { entry, before };

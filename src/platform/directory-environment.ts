@@ -84,25 +84,45 @@ function cacheFile(path: string): DerivedBytes {
   };
 }
 
+/** Until a worker thread has started, so many stored bytes are sooner decoded here than there. */
+const DECODED_BEFORE_WORKERS = 128 * 1024;
+
 /** The pool of coders, whose code and threads are loaded with the first chunk. */
 function coderOnDemand(workers: number | undefined): ChunkCoder {
-  let pool: Promise<ChunkCoder> | undefined;
-  const load = (): Promise<ChunkCoder> =>
-    (pool ??= import('./pool.js').then((module) => module.pooledCoder(workers)));
+  let loaded: Promise<{ pool: ChunkCoder; inline: ChunkCoder }> | undefined;
+  let hasStarted = false; // Whether a worker has answered.
+  const load = () => (loaded ??= loadCoders(workers));
   return {
-    address: async (chunks) => (await load()).address(chunks),
-    encode: async (chunks, options) => (await load()).encode(chunks, options),
-    decode: async (chunks, verify) => (await load()).decode(chunks, verify),
-    check: async (chunks) => (await load()).check(chunks),
+    address: async (chunks) => (await load()).pool.address(chunks),
+    encode: async (chunks, options) => (await load()).pool.encode(chunks, options),
+    async decode(chunks, verify) {
+      const { pool, inline } = await load();
+      if (hasStarted) return pool.decode(chunks, verify);
+      const isSmall = chunks.reduce((sum, { bytes }) => sum + bytes.length, 0) <= DECODED_BEFORE_WORKERS;
+      if (isSmall) return inline.decode(chunks, verify);
+      const decoded = await pool.decode(chunks, verify);
+      hasStarted = true;
+      return decoded;
+    },
+    check: async (chunks) => (await load()).pool.check(chunks),
     prepare() {
       // What goes wrong here goes wrong again, and is told, when there is work.
       load().then(
-        (coder) => coder.prepare?.(),
+        ({ pool }) => pool.prepare?.(),
         () => undefined,
       );
     },
-    close: async () => (await pool)?.close(),
+    close: async () => (await loaded)?.pool.close(),
   };
+}
+
+async function loadCoders(workers: number | undefined): Promise<{ pool: ChunkCoder; inline: ChunkCoder }> {
+  const [{ pooledCoder }, { inlineCoder }, { nodeDeflate }] = await Promise.all([
+    import('./pool.js'),
+    import('../cas/coder.js'),
+    import('./node-deflate.js'),
+  ]);
+  return { pool: pooledCoder(workers), inline: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }) };
 }
 
 async function openMemoryIndex(): Promise<ChunkIndex> {

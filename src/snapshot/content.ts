@@ -3,7 +3,7 @@ import {
   type Address,
   concatBytes,
   inBatches,
-  mapAhead,
+  prefetch,
   type RecordBatch,
   type Schema,
   throwIfAborted,
@@ -20,7 +20,6 @@ import {
   entryToRowGroup,
   entryToStreamChunk,
   type FileNodeEntry,
-  type KeyRange,
   type Manifest,
   type RowGroupEntry,
   TreeReader,
@@ -29,44 +28,79 @@ import {
 import type { Content, FileEntry } from '../source/port.js';
 import { type Snapshot, manifestAddress } from './snapshot.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
+import { type Selected, selected, selectFrom, type Selection } from './selection.js';
+import { checkWhole } from './settings.js';
 
-/** Chunks are read by about this many bytes at a time. */
+/** What is read of a snapshot, and how far ahead. */
+export interface ReadOptions extends WorkOptions, Selection {
+  /**
+   * Bytes of content that are read before they are asked for, and so held in memory, however slow the consumer is. A row group
+   * that has more is read alone. Default: 8 MiB.
+   */
+  readonly readAheadBytes?: number | undefined;
+}
+
+/** The default of {@link ReadOptions}. */
+export const READ_AHEAD_BYTES = 8 * 1024 * 1024;
+
+/** Chunks are read by about this many bytes at a time, where so many may be read ahead. */
 const BATCH_BYTES = 1024 * 1024;
-/** Batches that are being read and decoded at the same time. */
-const BATCHES_AHEAD = 6;
+/** The first batch has about so many, and each the double of the one before: so the first records come soon. */
+const FIRST_BATCH_BYTES = 64 * 1024;
+/** Batches that are under way at the same time, at least. */
+const BATCHES_AHEAD = 4;
 
 /** The manifest of a snapshot. */
 export async function readManifest(store: ChunkStore, snapshot: Snapshot): Promise<Manifest> {
   return decodeManifest(await store.get(manifestAddress(snapshot)));
 }
 
-/** The content that a manifest stands for; everything is read as it is asked for. */
-export function contentOf(store: ChunkStore, manifest: Manifest, options: WorkOptions = {}): Content {
+/**
+ * The content that a manifest stands for; everything is read as it is asked for. With a selection, only those records.
+ * @throws VecsnapError OPTION_INVALID.
+ */
+export function contentOf(store: ChunkStore, manifest: Manifest, options: ReadOptions = {}): Content {
   const { format, schema, records, files } = manifest;
-  const expected = {
-    records: records?.count ?? 0,
-    bytes: (records?.bytes ?? 0) + (files?.bytes ?? 0),
-  };
+  const selection = selected(options, schema);
+  const expected =
+    selection.by === 'all'
+      ? { records: records?.count ?? 0, bytes: (records?.bytes ?? 0) + (files?.bytes ?? 0) }
+      : {};
   const progress = new ProgressCounter('restore', options.onProgress, expected);
-  const reading = new Reading(store, progress, options.signal);
+  const reading = new Reading(store, progress, options);
   return {
     format,
     schema,
-    records: schema && records && (() => reading.records(schema, records)),
+    records: schema && records && (() => reading.records(schema, records, selection)),
     files: files && (() => reading.files(files)),
     expected,
   };
 }
 
-/** The row groups of a tree of records, in order. */
-export async function* rowGroups(
+/** A row group of a tree, and how many records come before it, where records are found by their position. */
+interface PlacedGroup {
+  readonly group: RowGroupEntry;
+  readonly before: number;
+}
+
+/** The row groups that may hold selected records, in order. */
+async function* rowGroups(
   store: ChunkStore,
   schema: Schema,
-  { root }: Pick<TreeReference, 'root'>,
-  range?: KeyRange,
-): AsyncGenerator<RowGroupEntry> {
+  { root }: TreeReference,
+  selection: Selected,
+): AsyncGenerator<PlacedGroup> {
+  if (selection.by === 'none') return;
   const columns = columnCount(schema);
-  for await (const entry of new TreeReader(store).entries(root, range)) yield entryToRowGroup(entry, columns);
+  const tree = new TreeReader(store);
+  if (selection.by === 'rows') {
+    for await (const { entry, before } of tree.entriesBetween(root, selection.rows))
+      yield { group: entryToRowGroup(entry, columns), before };
+    return;
+  }
+  const keys = selection.by === 'keys' ? selection.keys : {};
+  for await (const entry of tree.entries(root, keys))
+    yield { group: entryToRowGroup(entry, columns), before: 0 };
 }
 
 /** Reads row groups, together and in order. */
@@ -88,22 +122,36 @@ class Reading {
   readonly #store: ChunkStore;
   readonly #progress: ProgressCounter;
   readonly #signal: AbortSignal | undefined;
+  readonly #aheadBytes: number;
 
-  constructor(store: ChunkStore, progress: ProgressCounter, signal: AbortSignal | undefined) {
+  constructor(
+    store: ChunkStore,
+    progress: ProgressCounter,
+    { signal, readAheadBytes = READ_AHEAD_BYTES }: ReadOptions,
+  ) {
+    checkWhole('readAheadBytes', readAheadBytes, 1, Number.MAX_SAFE_INTEGER);
     this.#store = store;
     this.#progress = progress;
     this.#signal = signal;
+    this.#aheadBytes = readAheadBytes;
   }
 
-  async *records(schema: Schema, tree: TreeReference): AsyncGenerator<RecordBatch> {
-    const runs = inBatches(rowGroups(this.#store, schema, tree), rowGroupBytes, BATCH_BYTES);
-    const read = mapAhead(runs, BATCHES_AHEAD, (groups) => readRowGroups(this.#store, schema, groups));
-    for await (const batches of read) {
-      for (const batch of batches) {
-        throwIfAborted(this.#signal);
-        yield batch;
-        this.#progress.add(batch.count, batchBytes(batch));
-      }
+  async *records(schema: Schema, tree: TreeReference, selection: Selected): AsyncGenerator<RecordBatch> {
+    const placed = rowGroups(this.#store, schema, tree, selection);
+    const read = this.#ahead(
+      placed,
+      ({ group }) => rowGroupBytes(group),
+      async (groups) => {
+        const batches = await readRowGroups(this.#store, schema, groups.map(groupOf));
+        return batches.map((batch, i) =>
+          selectFrom(batch, schema, selection, (groups[i] as PlacedGroup).before),
+        );
+      },
+    );
+    for await (const batch of read) {
+      if (batch === undefined) continue;
+      yield batch;
+      this.#progress.add(batch.count, batchBytes(batch));
     }
   }
 
@@ -122,12 +170,36 @@ class Reading {
 
   async *#stream(root: Address | null): AsyncGenerator<Uint8Array> {
     if (root === null) return;
-    const runs = inBatches(this.#streamChunks(root), ({ length }) => length, BATCH_BYTES);
-    for await (const pieces of mapAhead(runs, BATCHES_AHEAD, (some) => getChecked(this.#store, some))) {
-      for (const piece of pieces) {
+    const pieces = this.#ahead(this.#streamChunks(root), lengthOf, (some) => getChecked(this.#store, some));
+    for await (const piece of pieces) {
+      yield piece;
+      this.#progress.add(0, piece.length);
+    }
+  }
+
+  /** Reads items ahead, many at a time, and gives what comes of each. */
+  async *#ahead<T, R>(
+    items: AsyncIterable<T>,
+    bytesOf: (item: T) => number,
+    read: (items: readonly T[]) => Promise<R[]>,
+  ): AsyncGenerator<R> {
+    const most = Math.min(BATCH_BYTES, this.#aheadBytes / BATCHES_AHEAD);
+    const runs = inBatches(items, bytesOf, (n) => Math.min(most, FIRST_BATCH_BYTES * 2 ** n));
+    const limits = { bytesOf: sumOver(bytesOf), limit: this.#aheadBytes };
+    const readNow = async (run: readonly T[]): Promise<R[]> => {
+      throwIfAborted(this.#signal);
+      return read(run);
+    };
+    let first: Promise<R[]> | undefined; // Nothing competes with what the consumer waits for.
+    const results = prefetch(runs, limits, (run) => {
+      const result = first === undefined ? readNow(run) : first.then(() => readNow(run));
+      first ??= result;
+      return result;
+    });
+    for await (const some of results) {
+      for (const result of some) {
         throwIfAborted(this.#signal);
-        yield piece;
-        this.#progress.add(0, piece.length);
+        yield result;
       }
     }
   }
@@ -163,6 +235,18 @@ function toBatch(schema: Schema, count: number, columns: readonly Uint8Array[]):
 
 function joinChunks(chunks: readonly Uint8Array[]): Uint8Array {
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : concatBytes(chunks);
+}
+
+function groupOf({ group }: PlacedGroup): RowGroupEntry {
+  return group;
+}
+
+function lengthOf({ length }: ChunkReference): number {
+  return length;
+}
+
+function sumOver<T>(bytesOf: (item: T) => number): (items: readonly T[]) => number {
+  return (items) => items.reduce((sum, item) => sum + bytesOf(item), 0);
 }
 
 function rowGroupBytes({ columns }: RowGroupEntry): number {

@@ -7,6 +7,7 @@ export * from './find.js';
 export * from './manager.js';
 export * from './progress.js';
 export * from './repository.js';
+export * from './selection.js';
 export * from './settings.js';
 export * from './snapshot.js';
 export * from './take.js';

@@ -17,6 +17,7 @@ import type {
 } from '../gc/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
+import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
@@ -58,10 +59,13 @@ export interface SnapshotFilter {
 }
 
 /** How a snapshot is restored. */
-export interface RestoreOptions extends WorkOptions {
+export interface RestoreOptions extends ReadOptions {
   /** Replace what stands at the target. Default: false, which makes that an error. */
   readonly overwrite?: boolean | undefined;
 }
+
+/** Makes a target for what came from a format. */
+export type TargetOf = (format: FormatNote) => Target | Promise<Target>;
 
 /** How the store is swept. */
 export interface CollectOptions extends WorkOptions {
@@ -69,6 +73,19 @@ export interface CollectOptions extends WorkOptions {
   readonly dryRun?: boolean | undefined;
   /** The part of the bytes of all packs that may stay unused, from 0 to 1. Default: 0.05. */
   readonly maxUnused?: number | undefined;
+}
+
+/** Worker threads start before anything is known to need them when so much is to be restored. */
+const WORTH_WORKERS = 8 * 1024 * 1024;
+
+/** Loads what reads the content of snapshots. */
+const loadReading = () => import('./content.js');
+/**
+ * Loads what reads snapshots while the caller does other things, so that its first reading starts at once. What goes wrong
+ * goes wrong again, and is told, when it is needed.
+ */
+function preload({ coder }: Environment): void {
+  Promise.all([loadReading(), import('../cas/index.js'), coder.decode([], true)]).catch(() => undefined);
 }
 
 /** Loads what reads and writes chunks. */
@@ -99,6 +116,7 @@ export class SnapshotManager {
   static async open(config: SnapshotConfig): Promise<SnapshotManager> {
     const settings = checkConfig(config);
     const environment = await environmentOf(config, 'open');
+    if (!config.blockingReads) preload(environment);
     return SnapshotManager.#with(environment, settings, () => Repository.open(environment, settings));
   }
 
@@ -189,38 +207,58 @@ export class SnapshotManager {
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
-    const { readManifest } = await loadWork();
-    return this.#repository.read(async ({ store }) => (await readManifest(store, snapshot)).format);
+    const { readManifest } = await loadReading();
+    return this.#reading(async (store) => (await readManifest(store, snapshot)).format);
   }
 
   /**
-   * Writes a snapshot into a target.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
+   * Writes a snapshot, or the selected records of one, into a target.
+   * @param target where to; or a function that is called with the format of the snapshot and gives that.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
    * was.
    */
-  async restoreSnapshot(id: string, target: Target, options: RestoreOptions = {}): Promise<WriteReport> {
+  async restoreSnapshot(
+    id: string,
+    target: Target | TargetOf,
+    options: RestoreOptions = {},
+  ): Promise<WriteReport> {
     const snapshot = await this.#mustGet(id);
-    await target.prepare(options);
-    const { contentOf, readManifest } = await loadWork();
-    return this.#repository.read(async ({ store }) => {
+    if (typeof target !== 'function') await target.prepare(options);
+    if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
+    const { contentOf, readManifest } = await loadReading();
+    return this.#reading(async (store) => {
       const manifest = await readManifest(store, snapshot);
-      return target.write(contentOf(store, manifest, options), options);
+      const content = contentOf(store, manifest, options);
+      if (typeof target !== 'function') return target.write(content, options);
+      const made = await target(manifest.format);
+      await made.prepare(options);
+      return made.write(content, options);
     });
   }
 
   /**
-   * The records of a snapshot, in the order of their ids, in batches that are read ahead.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, CHUNK_DAMAGED, …
+   * The records of a snapshot, in the order of their ids, in batches. They are read and checked ahead of the consumer, up to
+   * `readAheadBytes`; a consumer that is slow, or pauses, holds no more memory than that. The first batches are small, so that
+   * they come soon. Of a range, a prefix, or what comes after an id, only the parts of the tree and the row groups are read that
+   * it needs. Leaving the loop, or `return()`, ends all reading before it resolves.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, ABORTED, CHUNK_MISSING, CHUNK_DAMAGED, …
+   * @example
+   * for await (const { count, ids, vectors } of manager.readSnapshot(id, { prefix: 'user:', after: lastSeen })) { … }
    */
-  async *readSnapshot(id: string, options: WorkOptions = {}): AsyncGenerator<RecordBatch> {
+  async *readSnapshot(id: string, options: ReadOptions = {}): AsyncGenerator<RecordBatch> {
     const snapshot = await this.#mustGet(id);
-    const { contentOf, readManifest } = await loadWork();
-    const { store } = await this.#repository.openSession('memory');
+    const { contentOf, readManifest } = await loadReading();
+    const session = await this.#repository.borrowSession();
+    let hasFailed = false;
     try {
-      const { records } = contentOf(store, await readManifest(store, snapshot), options);
+      const manifest = await readManifest(session.store, snapshot);
+      const { records } = contentOf(session.store, manifest, options);
       if (records !== undefined) yield* records();
+    } catch (error) {
+      hasFailed = true;
+      throw error;
     } finally {
-      await store.close();
+      await this.#repository.giveBack(session, { hasFailed });
     }
   }
 
@@ -233,11 +271,12 @@ export class SnapshotManager {
   async exportSnapshot(
     id: string,
     directory: string,
-    options: RestoreOptions = {},
+    { overwrite, signal, onProgress }: Omit<RestoreOptions, keyof ReadOptions> & WorkOptions = {},
   ): Promise<WriteReport & { path: string }> {
     const { folderTarget } = await import('../source/folder-target.js');
     const snapshot = await this.#mustGet(id);
     const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
+    const options = { overwrite, signal, onProgress }; // All records: the folder says that it is the snapshot.
     return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };
   }
 
@@ -367,7 +406,7 @@ export class SnapshotManager {
 
   /** Lets go of files and worker threads. */
   async close(): Promise<void> {
-    await this.#repository.environment.close();
+    await this.#repository.close();
   }
 
   async #create(
@@ -489,6 +528,14 @@ export class SnapshotManager {
     };
   }
 
+  /** Runs `work` on the chunks, to read the content of snapshots. */
+  async #reading<T>(work: (store: ChunkStore) => Promise<T>): Promise<T> {
+    const session = await this.#repository.borrowSession();
+    const result = work(session.store);
+    await this.#repository.giveBack(session, { hasFailed: await isRejected(result) });
+    return result;
+  }
+
   async #mustGet(id: string): Promise<Snapshot> {
     const snapshot = await this.getSnapshot(id);
     if (snapshot !== undefined) return snapshot;
@@ -538,6 +585,14 @@ export class SnapshotManager {
     }
     return bytes;
   }
+}
+
+/** Waits for the end of `work`. */
+function isRejected(work: Promise<unknown>): Promise<boolean> {
+  return work.then(
+    () => false,
+    () => true,
+  );
 }
 
 type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;

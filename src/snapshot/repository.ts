@@ -36,6 +36,7 @@ export interface SnapshotListing {
 export interface Session {
   readonly repository: Repository;
   readonly store: ChunkStore;
+  readonly index: 'persistent' | 'memory';
 }
 
 /** Snapshots that are read at the same time. */
@@ -46,6 +47,8 @@ export class Repository {
   readonly environment: Environment;
   readonly config: RepositoryConfig;
   readonly options: RepositoryOptions;
+  /** What the last reading of content left for the next. */
+  #kept: Session | undefined;
 
   private constructor(environment: Environment, config: RepositoryConfig, options: RepositoryOptions) {
     this.environment = environment;
@@ -147,6 +150,34 @@ export class Repository {
     }
   }
 
+  /**
+   * Opens the chunks to read the content of snapshots. An index in memory that another such reading gave back is used again, and
+   * of the packs only those are looked at that are new (docs/ordering.md, R4). The caller gives the session back.
+   */
+  async borrowSession(): Promise<Session> {
+    const kept = this.#kept;
+    if (kept === undefined) return this.openSession('memory');
+    this.#kept = undefined; // It is for one at a time: another one would change it under the first.
+    await kept.store.refresh();
+    if (kept.store.problems.length === 0) return kept;
+    await kept.store.close();
+    return this.openSession('memory');
+  }
+
+  /** Takes back what {@link borrowSession} gave. After a failure nobody should rely on it. */
+  async giveBack(session: Session, { hasFailed }: { readonly hasFailed: boolean }): Promise<void> {
+    const isKept = !hasFailed && session.index === 'memory' && session.store.problems.length === 0;
+    if (isKept && this.#kept === undefined) this.#kept = session;
+    else await session.store.close();
+  }
+
+  /** Lets go of everything. */
+  async close(): Promise<void> {
+    await this.#kept?.store.close();
+    this.#kept = undefined;
+    await this.environment.close();
+  }
+
   /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
     return this.locked(request, () => this.read(work, 'persistent'));
@@ -181,6 +212,7 @@ export class Repository {
     try {
       return {
         repository: this,
+        index: prefer,
         store: await ChunkStore.open({ blobs, index, coder, sha256, random }, options),
       };
     } catch (error) {

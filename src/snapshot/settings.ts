@@ -62,7 +62,8 @@ function definedOnly<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
-function checkWhole(option: string, value: number, least: number, most: number): void {
+/** @throws VecsnapError OPTION_INVALID unless the value is a whole number in the range. */
+export function checkWhole(option: string, value: number, least: number, most: number): void {
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     throw invalidOption(option, value, `a whole number from ${least} to ${most}`);
   }

@@ -6,6 +6,14 @@ import { totalLength } from '../core/index.js';
 const GATHERED_BYTES = 1 << 20;
 const GATHERED_PIECES = 256;
 
+/** The disk is told to begin after so many bytes, so that it writes while more is produced, and little is left at the end. */
+const SYNCED_BYTES = 32 << 20;
+
+/** How something that nobody waits for yet went. */
+interface Outcome {
+  readonly failure?: unknown;
+}
+
 /** A new file that is being written from its start on. */
 export class FileWriter {
   readonly #handle: FileHandle;
@@ -15,7 +23,11 @@ export class FileWriter {
   #gathered = 0;
   #releases: (() => void)[] = [];
   /** The write under way; it resolves to what went wrong, so that a failure waits here until somebody asks. */
-  #underWay: Promise<{ failure?: unknown }> = Promise.resolve({});
+  #underWay: Promise<Outcome> = Promise.resolve({});
+  /** The sync under way or the last one, in the same way. */
+  #syncing: Promise<Outcome> = Promise.resolve({});
+  #isSyncing = false;
+  #unsynced = 0;
 
   private constructor(handle: FileHandle, mode: number | undefined, start: number) {
     this.#handle = handle;
@@ -39,6 +51,7 @@ export class FileWriter {
       await produce(writer);
       await writer.#finish();
     } finally {
+      await writer.#syncing;
       await handle.close(); // Waits for the write under way.
     }
   }
@@ -59,28 +72,43 @@ export class FileWriter {
   async #finish(): Promise<void> {
     await this.#flush();
     await this.#settle();
+    throwFailure(await this.#syncing);
     if (this.#mode !== undefined) await this.#handle.chmod(this.#mode);
     await this.#handle.sync();
   }
 
   async #flush(): Promise<void> {
     await this.#settle();
+    if (this.#unsynced >= SYNCED_BYTES && !this.#isSyncing) await this.#beginSync();
     const [pieces, releases, position] = [this.#pieces, this.#releases, this.#position];
     this.#position += this.#gathered;
+    this.#unsynced += this.#gathered;
     [this.#pieces, this.#releases, this.#gathered] = [[], [], 0];
-    this.#underWay = writeAll(this.#handle, pieces, position).then(
-      () => {
-        for (const release of releases) release();
-        return {};
-      },
-      (failure: unknown) => ({ failure }),
-    );
+    const written = writeAll(this.#handle, pieces, position);
+    this.#underWay = outcomeOf(written.then(() => releases.forEach((release) => release())));
+  }
+
+  /** Begins to sync what was written. A failure of the sync before is told now: the system tells it only once. */
+  async #beginSync(): Promise<void> {
+    throwFailure(await this.#syncing);
+    [this.#isSyncing, this.#unsynced] = [true, 0];
+    this.#syncing = outcomeOf(this.#handle.datasync()).finally(() => (this.#isSyncing = false));
   }
 
   async #settle(): Promise<void> {
-    const { failure } = await this.#underWay;
-    if (failure !== undefined) throw failure;
+    throwFailure(await this.#underWay);
   }
+}
+
+function outcomeOf(work: Promise<unknown>): Promise<Outcome> {
+  return work.then(
+    () => ({}),
+    (failure: unknown) => ({ failure }),
+  );
+}
+
+function throwFailure({ failure }: Outcome): void {
+  if (failure !== undefined) throw failure;
 }
 
 /** A write may take less than it was given, for example on a disk that is nearly full. */

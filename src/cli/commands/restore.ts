@@ -1,5 +1,5 @@
 /** `vecsnap restore`: writes a snapshot into a target. */
-import type { Snapshot, Target, WriteReport } from '../../index.js';
+import type { Snapshot, WriteReport } from '../../index.js';
 import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
@@ -31,16 +31,24 @@ when the new content is complete. Everything that is read is checked; damage end
     withRepository(repo, {}, async (manager) => {
       const snapshot = await findOne(manager, call, snap);
       const { resolveTarget } = await import('../../index.js');
-      const target = await resolveTarget(place as string, await manager.snapshotFormat(snapshot.id));
       const { signal, onProgress } = call;
-      const report = await manager.restoreSnapshot(snapshot.id, target, { overwrite, signal, onProgress });
+      let target = place as string;
+      const report = await manager.restoreSnapshot(
+        snapshot.id,
+        async (format) => {
+          const resolved = await resolveTarget(target, format);
+          target = resolved.place;
+          return resolved;
+        },
+        { overwrite, signal, onProgress },
+      );
       return {
-        value: { id: snapshot.id, target: target.place, ...report },
+        value: { id: snapshot.id, target, ...report },
         text: () => reportText(snapshot, target, report),
       };
     }),
 };
 
-function reportText({ id }: Snapshot, { place }: Target, report: WriteReport): string {
+function reportText({ id }: Snapshot, place: string, report: WriteReport): string {
   return `Restored ${shortId(id)} into ${shown(place, 1000)}: ${contentText(report)}, ${bytesText(report.bytes)}.`;
 }
