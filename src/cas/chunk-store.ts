@@ -17,6 +17,7 @@ import { CODECS, type CompressionOptions, isKnownCodec, MAX_CHAIN, type StoredCh
 import { BaseFinder } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import type { ChunkIndex, Location } from './index-port.js';
+import { LocationCache } from './location-cache.js';
 import { type DirectoryEntry, PACK_PREFIX, packMissing, readPackDirectory, readRange } from './pack.js';
 
 /** What a chunk store works with. */
@@ -56,6 +57,7 @@ export class ChunkStore {
   readonly options: ChunkStoreOptions;
   readonly #problems = new Map<string, VecsnapError>();
   readonly #io: Semaphore;
+  readonly #located = new LocationCache();
   readonly #bases = new BaseFinder((pack) => this.directory(pack));
   #packs: ReadonlyMap<string, number> = new Map();
 
@@ -89,6 +91,7 @@ export class ChunkStore {
    */
   async refresh(): Promise<void> {
     const { blobs, index } = this.parts;
+    this.#located.clear();
     const present = new Map<string, number>();
     for await (const { name, size } of blobs.list(PACK_PREFIX)) present.set(name, size);
     this.#packs = present;
@@ -116,9 +119,31 @@ export class ChunkStore {
     return !this.#problems.has(pack);
   }
 
+  /** Tells the index of a pack that is durable. */
+  async addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
+    await this.parts.index.addPack(pack, entries);
+    this.#located.clear();
+  }
+
+  /** Tells the index of packs that are gone. */
+  async removePacks(names: ReadonlySet<string>): Promise<void> {
+    this.#located.clear();
+    await this.parts.index.removePacks(names);
+  }
+
   /** Where each chunk stands; undefined for those that are in no pack. */
   async locate(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
-    return this.parts.index.find(addresses);
+    const results = addresses.map((address) => this.#located.get(address));
+    const unknown = addresses.filter((_, i) => results[i] === undefined);
+    const found = await this.parts.index.find(unknown);
+    let next = 0;
+    return addresses.map((address, i) => {
+      const known = results[i];
+      if (known !== undefined) return known;
+      const location = found[next++];
+      if (location !== undefined) this.#located.set(address, location);
+      return location;
+    });
   }
 
   /**
@@ -214,7 +239,7 @@ export class ChunkStore {
       table.add(address);
       return table.size > known;
     });
-    const locations = await this.parts.index.find(fresh.map(({ address }) => address));
+    const locations = await this.locate(fresh.map(({ address }) => address));
     const missing = fresh.find((_, i) => locations[i] === undefined);
     if (missing !== undefined) throw chunkMissing(missing.address, missing.dependant);
     const bases = await this.basesOf(locations as Location[]);

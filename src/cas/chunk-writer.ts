@@ -86,6 +86,14 @@ export class ChunkWriter {
     this.#whole = new Wholeness(store);
   }
 
+  /**
+   * Says that these chunks may be put again, or be similar to some that are. Looking many up at once takes hardly longer than
+   * looking up one.
+   */
+  async expect(addresses: readonly Address[]): Promise<void> {
+    await this.#whole.check(addresses);
+  }
+
   /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
     const before = this.#turn;
@@ -158,7 +166,7 @@ export class ChunkWriter {
     await Promise.all(this.#writing);
     this.#throwFailure();
     this.#committed = this.#written.length > 0;
-    for (const pack of this.#written) await this.#store.parts.index.addPack(pack, pack.entries);
+    for (const pack of this.#written) await this.#store.addPack(pack, pack.entries);
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
@@ -172,27 +180,25 @@ export class ChunkWriter {
     await this.#turn;
     await Promise.allSettled(this.#writing);
     if (this.#committed && this.#hasCopies) return;
-    const { blobs, index } = this.#store.parts;
+    const { blobs } = this.#store.parts;
     let failure: { error: unknown } | undefined;
     for (const name of this.#names)
       await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
-    if (this.#committed) await index.removePacks(this.#names);
+    if (this.#committed) await this.#store.removePacks(this.#names);
     if (failure !== undefined) throw failure.error;
   }
 
   /** The chunks that are neither in the store nor coming from this writer. */
   async #notStored(chunks: readonly NewChunk[], addresses: readonly Address[]): Promise<Fresh[]> {
     const unseen = addresses.flatMap((address, i) => (this.#seen.has(address) ? [] : [i]));
-    const wanted = unseen.map((i) => addresses[i] as Address);
-    const locations = await this.#store.locate(wanted);
-    const isWhole = await this.#whole.check(wanted, locations);
+    const standing = await this.#whole.check(unseen.map((i) => addresses[i] as Address));
     return unseen.flatMap((i, j) => {
       const address = addresses[i] as Address;
       const known = this.#seen.size;
-      if (!isWhole[j]) this.#seen.add(address); // Another call may have added it meanwhile.
+      if (standing[j] !== 'whole') this.#seen.add(address); // Another call may have added it meanwhile.
       if (this.#seen.size === known) return [];
       const chunk = chunks[i] as NewChunk;
-      return [{ address, chunk: locations[j] === undefined ? chunk : { ...chunk, similar: undefined } }];
+      return [{ address, chunk: standing[j] === 'absent' ? chunk : { ...chunk, similar: undefined } }];
     });
   }
 
@@ -207,9 +213,9 @@ export class ChunkWriter {
   async #kinOf(chunks: readonly NewChunk[]): Promise<(Kin | undefined)[]> {
     const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
     if (wanted.length === 0 || this.#store.options.compression === 'none') return [];
-    const isWhole = await this.#whole.check(wanted, await this.#store.locate(wanted));
+    const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
-    for (const [i, address] of wanted.entries()) if (isWhole[i]) sound.add(address);
+    for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
     const stored = await this.#storedIfThere([...sound].map((address) => copyBytes(address) as Address));
     if (stored === undefined) return [];
     return chunks.map(({ similar }) => {

@@ -172,11 +172,14 @@ interface Copy {
 function matchRecords(target: Uint8Array, base: Uint8Array, unit: number): Copy[] {
   let byHash: ReadonlyMap<number, readonly number[]> | undefined; // Made when a record is first not where it should be.
   const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(base, unit));
+  const isEqual = unitComparer(target, base, unit);
   const copies: { from: number; to: number; count: number }[] = [];
   const targetCount = target.length / unit;
+  const baseCount = base.length / unit;
   let expected = 0;
   for (let i = 0; i < targetCount; i++, expected++) {
-    const from = findRecord(target, i, base, expected, unit, elsewhere);
+    const isThere = expected < baseCount && isEqual(i, expected);
+    const from = isThere ? expected : findRecord(target, i, unit, isEqual, elsewhere());
     if (from === undefined) continue;
     const last = copies.at(-1);
     if (last !== undefined && last.to + last.count === i && last.from + last.count === from) last.count++;
@@ -186,18 +189,33 @@ function matchRecords(target: Uint8Array, base: Uint8Array, unit: number): Copy[
   return copies;
 }
 
+/** Says whether a record of the target equals one of the base. */
+type UnitComparer = (targetIndex: number, baseIndex: number) => boolean;
+
 function findRecord(
   target: Uint8Array,
   index: number,
-  base: Uint8Array,
-  expected: number,
   unit: number,
-  elsewhere: () => ReadonlyMap<number, readonly number[]>,
+  isEqual: UnitComparer,
+  byHash: ReadonlyMap<number, readonly number[]>,
 ): number | undefined {
-  const inReach = (expected + 1) * unit <= base.length;
-  if (inReach && sameUnit(target, index * unit, base, expected * unit, unit)) return expected;
-  const candidates = elsewhere().get(hashUnit(target, index * unit, unit)) ?? [];
-  return candidates.find((from) => sameUnit(target, index * unit, base, from * unit, unit));
+  const candidates = byHash.get(hashUnit(target, index * unit, unit)) ?? [];
+  return candidates.find((from) => isEqual(index, from));
+}
+
+/** Compares word by word where the memory allows it: that is four times as fast. */
+function unitComparer(target: Uint8Array, base: Uint8Array, unit: number): UnitComparer {
+  const isAligned = unit % 4 === 0 && target.byteOffset % 4 === 0 && base.byteOffset % 4 === 0;
+  const [a, b, step] = isAligned ? [wordsOf(target), wordsOf(base), unit / 4] : [target, base, unit];
+  return (targetIndex, baseIndex) => {
+    const end = (targetIndex + 1) * step;
+    for (let i = targetIndex * step, j = baseIndex * step; i < end; i++, j++) if (a[i] !== b[j]) return false;
+    return true;
+  };
+}
+
+function wordsOf(bytes: Uint8Array): Int32Array {
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
 function recordsByHash(base: Uint8Array, unit: number): Map<number, number[]> {
@@ -209,11 +227,6 @@ function recordsByHash(base: Uint8Array, unit: number): Map<number, number[]> {
     else there.push(i);
   }
   return byHash;
-}
-
-function sameUnit(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, unit: number): boolean {
-  for (let i = 0; i < unit; i++) if (a[aStart + i] !== b[bStart + i]) return false;
-  return true;
 }
 
 /** FNV-1a over at most 32 bytes that are spread over the unit: enough to find candidates, which are then compared. */

@@ -8,6 +8,9 @@ import type { ChunkStore } from './chunk-store.js';
 import { CODECS } from './codec.js';
 import type { Location } from './index-port.js';
 
+/** What is known of a chunk. */
+export type Standing = 'whole' | 'broken' | 'absent';
+
 /** A delta of which it is not known yet. */
 interface Doubt {
   readonly address: Address;
@@ -23,26 +26,40 @@ export class Wholeness {
     this.#store = store;
   }
 
-  /** For each chunk whether it can be put together. @param locations where the index has them. */
-  async check(
+  /** Says for each chunk whether it can be put together, cannot, or is not there at all. */
+  async check(addresses: readonly Address[]): Promise<Standing[]> {
+    const doubtful = addresses.filter((address) => !this.#whole.has(address));
+    const locations = await this.#store.locate(doubtful);
+    const absent = new DigestTable();
+    for (const [i, location] of locations.entries())
+      if (location === undefined) absent.add(doubtful[i] as Address);
+    const broken = await this.#findBroken(doubtful, locations);
+    return addresses.map((address) => {
+      if (this.#whole.has(address)) return 'whole';
+      return absent.has(address) || !broken.has(address) ? 'absent' : 'broken';
+    });
+  }
+
+  /** Follows what deltas copy from, and notes what is whole. */
+  async #findBroken(
     addresses: readonly Address[],
     locations: readonly (Location | undefined)[],
-  ): Promise<boolean[]> {
+  ): Promise<DigestTable> {
     const doubts: Doubt[] = [];
     const seen = new DigestTable();
     const broken = new DigestTable();
     let next = addresses.map((address, i) => ({ address, location: locations[i] }));
     while (next.length > 0) {
-      const fresh = next.filter(({ address }) => !this.#whole.has(address) && addNew(seen, address));
-      const bases = await this.#basesOf(fresh, broken);
-      doubts.push(...bases);
-      const wanted = bases.flatMap((doubt) => doubt.bases);
+      const fresh = next.filter(({ address }) => addNew(seen, address));
+      const deltas = await this.#basesOf(fresh, broken);
+      doubts.push(...deltas);
+      const wanted = deltas.flatMap(({ bases }) => bases).filter((base) => !this.#whole.has(base));
       const found = await this.#store.locate(wanted);
       next = wanted.map((address, i) => ({ address, location: found[i] }));
     }
     if (broken.size > 0) spread(doubts, broken);
     for (const address of seen) if (!broken.has(address)) this.#whole.add(address);
-    return addresses.map((address) => !broken.has(address));
+    return broken;
   }
 
   /** The deltas among chunks with what they copy from; those that are not there are noted as broken. */

@@ -50,7 +50,7 @@ async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Pr
 
 async function remove(store: ChunkStore, packs: readonly string[]): Promise<void> {
   for (const pack of packs) await store.parts.blobs.delete(pack);
-  if (packs.length > 0) await store.parts.index.removePacks(new Set(packs));
+  if (packs.length > 0) await store.removePacks(new Set(packs));
 }
 
 async function packBytesIn(store: ChunkStore): Promise<number> {

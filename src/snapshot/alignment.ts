@@ -12,6 +12,8 @@ import type { Entry, Key, TreeReader } from '../manifest/index.js';
 const MOST_SIMILAR = 4;
 /** How far ahead a key without an order is looked for. */
 const LOOKED_AHEAD = 256;
+/** Entries that are read together. */
+const READ_TOGETHER = 64;
 /** Nodes of each level that are remembered. */
 const NODES_KEPT = 64;
 
@@ -19,11 +21,14 @@ const NODES_KEPT = 64;
 export class Alignment {
   readonly #steps: ReturnType<TreeReader['steps']>;
   readonly #nodes = new Map<number, Map<string, Address>>();
+  readonly #onEntries: ((entries: readonly Entry[]) => Promise<void>) | undefined;
   #ahead: Entry[] = [];
   #ended = false;
 
-  constructor(trees: TreeReader, root: Address) {
+  /** @param onEntries is told of entries that may soon be asked for, many at a time. */
+  constructor(trees: TreeReader, root: Address, onEntries?: (entries: readonly Entry[]) => Promise<void>) {
     this.#steps = trees.steps(root);
+    this.#onEntries = onEntries;
   }
 
   /** The entries that stand where one of this key stands, at most four. @param bytes its plaintext bytes. */
@@ -44,7 +49,7 @@ export class Alignment {
   async #between(key: Uint8Array): Promise<readonly Entry[]> {
     const passed: Entry[] = [];
     for (;;) {
-      if (this.#ahead.length === 0) await this.#read(1);
+      if (this.#ahead.length === 0) await this.#read(READ_TOGETHER);
       const [next] = this.#ahead;
       if (next === undefined) break;
       const order = compareBytes(next.key as Uint8Array, key);
@@ -58,7 +63,7 @@ export class Alignment {
 
   async #nextLike(key: Key, bytes: number): Promise<readonly Entry[]> {
     const isLike = (entry: Entry): boolean => (key === null ? entry.bytes === bytes : entry.key === key);
-    if (this.#ahead.length === 0) await this.#read(1);
+    if (this.#ahead.length === 0) await this.#read(READ_TOGETHER);
     let at = this.#ahead.findIndex(isLike);
     if (at < 0) {
       await this.#read(LOOKED_AHEAD - this.#ahead.length);
@@ -69,6 +74,7 @@ export class Alignment {
   }
 
   async #read(count: number): Promise<void> {
+    const known = this.#ahead.length;
     for (let missing = count; missing > 0 && !this.#ended;) {
       const { value, done } = await this.#steps.next();
       if (done) {
@@ -80,6 +86,7 @@ export class Alignment {
         this.#remember(value.level, value.key, value.node);
       }
     }
+    if (this.#ahead.length > known) await this.#onEntries?.(this.#ahead.slice(known));
   }
 
   #remember(level: number, key: Key, address: Address): void {

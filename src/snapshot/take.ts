@@ -36,6 +36,7 @@ import {
   type ChunkReference,
   columnCount,
   encodeManifest,
+  type Entry,
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
@@ -134,8 +135,11 @@ class Taking {
 
   async #takeRecords(schema: Schema, batches: AsyncIterable<RecordBatch>): Promise<TreeReference> {
     const { base } = this.#parts;
+    const columns = columnCount(schema);
     const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
-    const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined);
+    const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined, (entry) =>
+      entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address)),
+    );
     const tree = this.#newTree(alignment);
     const groups = inBatches(this.#groups(schema, batches, alignment), groupBytes, BATCH_BYTES);
     for await (const entries of mapAhead(groups, BATCHES_AHEAD, (some) => this.#storeGroups(schema, some))) {
@@ -190,7 +194,7 @@ class Taking {
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
-    const alignment = this.#align(this.#parts.base?.manifest.files?.root);
+    const alignment = this.#align(this.#parts.base?.manifest.files?.root, () => []);
     const tree = this.#newTree(alignment);
     const aligned = alignFiles(inPathOrder(files), alignment);
     for await (const entry of mapAhead(aligned, FILES_AHEAD, (file) => this.#storeFile(file)))
@@ -207,7 +211,7 @@ class Taking {
   }
 
   async #takeStream(file: RegularFile, before: Address | undefined): Promise<BuiltTree> {
-    const alignment = this.#align(before);
+    const alignment = this.#align(before, (entry) => [entryToStreamChunk(entry).address]);
     const tree = this.#newTree(alignment);
     const chunks = inBatches(alignChunks(this.#cutFile(file), alignment), chunkBytes, BATCH_BYTES);
     const stored = mapAhead(chunks, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
@@ -258,9 +262,11 @@ class Taking {
     return [...cutBytes(bytes, width === 0 ? this.#gear : this.#pages)];
   }
 
-  #align(root: Address | undefined): Alignment | undefined {
-    const { base } = this.#parts;
-    return base && root && new Alignment(new TreeReader(base.chunks), root);
+  /** @param dataOf the chunks that an entry refers to. */
+  #align(root: Address | undefined, dataOf: (entry: Entry) => readonly Address[]): Alignment | undefined {
+    const { base, writer } = this.#parts;
+    const onEntries = (entries: readonly Entry[]): Promise<void> => writer.expect(entries.flatMap(dataOf));
+    return base && root && new Alignment(new TreeReader(base.chunks), root, onEntries);
   }
 
   #newTree(alignment: Alignment | undefined): StoredTree {
