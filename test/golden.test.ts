@@ -239,7 +239,7 @@ describe('the repository of version 1', () => {
     const repository = new IndependentRepository(golden());
     expect(repository.snapshots.size).toBe(6);
     for (const id of repository.snapshots.keys()) expect(repository.read(id).checksum).toMatch(/^bagaqiera/);
-    expect(repository.codecsSeen).toEqual(new Set([0, 1, 2]));
+    expect(repository.codecsSeen).toEqual(new Set([0, 1, 2, 3]));
     expect(repository.methodsSeen).toEqual(new Set([0, 1, 2, 3]));
   });
 

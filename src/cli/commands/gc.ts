@@ -29,7 +29,7 @@ export const gc: CliCommand<Flags> = {
 };
 
 function planText(
-  { deletedPacks, rewrittenPacks, keptPacks, reclaimedBytes }: SweepPlan,
+  { deletedPacks, rewrittenPacks, keptPacks, flattenedChunks, reclaimedBytes }: SweepPlan,
   dryRun: boolean,
 ): string {
   const kept =
@@ -38,5 +38,6 @@ function planText(
       : `\n${plural(keptPacks.length, 'damaged pack')} left alone; see vecsnap verify.`;
   if (deletedPacks.length + rewrittenPacks.length === 0) return `Nothing to give back.${kept}`;
   const packs = `${plural(deletedPacks.length, 'pack')} deleted, ${plural(rewrittenPacks.length, 'pack')} rewritten`;
-  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}.${kept}`;
+  const flattened = flattenedChunks === 0 ? '' : `, ${plural(flattenedChunks, 'delta')} flattened`;
+  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}${flattened}.${kept}`;
 }
