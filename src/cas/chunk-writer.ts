@@ -221,7 +221,10 @@ export class ChunkWriter {
     this.#names.add(name);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     const written = blobs.put(name, parts).then(
-      () => void this.#written.push({ name, size, entries }),
+      () => {
+        this.#store.parts.coder.release?.(parts);
+        this.#written.push({ name, size, entries });
+      },
       (error: unknown) => {
         this.#failure ??= { error };
         if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.

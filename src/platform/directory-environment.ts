@@ -93,6 +93,9 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
     address: async (chunks) => (await load()).address(chunks),
     encode: async (chunks, options) => (await load()).encode(chunks, options),
     decode: async (chunks, verify) => (await load()).decode(chunks, verify),
+    release(encoded) {
+      void pool?.then((coder) => coder.release?.(encoded));
+    },
     prepare() {
       // What goes wrong here goes wrong again, and is told, when there is work.
       load().then(
