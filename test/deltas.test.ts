@@ -262,9 +262,9 @@ describe('a chain of deltas', () => {
       }),
     );
     const findings = await collect(checkPacks(store, () => {}));
-    expect(findings.map(({ error, address }) => [error.code, toHex(address as Address)]).toSorted()).toEqual(
-      [last, middle].map((address) => ['CHUNK_MISSING', toHex(address)]).toSorted(),
-    );
+    expect(
+      new Set(findings.map(({ error, address }) => `${error.code} ${toHex(address as Address)}`)),
+    ).toEqual(new Set([last, middle].map((address) => `CHUNK_MISSING ${toHex(address)}`)));
   });
 
   it('names the chunk and its base when the base is damaged', async () => {

@@ -207,7 +207,7 @@ async function basesIn(
   const stored = await storedOrError(store, all);
   if (isVecsnapError(stored))
     return Promise.all(
-      run.map(({ bases }) => (bases === undefined ? undefined : storedOrError(store, bases))),
+      run.map(async ({ bases }) => (bases === undefined ? undefined : storedOrError(store, bases))),
     );
   let next = 0;
   return run.map(({ bases }) => bases?.map(() => stored[next++] as StoredChunk));

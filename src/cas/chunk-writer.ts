@@ -273,13 +273,14 @@ export class ChunkWriter {
     const name = `${PACK_PREFIX}${toHex(random(16))}`;
     this.#names.add(name);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
-    const written = blobs.put(name, parts).then(
-      () => void this.#written.push({ name, size, entries }),
-      (error: unknown) => {
-        this.#failure ??= { error };
-        if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
-      },
-    );
+    const onWritten = (): void => {
+      this.#store.parts.coder.release?.(parts);
+      this.#written.push({ name, size, entries });
+    };
+    const written = blobs.put(name, parts).then(onWritten, (error: unknown) => {
+      this.#failure ??= { error };
+      if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
+    });
     this.#writing.add(written);
     void written.then(() => this.#writing.delete(written));
   }

@@ -26,6 +26,8 @@ export interface ChunkCoder {
   decode(chunks: readonly StoredChunk[], verify: boolean): Promise<(Uint8Array | undefined)[]>;
   /** The addresses of those that are damaged, among the chunks and all that they copy from. */
   check(chunks: readonly StoredChunk[]): Promise<Address[]>;
+  /** Says that encoded chunks will not be read any more, each once: their memory may be used again. */
+  release?(encoded: readonly Uint8Array[]): void;
   /** Says that much work is coming, so that what takes time to start can start. */
   prepare?(): void;
   close(): Promise<void>;

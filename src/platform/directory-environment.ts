@@ -105,6 +105,9 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
       return decoded;
     },
     check: async (chunks) => (await load()).pool.check(chunks),
+    release(encoded) {
+      void loaded?.then(({ pool }) => pool.release?.(encoded));
+    },
     prepare() {
       // What goes wrong here goes wrong again, and is told, when there is work.
       load().then(

@@ -9,6 +9,8 @@ export type Job =
       readonly operation: 'encode';
       readonly chunks: readonly PlainChunk[];
       readonly options: CompressionOptions;
+      /** The buffer of a reply that nobody reads any more. */
+      readonly spare: ArrayBuffer | undefined;
     }
   | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean }
   | { readonly operation: 'check'; readonly chunks: readonly StoredChunk[] };

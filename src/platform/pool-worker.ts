@@ -36,7 +36,8 @@ function addressAll({ chunks }: Job & { operation: 'address' }): Reply {
   return { operation: 'address', bytes: results.finish() };
 }
 
-function encodeAll({ chunks, options }: Job & { operation: 'encode' }): Reply {
+function encodeAll({ chunks, options, spare }: Job & { operation: 'encode' }): Reply {
+  if (spare !== undefined) results.reuse(spare);
   results.begin(chunks.reduce((sum, { bytes }) => sum + bytes.length, 0));
   const replies = chunks.map((chunk): EncodedReply => {
     const { codec, bytes, bases } = encodeChunk(chunk, options, primitives);

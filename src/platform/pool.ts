@@ -11,6 +11,9 @@ import type { Envelope, Job, Reply } from './pool-protocol.js';
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
 
+/** Buffers that are kept for jobs to come: as many as the packs that are written at the same time may give back. */
+const MOST_SPARE = 32;
+
 interface Member {
   readonly worker: Worker;
   readonly waiting: Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>;
@@ -25,13 +28,16 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
   if (size <= 1) return inline;
   const members: Member[] = [];
   let lastId = 0;
+  /** Of buffers with encoded chunks, how many of these are still needed. */
+  const needed = new WeakMap<ArrayBufferLike, number>();
+  const spare: ArrayBuffer[] = [];
 
-  const send = (job: Job): Promise<Reply> => {
+  const send = (job: Job, moved: ArrayBuffer[] = []): Promise<Reply> => {
     if (members.length < size) members.push(startMember(members));
     const member = members.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
     const id = ++lastId;
     return new Promise((resolve, reject) => {
-      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>); // Throws for what cannot be sent.
+      member.worker.postMessage({ id, content: job } satisfies Envelope<Job>, moved); // Throws for what cannot be sent.
       member.waiting.set(id, { resolve, reject });
       member.worker.ref();
     });
@@ -44,13 +50,23 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     },
     async encode(chunks, options) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
-      const reply = (await send({ operation: 'encode', chunks, options })) as Reply & { operation: 'encode' };
+      const buffer = spare.pop();
+      const job: Job = { operation: 'encode', chunks, options, spare: buffer };
+      const reply = (await send(job, buffer && [buffer])) as Reply & { operation: 'encode' };
       const take = taker(reply.bytes);
+      needed.set(reply.bytes.buffer, reply.chunks.filter(({ length }) => length !== 'plain').length);
       return reply.chunks.map(({ codec, length, bases }, i) => ({
         codec: codec as CodecNumber,
         bases,
         bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
       }));
+    },
+    release(encoded) {
+      for (const { buffer } of encoded) {
+        const left = (needed.get(buffer) ?? 0) - 1;
+        if (left >= 0) needed.set(buffer, left);
+        if (left === 0 && spare.length < MOST_SPARE) spare.push(buffer as ArrayBuffer);
+      }
     },
     async decode(chunks, verify) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.decode(chunks, verify);

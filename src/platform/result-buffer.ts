@@ -4,7 +4,11 @@
  */
 
 /** A buffer that is less full than this is worth copying from: what is moved stays as large as it is. */
-const WORTH_MOVING = 3 / 4;
+const WORTH_MOVING = 1 / 2;
+/** Lengths are multiples of this, so that a buffer that comes back is large enough for another job. */
+const LENGTH_STEP = 256 * 1024;
+/** Buffers that are kept for jobs to come. */
+const MOST_SPARE = 4;
 /** A job that says it needs more than this may be damaged; its results then have memory of their own until they are joined. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
@@ -12,11 +16,20 @@ const MOST_BYTES = 64 * 1024 * 1024;
 export class ResultBuffer {
   #bytes = new Uint8Array(0);
   #used = 0;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+
+  /** Takes a buffer that was moved and came back: the machine clears fresh memory, which costs more than writing to it. */
+  reuse(buffer: ArrayBuffer): void {
+    if (this.#spare.length < MOST_SPARE) this.#spare.push(new Uint8Array(buffer));
+  }
 
   /** Begins a job whose results take about `length` bytes. */
   begin(length: number): void {
-    if (this.#bytes.length < length && length <= MOST_BYTES) this.#bytes = newBytes(length);
     this.#used = 0;
+    if (this.#bytes.length >= length || length > MOST_BYTES) return;
+    const spare = this.#spare.pop();
+    const isEnough = spare !== undefined && spare.length >= length;
+    this.#bytes = isEnough ? spare : newBytes(Math.ceil(length / LENGTH_STEP) * LENGTH_STEP);
   }
 
   /** Memory for a result that may come next; it counts once it is added. */
