@@ -81,6 +81,35 @@ export function smallMatrix({ rows, dimension, seed }) {
 }
 
 /**
+ * Writes a large matrix: the same rows again and again, their numbers turned by one place more in each tile, which makes other
+ * vectors of unit length of them.
+ * @param {string} path
+ * @param {WorkloadParameters} parameters of one tile
+ * @param {number} tiles
+ * @param {number} updated the part of the rows of each tile that are other ones, scattered
+ * @returns {number} bytes of the file
+ */
+export function writeTiles(path, { rows, dimension, seed }, tiles, updated) {
+  const maker = new RowMaker(dimension, seed);
+  const numbers = new Float32Array(maker.rows(rows).buffer);
+  const others = new RowMaker(dimension, seed + 1);
+  for (const row of others.random.distinct(Math.round(rows * updated), rows))
+    numbers.set(new Float32Array(others.rows(1).buffer), row * dimension);
+  const tile = new Float32Array(numbers.length);
+  withFile(path, 'w', (file) => {
+    writeSync(file, head(rows * tiles, dimension));
+    for (let turn = 0; turn < tiles; turn++) {
+      for (let at = 0; at < numbers.length; at += dimension) {
+        tile.set(numbers.subarray(at + turn, at + dimension), at);
+        tile.set(numbers.subarray(at, at + turn), at + dimension - turn);
+      }
+      writeSync(file, new Uint8Array(tile.buffer));
+    }
+  });
+  return HEAD_BYTES + tiles * tile.byteLength;
+}
+
+/**
  * @param {string} place
  * @param {WorkloadParameters} parameters
  * @returns {Omit<WorkloadStep, 'path'>[]}

@@ -1,0 +1,97 @@
+// npm run bench:sizes: time and peak memory of vecsnap at 0.3, 3 and 10 GB of vectors, one run each.
+//
+// The section of docs/benchmarks.md between its own two markers is written anew. It needs about 45 GB of free disk and some
+// minutes. A process that was killed leaves its files in .work/sizes/.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { canMeasureMemory, measure, run, settle } from './command.mjs';
+import { describeMachine } from './machine.mjs';
+import { pretty } from './report.mjs';
+import { writeTiles } from './workloads.mjs';
+
+/** @typedef {import('./command.mjs').Cost} Cost */
+
+const ROOT = resolve(import.meta.dirname, '..');
+const WORK = join(ROOT, '.work', 'sizes');
+const CLI = [process.execPath, join(ROOT, 'dist', 'cli', 'main.js')];
+const REPORT = join(ROOT, 'docs', 'benchmarks.md');
+const BEGIN = '<!-- sizes:begin, written by npm run bench:sizes -->';
+const END = '<!-- sizes:end -->';
+
+const TILE = { rows: 200_000, dimension: 384, seed: 1 };
+/** How many times the rows of a tile; a tile is 0.307 GB. */
+const TILES = process.argv.includes('--quick') ? [1] : [1, 10, 33];
+
+await main();
+
+async function main() {
+  if (!canMeasureMemory)
+    throw new Error('bench: there is no /usr/bin/time here, so peak memory cannot be measured');
+  mkdirSync(WORK, { recursive: true });
+  const rows = TILES.map(measureSize);
+  rmSync(WORK, { recursive: true, force: true });
+  const text = readFileSync(REPORT, 'utf8');
+  const [before = '', rest = ''] = text.split(BEGIN);
+  const [, after = ''] = rest.split(END);
+  if (after === '') throw new Error(`bench: ${REPORT} lacks ${BEGIN} or ${END}`);
+  const section = await pretty(`${before}${BEGIN}\n\n${sectionText(rows)}\n\n${END}${after}`, REPORT);
+  writeFileSync(REPORT, section);
+  console.log(sectionText(rows));
+}
+
+/** @param {number} tiles */
+function measureSize(tiles) {
+  const file = join(WORK, 'vectors.fbin');
+  const changed = join(WORK, 'changed.fbin');
+  const output = join(WORK, 'restored.fbin');
+  const repository = join(WORK, 'repository');
+  console.error(`bench: ${tiles} × ${TILE.rows} rows`);
+  const bytes = writeTiles(file, TILE, tiles, 0);
+  writeTiles(changed, TILE, tiles, 0.001);
+  run({ argv: [...CLI, 'init', repository] });
+  /** @type {Record<string, Cost>} */
+  const costs = {};
+  /** @param {string} name @param {readonly string[]} args */
+  const step = (name, ...args) => {
+    settle(WORK);
+    costs[name] = measure([{ argv: [...CLI, ...args] }]);
+    console.error(`bench:   ${name} ${costs[name]?.seconds.toFixed(1)} s`);
+  };
+  step('first create', 'create', repository, file, '--collection', 'any');
+  step('0.1 % updated', 'create', repository, changed, '--collection', 'any');
+  rmSync(file);
+  step('restore', 'restore', repository, 'latest', output);
+  run({ argv: ['cmp', output, changed] });
+  rmSync(output);
+  step('verify', 'verify', repository);
+  run({ argv: [...CLI, 'forget', repository, '--keep-last', '1'] });
+  step('gc', 'gc', repository);
+  rmSync(changed);
+  rmSync(repository, { recursive: true });
+  return { bytes, costs };
+}
+
+/** @param {readonly { bytes: number, costs: Readonly<Record<string, Cost>> }[]} rows */
+function sectionText(rows) {
+  const { cpu, cores, node } = describeMachineShort();
+  const steps = Object.keys(rows[0]?.costs ?? {});
+  const lines = rows.map(({ bytes, costs }) => {
+    const cells = steps.map((name) => {
+      const { seconds, peakBytes = 0 } = /** @type {Cost} */ (costs[name]);
+      return `${seconds.toFixed(1)} s, ${((seconds * 1e9) / bytes).toFixed(1)} s/GB, ${(peakBytes / 2 ** 20).toFixed(0)} MiB`;
+    });
+    return `| ${(bytes / 1e9).toFixed(1)} GB | ${cells.join(' | ')} |`;
+  });
+  return [
+    `One run each, whole process, on ${cpu} (${cores} threads), Node.js ${node}; ${TILE.dimension} × f32 vectors of unit length. Time, time for each GB, peak memory.`,
+    '',
+    `| | ${steps.join(' | ')} |`,
+    `| --- | ${steps.map(() => '---').join(' | ')} |`,
+    ...lines,
+  ].join('\n');
+}
+
+function describeMachineShort() {
+  const machine = describeMachine(WORK);
+  return { cpu: machine.cpu, cores: machine.cores, node: process.version };
+}
