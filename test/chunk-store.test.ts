@@ -113,9 +113,9 @@ describe('chunks', () => {
     const coder = {
       ...inner,
       // Encodes in the reverse order of the calls.
-      encode: async (...input: Parameters<typeof inner.encode>) => {
+      addressAndEncode: async (...input: Parameters<typeof inner.addressAndEncode>) => {
         await new Promise<void>((resolve) => release.unshift(resolve));
-        return inner.encode(...input);
+        return inner.addressAndEncode(...input);
       },
     };
     const store = await ChunkStore.open(storeParts({ blobs, coder }), { ...OPTIONS, packBytes: 1e6 });
@@ -231,10 +231,10 @@ describe('a writer that is abandoned', () => {
     let calls = 0;
     const coder = {
       ...inner,
-      encode: async (...input: Parameters<typeof inner.encode>) => {
+      addressAndEncode: async (...input: Parameters<typeof inner.addressAndEncode>) => {
         if (++calls === 2) throw new Error('the second call fails');
         await new Promise<void>((resolve) => (finish = resolve));
-        return inner.encode(...input);
+        return inner.addressAndEncode(...input);
       },
     };
     const store = await ChunkStore.open(storeParts({ blobs, coder }), { ...OPTIONS, packBytes: 1 });

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type CompressionOptions, inlineCoder, type PlainChunk, type StoredChunk } from 'vecsnap/cas';
-import { toHex } from 'vecsnap/core';
+import { type Address, toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
 import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
@@ -43,10 +43,15 @@ describe('a pool', () => {
         await Promise.all(
           calls.map(async (chunks) => {
             const plain = chunks.map(({ bytes }) => bytes);
-            const [addresses, encoded] = await Promise.all([
+            const [addresses, encoded, both] = await Promise.all([
               pool.address(plain),
               pool.encode(chunks, OPTIONS),
+              pool.addressAndEncode(chunks, OPTIONS),
             ]);
+            expect(both.map(({ address, codec, bytes }) => [toHex(address), codec, toHex(bytes)])).toEqual(
+              encoded.map(({ codec, bytes }, i) => [toHex(addresses[i] as Address), codec, toHex(bytes)]),
+            );
+            pool.release?.(both.map(({ bytes }) => bytes)); // Other calls may write over them now.
             expect(addresses).toEqual(await inline.address(plain));
             const expected = await inline.encode(chunks, OPTIONS);
             expect(encoded.map(({ codec }) => codec)).toEqual(expected.map(({ codec }) => codec));
@@ -60,6 +65,7 @@ describe('a pool', () => {
               bytes,
               length: plain[i]?.length ?? 0,
             }));
+            expect((await pool.check(stored)).map(toHex)).toEqual((await inline.check(stored)).map(toHex));
             for (const verify of [true, false])
               expect(texts(await pool.decode(stored, verify))).toEqual(
                 texts(await inline.decode(stored, verify)),

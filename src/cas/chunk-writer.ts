@@ -50,6 +50,8 @@ export interface WriterTotals {
 interface Fresh {
   readonly address: Address;
   readonly chunk: NewChunk;
+  /** Among the chunks that were put together. */
+  readonly position: number;
 }
 
 interface WrittenPack extends BlobStat {
@@ -79,11 +81,14 @@ export class ChunkWriter {
   #chunks = 0;
   #hasCopies = false;
   #committed = false;
+  /** Whether the chunks that come next are likely to be new, as those before were. */
+  #expectsNew: boolean;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(store: ChunkStore) {
     this.#store = store;
     this.#whole = new Wholeness(store);
+    this.#expectsNew = store.parts.index.packs().size === 0;
   }
 
   /**
@@ -100,12 +105,13 @@ export class ChunkWriter {
     let passOn = (): void => {};
     this.#turn = new Promise((resolve) => (passOn = resolve));
     try {
-      const addresses = await this.#store.parts.coder.address(chunks.map(({ bytes }) => bytes));
+      const { addresses, early } = await this.#address(chunks);
       const fresh = await this.#notStored(chunks, addresses);
-      const encoded = await this.#encode(fresh.map(({ chunk }) => chunk));
+      this.#expectsNew = fresh.length === chunks.length;
+      const encoded = early ?? (await this.#encode(fresh));
       await before;
-      for (const [i, { chunk, address }] of fresh.entries()) {
-        await this.#append(chunk, address, encoded[i] as EncodedChunk);
+      for (const { chunk, address, position } of fresh) {
+        await this.#append(chunk, address, encoded[position] as EncodedChunk);
       }
       return addresses;
     } finally {
@@ -198,15 +204,31 @@ export class ChunkWriter {
       if (standing[j] !== 'whole') this.#seen.add(address); // Another call may have added it meanwhile.
       if (this.#seen.size === known) return [];
       const chunk = chunks[i] as NewChunk;
-      return [{ address, chunk: standing[j] === 'absent' ? chunk : { ...chunk, similar: undefined } }];
+      const isAbsent = standing[j] === 'absent';
+      return [{ address, chunk: isAbsent ? chunk : { ...chunk, similar: undefined }, position: i }];
     });
   }
 
-  async #encode(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
-    if (chunks.length === 0) return [];
-    const kin = await this.#kinOf(chunks);
-    const plain = chunks.map(({ bytes, width }, i): PlainChunk => ({ bytes, width, kin: kin[i] }));
-    return this.#store.parts.coder.encode(plain, this.#store.options);
+  /** The addresses; with the encoded forms, when all chunks are likely to be new and there is nothing to tell them by. */
+  async #address(chunks: readonly NewChunk[]): Promise<{ addresses: Address[]; early?: EncodedChunk[] }> {
+    const { coder } = this.#store.parts;
+    if (!this.#expectsNew || chunks.some(({ similar }) => similar !== undefined)) {
+      return { addresses: await coder.address(chunks.map(({ bytes }) => bytes)) };
+    }
+    const plain = chunks.map(({ bytes, width }): PlainChunk => ({ bytes, width }));
+    const early = await coder.addressAndEncode(plain, this.#store.options);
+    return { addresses: early.map(({ address }) => address), early };
+  }
+
+  /** The encoded forms of chunks, by their positions. */
+  async #encode(fresh: readonly Fresh[]): Promise<EncodedChunk[]> {
+    const encoded: EncodedChunk[] = [];
+    if (fresh.length === 0) return encoded;
+    const kin = await this.#kinOf(fresh.map(({ chunk }) => chunk));
+    const plain = fresh.map(({ chunk: { bytes, width } }, i): PlainChunk => ({ bytes, width, kin: kin[i] }));
+    const forms = await this.#store.parts.coder.encode(plain, this.#store.options);
+    for (const [i, { position }] of fresh.entries()) encoded[position] = forms[i] as EncodedChunk;
+    return encoded;
   }
 
   /** The chunks that new ones may be told by, those left out that cannot be put together. */

@@ -19,6 +19,8 @@ export interface ChunkCoder {
   address(chunks: readonly Uint8Array[]): Promise<Address[]>;
   /** The smallest form of each. */
   encode(chunks: readonly PlainChunk[], options: CompressionOptions): Promise<EncodedChunk[]>;
+  /** Both at once, which for chunks that are all to be stored takes less time. */
+  addressAndEncode(chunks: readonly PlainChunk[], options: CompressionOptions): Promise<AddressedChunk[]>;
   /**
    * The plaintext of each; undefined for those that cannot be decoded or, when `verify` is set, do not hash to their
    * address.
@@ -33,11 +35,21 @@ export interface ChunkCoder {
   close(): Promise<void>;
 }
 
+/** A chunk as it is kept, and its address. */
+export interface AddressedChunk extends EncodedChunk {
+  readonly address: Address;
+}
+
 /** A coder that does everything at once in this thread. */
 export function inlineCoder(primitives: CoderPrimitives): ChunkCoder {
   return {
     address: async (chunks) => chunks.map(primitives.sha256),
     encode: async (chunks, options) => chunks.map((chunk) => encodeChunk(chunk, options, primitives)),
+    addressAndEncode: async (chunks, options) =>
+      chunks.map((chunk) => ({
+        ...encodeChunk(chunk, options, primitives),
+        address: primitives.sha256(chunk.bytes),
+      })),
     decode: async (chunks, verify) => chunks.map((chunk) => decodeStored(chunk, verify, primitives)),
     check: async (chunks) => damagedAmong(chunks, primitives),
     close: async () => {},

@@ -95,6 +95,7 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
   return {
     address: async (chunks) => (await load()).pool.address(chunks),
     encode: async (chunks, options) => (await load()).pool.encode(chunks, options),
+    addressAndEncode: async (chunks, options) => (await load()).pool.addressAndEncode(chunks, options),
     async decode(chunks, verify) {
       const { pool, inline } = await load();
       if (hasStarted) return pool.decode(chunks, verify);

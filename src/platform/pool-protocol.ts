@@ -9,6 +9,8 @@ export type Job =
       readonly operation: 'encode';
       readonly chunks: readonly PlainChunk[];
       readonly options: CompressionOptions;
+      /** Whether the addresses are wanted too. They come before the encoded chunks. */
+      readonly addressed: boolean;
       /** The buffer of a reply that nobody reads any more. */
       readonly spare: ArrayBuffer | undefined;
     }

@@ -36,9 +36,10 @@ function addressAll({ chunks }: Job & { operation: 'address' }): Reply {
   return { operation: 'address', bytes: results.finish() };
 }
 
-function encodeAll({ chunks, options, spare }: Job & { operation: 'encode' }): Reply {
+function encodeAll({ chunks, options, addressed, spare }: Job & { operation: 'encode' }): Reply {
   if (spare !== undefined) results.reuse(spare);
   results.begin(chunks.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  if (addressed) for (const { bytes } of chunks) results.add(nodeSha256(bytes));
   const replies = chunks.map((chunk): EncodedReply => {
     const { codec, bytes, bases } = encodeChunk(chunk, options, primitives);
     if (codec === CODECS.raw) return { codec, length: 'plain', bases };

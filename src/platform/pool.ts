@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import type { CodecNumber } from '../cas/codec.js';
-import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
+import type { CodecNumber, CompressionOptions, PlainChunk } from '../cas/codec.js';
+import { type AddressedChunk, type ChunkCoder, inlineCoder } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { Envelope, Job, Reply } from './pool-protocol.js';
@@ -11,6 +11,8 @@ import type { Envelope, Job, Reply } from './pool-protocol.js';
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
 
+/** Where addresses were not asked for. */
+const NO_ADDRESS = new Uint8Array(ADDRESS_LENGTH) as Address;
 /** Buffers that are kept for jobs to come: as many as the packs that are written at the same time may give back. */
 const MOST_SPARE = 32;
 
@@ -43,23 +45,38 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     });
   };
 
+  const encode = async (
+    chunks: readonly PlainChunk[],
+    options: CompressionOptions,
+    addressed: boolean,
+  ): Promise<AddressedChunk[]> => {
+    const buffer = spare.pop();
+    const job: Job = { operation: 'encode', chunks, options, addressed, spare: buffer };
+    const reply = (await send(job, buffer && [buffer])) as Reply & { operation: 'encode' };
+    needed.set(reply.bytes.buffer, reply.chunks.filter(({ length }) => length !== 'plain').length);
+    const take = taker(reply.bytes);
+    // Copied, because the buffer will be used again.
+    const addresses = addressed ? addressesIn(take(chunks.length * ADDRESS_LENGTH).slice()) : [];
+    return reply.chunks.map(({ codec, length, bases }, i) => ({
+      address: addresses[i] ?? NO_ADDRESS,
+      codec: codec as CodecNumber,
+      bases,
+      bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
+    }));
+  };
+
   return {
     async address(chunks) {
       if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
-      return addressesIn(await send({ operation: 'address', chunks }));
+      return addressesIn((await send({ operation: 'address', chunks })).bytes);
     },
     async encode(chunks, options) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
-      const buffer = spare.pop();
-      const job: Job = { operation: 'encode', chunks, options, spare: buffer };
-      const reply = (await send(job, buffer && [buffer])) as Reply & { operation: 'encode' };
-      const take = taker(reply.bytes);
-      needed.set(reply.bytes.buffer, reply.chunks.filter(({ length }) => length !== 'plain').length);
-      return reply.chunks.map(({ codec, length, bases }, i) => ({
-        codec: codec as CodecNumber,
-        bases,
-        bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
-      }));
+      return encode(chunks, options, false);
+    },
+    async addressAndEncode(chunks, options) {
+      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.addressAndEncode(chunks, options);
+      return encode(chunks, options, true);
     },
     release(encoded) {
       for (const { buffer } of encoded) {
@@ -79,7 +96,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     },
     async check(chunks) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.check(chunks);
-      return addressesIn(await send({ operation: 'check', chunks }));
+      return addressesIn((await send({ operation: 'check', chunks })).bytes);
     },
     prepare() {
       while (members.length < size) members.push(startMember(members));
@@ -120,7 +137,7 @@ function bytesOf({ bytes }: HasBytes): Uint8Array {
 }
 
 /** Addresses that are joined. */
-function addressesIn({ bytes }: Reply): Address[] {
+function addressesIn(bytes: Uint8Array): Address[] {
   return Array.from(
     { length: bytes.length / ADDRESS_LENGTH },
     (_, i) => bytes.subarray(i * ADDRESS_LENGTH, (i + 1) * ADDRESS_LENGTH) as Address,
