@@ -77,7 +77,9 @@ function sectionText(rows) {
   const steps = Object.keys(rows[0]?.costs ?? {});
   const lines = rows.map(({ bytes, costs }) => {
     const cells = steps.map((name) => {
-      const { seconds, peakBytes = 0 } = /** @type {Cost} */ (costs[name]);
+      const cost = costs[name];
+      if (cost === undefined) return '';
+      const { seconds, peakBytes = 0 } = cost;
       return `${seconds.toFixed(1)} s, ${((seconds * 1e9) / bytes).toFixed(1)} s/GB, ${(peakBytes / 2 ** 20).toFixed(0)} MiB`;
     });
     return `| ${(bytes / 1e9).toFixed(1)} GB | ${cells.join(' | ')} |`;
