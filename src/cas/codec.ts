@@ -113,7 +113,7 @@ export function decodeChunk(
   try {
     plain =
       chunk.codec === CODECS.delta
-        ? joinSegments(segmentsOf(chunk, deflate))
+        ? joinSegments(segmentsOf(chunk, deflate), fresh)
         : decodeAlone(chunk, deflate, fresh);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });

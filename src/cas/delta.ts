@@ -154,11 +154,23 @@ export function resolveDelta(
   return result.segments();
 }
 
-/** The bytes of segments, one after the other; those of a single one are not copied. */
-export function joinSegments(segments: readonly Segment[]): Uint8Array {
+/**
+ * The bytes of segments, one after the other; those of a single one are not copied.
+ * @param fresh gives memory for them, of any content.
+ */
+export function joinSegments(
+  segments: readonly Segment[],
+  fresh: (length: number) => Uint8Array = (length) => new Uint8Array(length),
+): Uint8Array {
   const [only] = segments;
   if (only !== undefined && segments.length === 1) return only.bytes;
-  return concatBytes(segments.map(({ bytes }) => bytes));
+  const joined = fresh(segments.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  let at = 0;
+  for (const { bytes } of segments) {
+    joined.set(bytes, at);
+    at += bytes.length;
+  }
+  return joined;
 }
 
 /** Units `from` on of the base stand at `to` on in the target. */
