@@ -124,27 +124,39 @@ export function decodeChunk(
   return plain;
 }
 
-/** The addresses of those that do not decode to what their address says, among the chunks and all that they copy from. */
+/**
+ * The addresses of those that do not decode to what their address says, among the chunks and all that they copy from. What `fresh`
+ * gives is used again for each chunk that no other copies from.
+ */
 export function damagedAmong(
   chunks: readonly StoredChunk[],
-  { sha256, deflate }: CoderPrimitives,
+  { sha256, deflate, fresh }: CoderPrimitives,
 ): Address[] {
+  const bases = new Set<StoredChunk>();
+  for (const chunk of chunks) addBases(chunk, bases);
   const known = new Map<StoredChunk, Segment[]>();
-  const checked = new Set<StoredChunk>();
   const damaged: Address[] = [];
-  const check = (chunk: StoredChunk): void => {
-    if (checked.has(chunk)) return;
-    checked.add(chunk);
-    for (const base of chunk.bases ?? []) check(base);
+  const plainOf = (chunk: StoredChunk): Uint8Array => {
+    const isLast = !bases.has(chunk);
+    if (isLast && chunk.codec !== CODECS.delta) return decodeAlone(chunk, deflate, fresh);
+    return joinSegments(segmentsOf(chunk, deflate, known), fresh);
+  };
+  for (const chunk of new Set([...bases, ...chunks])) {
     try {
-      const plain = joinSegments(segmentsOf(chunk, deflate, known));
-      if (!equalBytes(sha256(plain), chunk.address)) damaged.push(chunk.address);
+      if (!equalBytes(sha256(plainOf(chunk)), chunk.address)) damaged.push(chunk.address);
     } catch {
       damaged.push(chunk.address); // Whatever decoding stumbles over: the chunk cannot be decoded.
     }
-  };
-  for (const chunk of chunks) check(chunk);
+  }
   return damaged;
+}
+
+function addBases({ bases = [] }: StoredChunk, known: Set<StoredChunk>): void {
+  for (const base of bases) {
+    if (known.has(base)) continue;
+    addBases(base, known);
+    known.add(base);
+  }
 }
 
 /** Bytes of the numbers that a stored delta is made of; 0 when it is not made of numbers. @throws VecsnapError CHUNK_DAMAGED. */

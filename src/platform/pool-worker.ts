@@ -1,6 +1,5 @@
 /** A worker of the pool: hashes, encodes and decodes what it is sent. */
 import { parentPort } from 'node:worker_threads';
-import { concatBytes } from '../core/bytes.js';
 import { CODECS, damagedAmong, encodeChunk } from '../cas/codec.js';
 import { decodeStored } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
@@ -24,8 +23,7 @@ parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
 
 function run(job: Job): Reply {
   if (job.operation === 'address') return addressAll(job);
-  if (job.operation === 'check')
-    return { operation: 'check', bytes: concatBytes(damagedAmong(job.chunks, primitives)) };
+  if (job.operation === 'check') return checkAll(job);
   return job.operation === 'encode' ? encodeAll(job) : decodeAll(job);
 }
 
@@ -34,6 +32,13 @@ function addressAll({ chunks }: Job & { operation: 'address' }): Reply {
   results.begin(0);
   for (const address of addresses) results.add(address);
   return { operation: 'address', bytes: results.finish() };
+}
+
+function checkAll({ chunks }: Job & { operation: 'check' }): Reply {
+  results.begin(Math.max(0, ...chunks.map(({ length }) => length)));
+  const damaged = damagedAmong(chunks, primitives);
+  for (const address of damaged) results.add(address);
+  return { operation: 'check', bytes: results.finish() };
 }
 
 function encodeAll({ chunks, options, addressed, spare }: Job & { operation: 'encode' }): Reply {

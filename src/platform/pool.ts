@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import type { CodecNumber, CompressionOptions, PlainChunk } from '../cas/codec.js';
+import type { CodecNumber, CompressionOptions, PlainChunk, StoredChunk } from '../cas/codec.js';
 import { type AddressedChunk, type ChunkCoder, inlineCoder } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
@@ -86,7 +86,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
       }
     },
     async decode(chunks, verify) {
-      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.decode(chunks, verify);
+      if (plainBytes(chunks) < INLINE_BYTES) return inline.decode(chunks, verify);
       const reply = (await send({ operation: 'decode', chunks, verify })) as Reply & { operation: 'decode' };
       const take = taker(reply.bytes);
       return reply.chunks.map((plain, i) => {
@@ -95,7 +95,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
       });
     },
     async check(chunks) {
-      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.check(chunks);
+      if (plainBytes(chunks) < INLINE_BYTES) return inline.check(chunks);
       return addressesIn((await send({ operation: 'check', chunks })).bytes);
     },
     prepare() {
@@ -151,6 +151,11 @@ function taker(joined: Uint8Array): (length: number) => Uint8Array {
     offset += length;
     return joined.subarray(offset - length, offset);
   };
+}
+
+/** Bytes of the plaintexts: a delta of a few bytes may stand for many. */
+function plainBytes(chunks: readonly StoredChunk[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0);
 }
 
 function sumBytes(chunks: readonly Uint8Array[]): number {
