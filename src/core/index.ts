@@ -10,5 +10,6 @@ export * from './local-minimum.js';
 export * from './numbers.js';
 export * from './platform.js';
 export * from './records.js';
+export * from './recut.js';
 export * from './schema.js';
 export * from './varint.js';
