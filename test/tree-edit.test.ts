@@ -36,7 +36,7 @@ const anyEdit = fc
     fc.array(
       fc.record({
         at: fc.nat(),
-        kind: fc.constantFrom('change', 'go', 'come'),
+        kind: fc.constantFrom('change', 'go', 'come', 'append'),
         suffix: fc.uint8Array({ minLength: 1, maxLength: 3 }),
         value: fc.nat(),
       }),
@@ -47,8 +47,8 @@ const anyEdit = fc
     const changes = new Map<string, EntryChange>();
     for (const { at, kind, suffix, value } of edits) {
       const entry = entries[at % entries.length] as Entry;
-      const key =
-        kind === 'come' ? Uint8Array.from([...(entry.key as Uint8Array), ...suffix]) : (entry.key as Uint8Array);
+      const start = kind === 'append' ? [0xff, 0xff] : [...(entry.key as Uint8Array)];
+      const key = Uint8Array.from(kind === 'come' || kind === 'append' ? [...start, ...suffix] : start);
       const isThere = entries.some((one) => compareBytes(one.key as Uint8Array, key) === 0);
       if (kind === 'go' && !isThere) continue;
       const changed = { key, count: 1 + (value % 5), bytes: value, value };

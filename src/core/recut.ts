@@ -212,12 +212,12 @@ class Stretch<G, T> {
   readonly #cutter: LocalMinimumCutter;
   /** Segments that the cutter has not seen. */
   held: Segment<G, T>[] = [];
-  /** Segments that the cutter has seen and that have items which belong to no new group yet. */
+  /** Segments that the cutter has seen and whose last item belongs to no new group yet. */
   #fed: Fed<G, T>[] = [];
   #items: T[] = [];
   #position = 0;
-  /** Groups that go, as far as it is not known yet whether one with the same key comes. */
-  #gone: Place<G>[] = [];
+  /** The old groups of which it is not known yet whether one with the same key comes. */
+  #waiting: Place<G>[] = [];
   #last: Segment<G, T> | undefined;
   #after = Infinity;
 
@@ -262,13 +262,13 @@ class Stretch<G, T> {
       if (isTouched) yield { key: place.key, old: place.group, items, near: [place.group] };
     }
     for (const size of this.#cutter.finish()) yield* this.#end(size);
-    for (const { segment } of this.#fed) this.#gone.push(segment.place);
     yield* this.#goneBefore(undefined);
   }
 
   *#feed(segment: Segment<G, T>): Generator<Replacement<G, T>> {
     const start = this.#position + this.#items.length;
     this.#fed.push({ segment, start, end: start + segment.items.length });
+    this.#waiting.push(segment.place);
     for (const item of segment.items) {
       this.#items.push(item);
       const size = this.#cutter.push(this.#sequence.hash(item));
@@ -281,24 +281,25 @@ class Stretch<G, T> {
     const start = this.#position;
     const end = start + size;
     const items = this.#items.splice(0, size);
-    this.#position = end;
-    const over = this.#fed.filter((fed) => fed.start < end && fed.end > start);
-    const stays = over.find((fed) => fed.start === start && fed.end === end && !fed.segment.isTouched);
-    const passed = this.#fed.filter((fed) => fed.end <= end);
-    this.#fed = this.#fed.filter((fed) => fed.end > end);
-    for (const fed of passed) if (fed !== stays) this.#gone.push(fed.segment.place);
     const key = this.#sequence.key(items.at(-1) as T);
+    const over = this.#fed.filter((fed) => fed.start < end && fed.end > start);
+    this.#fed = this.#fed.filter((fed) => fed.end > end);
+    this.#position = end;
     yield* this.#goneBefore(key);
-    if (stays !== undefined) return;
-    const isSame = this.#gone[0] !== undefined && equalBytes(this.#gone[0].key, key);
-    const old = isSame ? this.#gone.shift()?.group : undefined;
-    yield { key, old, items, near: over.map(({ segment }) => segment.place.group) };
+    const [first] = this.#waiting;
+    const old = first !== undefined && equalBytes(first.key, key) ? this.#waiting.shift() : undefined;
+    const [only] = over;
+    const stays = only?.start === start && only.end === end && !only.segment.isTouched;
+    if (!stays) yield { key, old: old?.group, items, near: over.map(({ segment }) => segment.place.group) };
   }
 
+  /** An item that was added after the last group may end a group before all items of that one are given. */
   *#goneBefore(key: Uint8Array | undefined): Generator<Replacement<G, T>> {
-    while (this.#gone[0] !== undefined && (key === undefined || compareBytes(this.#gone[0].key, key) < 0)) {
-      const { key: goneKey, group } = this.#gone.shift() as Place<G>;
-      yield { key: goneKey, old: group, items: undefined, near: [] };
+    for (;;) {
+      const [first] = this.#waiting;
+      if (first === undefined || (key !== undefined && compareBytes(first.key, key) >= 0)) return;
+      this.#waiting.shift();
+      yield { key: first.key, old: first.group, items: undefined, near: [] };
     }
   }
 }
