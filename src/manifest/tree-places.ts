@@ -59,6 +59,19 @@ export class TreePlaces {
     }
   }
 
+  /** The entry of level 0 that holds the item at `position`, counted from 0, and the position after its last item. */
+  async at(position: number): Promise<{ place: Place<Entry>; end: number }> {
+    let node = await this.node(this.root);
+    const way: Turn[] = [];
+    for (let end = 0; ;) {
+      const index = node.entries.findIndex(({ count }) => (end += count) > position);
+      way.push({ node, index });
+      if (node.level === 0) return { place: new EntryPlace(this, way), end };
+      end -= (node.entries[index] as Entry).count;
+      node = await this.#below(way);
+    }
+  }
+
   /** The next entry on the level on which `way` ends, or the one before. */
   async neighbour(way: readonly Turn[], step: 1 | -1): Promise<Place<Entry> | undefined> {
     const level = way.at(-1)?.node.level;

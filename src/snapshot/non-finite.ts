@@ -1,8 +1,18 @@
 /** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
-import { copyBytes, type Dtype, viewOf } from '../core/index.js';
+import { copyBytes, type Dtype, type Schema, viewOf } from '../core/index.js';
+
+/** How many numbers of these vector columns, the first columns given, are not finite. */
+export function nonFiniteIn(schema: Schema, columns: readonly Uint8Array[]): number {
+  let count = 0;
+  for (const [i, { dtype }] of schema.vectors.entries()) {
+    const bytes = columns[i];
+    if (bytes !== undefined) count += countNonFinite(bytes, dtype);
+  }
+  return count;
+}
 
 /** How many of the numbers in `bytes` are not finite; 0 for dtypes that have none. */
-export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
+function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
   if (dtype === 'f32') return countWords(bytes);
   if (dtype === 'f64') return countUpperHalves(bytes);
   if (dtype === 'f16') return countHalves(bytes, 0x7c00);
