@@ -16,7 +16,7 @@ import {
   toHex,
   type TouchedGroup,
 } from '../core/index.js';
-import { childAddress, encodeNode, type Entry, type Node, sumOf } from './node.js';
+import { childAddress, encodeNode, type Entry, sumOf } from './node.js';
 import { type BuiltTree, entryHash } from './tree-builder.js';
 import type { TreePlaces } from './tree-places.js';
 
@@ -57,8 +57,8 @@ class TreeEdit {
   readonly #places: TreePlaces;
   readonly #sha256: Sha256;
   readonly #cuts: LocalMinimumOptions;
-  /** New nodes with a single entry: only these may be looked at again, and they may not be stored yet. */
-  readonly #single = new Map<string, Node>();
+  /** The only entry of new nodes; undefined for those with several. They may not be stored yet when they are looked at again. */
+  readonly #built = new Map<string, Entry | undefined>();
 
   constructor(places: TreePlaces, sha256: Sha256, cuts: LocalMinimumOptions) {
     this.#places = places;
@@ -124,18 +124,25 @@ class TreeEdit {
       return { root: node.address, ...sumOf(plan.entries) };
     }
     let root = childAddress(only as Entry);
-    for (;;) {
-      const node = this.#single.get(toHex(root)) ?? (await this.#places.node(root));
-      const [entry] = node.entries;
-      if (node.level === 0 || node.entries.length > 1) return { root, ...sumOf(plan.entries) };
-      root = childAddress(entry as Entry);
+    for (let below = level - 1; below > 0; below--) {
+      const entry = await this.#onlyEntry(root);
+      if (entry === undefined) break;
+      root = childAddress(entry);
     }
+    return { root, ...sumOf(plan.entries) };
+  }
+
+  async #onlyEntry(address: Address): Promise<Entry | undefined> {
+    const name = toHex(address);
+    if (this.#built.has(name)) return this.#built.get(name);
+    const { entries } = await this.#places.node(address);
+    return entries.length === 1 ? entries[0] : undefined;
   }
 
   #build(level: number, { entries, near }: Plan): EditedNode {
     const bytes = encodeNode({ level, entries });
     const address = this.#sha256(bytes);
-    if (entries.length === 1) this.#single.set(toHex(address), { level, entries });
+    this.#built.set(toHex(address), entries.length === 1 ? entries[0] : undefined);
     return { address, bytes, near };
   }
 
