@@ -39,7 +39,8 @@ export interface Sequence<G, T> {
 /** A group with its items as they are now. */
 export interface TouchedGroup<G, T> {
   readonly place: Place<G>;
-  readonly items: readonly T[];
+  /** Called only when the group has to be cut, or what became of it is asked for. */
+  items(): readonly T[];
   /** How many items it had. */
   readonly size: number;
   /** How many of these come before the first that came or went, or Infinity when none did. */
@@ -54,7 +55,9 @@ export interface Replacement<G, T> {
   /** The group that had this key. */
   readonly old: G | undefined;
   /** The items of the group that has it now. */
-  readonly items: readonly T[] | undefined;
+  readonly items: (() => readonly T[]) | undefined;
+  /** Whether it has the keys it had: items only changed. */
+  readonly isSameKeys: boolean;
   /** The groups that stood where these items stand, in order. */
   readonly near: readonly G[];
 }
@@ -91,7 +94,7 @@ export function mergeChanges<T, C extends Change<T>>(
     isTouched = true;
   }
   while (at < items.length) merged.push(items[at++] as T);
-  return { items: merged, size: items.length, before, after, isTouched };
+  return { items: () => merged, size: items.length, before, after, isTouched };
 }
 
 /**
@@ -115,7 +118,7 @@ export async function* recut<G, T>(
     if (open !== undefined) await walk.widen(open, next, gap.places);
     open ??= new Stretch(sequence, cuts);
     for (const place of gap.places) yield* open.add(await walk.untouched(place));
-    yield* open.add({ ...next, isTouched: true });
+    yield* open.add({ group: next, isTouched: true });
   }
   if (open === undefined) return;
   yield* walk.settle(open, undefined);
@@ -123,7 +126,8 @@ export async function* recut<G, T>(
 }
 
 /** A group as a stretch takes it. */
-interface Segment<G, T> extends TouchedGroup<G, T> {
+interface Segment<G, T> {
+  readonly group: TouchedGroup<G, T>;
   readonly isTouched: boolean;
 }
 
@@ -148,7 +152,8 @@ class Walk<G, T> {
 
   async untouched(place: Place<G>): Promise<Segment<G, T>> {
     const items = await this.#sequence.items(place);
-    return { place, items, size: items.length, before: Infinity, after: Infinity, isTouched: false };
+    const group = { place, items: () => items, size: items.length, before: Infinity, after: Infinity };
+    return { group, isTouched: false };
   }
 
   /**
@@ -160,7 +165,7 @@ class Walk<G, T> {
     next: TouchedGroup<G, T> | undefined,
   ): AsyncGenerator<Replacement<G, T>, boolean> {
     while (!open.mayEnd) {
-      const place = await open.last.place.next();
+      const place = await open.last.group.place.next();
       if (place === undefined) return false;
       if (next !== undefined && equalBytes(place.key, next.place.key)) return true;
       yield* open.add(await this.untouched(place));
@@ -178,8 +183,8 @@ class Walk<G, T> {
     if (open.isEdited || next.before === Infinity) return;
     let distance = next.before;
     for (const place of gap) distance += await this.#sequence.size(place);
-    for (const { size } of open.held) distance += size;
-    const { places } = await this.#back(open.first.place, distance, undefined);
+    for (const { group } of open.held) distance += group.size;
+    const { places } = await this.#back(open.first.group.place, distance, undefined);
     open.prepend(await Promise.all(places.map((place) => this.untouched(place))));
   }
 
@@ -187,8 +192,8 @@ class Walk<G, T> {
     const places: Place<G>[] = [];
     let distance = items;
     for (let place = await from.previous(); place !== undefined; place = await place.previous()) {
-      const isOpen = open !== undefined && equalBytes(place.key, open.last.place.key);
-      const size = isOpen ? open.last.size : await this.#sequence.size(place);
+      const isOpen = open !== undefined && equalBytes(place.key, open.last.group.place.key);
+      const size = isOpen ? open.last.group.size : await this.#sequence.size(place);
       if (size < this.#cuts.max && distance >= this.#cuts.window) break;
       if (isOpen) return { places, reachesOpen: true };
       places.unshift(place);
@@ -209,7 +214,7 @@ interface Fed<G, T> {
 class Stretch<G, T> {
   readonly #sequence: Sequence<G, T>;
   readonly #cuts: LocalMinimumOptions;
-  readonly #cutter: LocalMinimumCutter;
+  #cutter: LocalMinimumCutter | undefined;
   /** Segments that the cutter has not seen. */
   held: Segment<G, T>[] = [];
   /** Segments that the cutter has seen and whose last item belongs to no new group yet. */
@@ -224,7 +229,6 @@ class Stretch<G, T> {
   constructor(sequence: Sequence<G, T>, cuts: LocalMinimumOptions) {
     this.#sequence = sequence;
     this.#cuts = cuts;
-    this.#cutter = new LocalMinimumCutter(cuts);
   }
 
   /** Whether items came or went. */
@@ -242,7 +246,7 @@ class Stretch<G, T> {
 
   /** Whether it ends with a natural end that no edit reaches. */
   get mayEnd(): boolean {
-    return this.last.size < this.#cuts.max && this.#after > this.#cuts.window;
+    return this.last.group.size < this.#cuts.max && this.#after > this.#cuts.window;
   }
 
   prepend(segments: readonly Segment<G, T>[]): void {
@@ -250,26 +254,30 @@ class Stretch<G, T> {
   }
 
   *add(segment: Segment<G, T>): Generator<Replacement<G, T>> {
+    const { group } = segment;
     this.held.push(segment);
     this.#last = segment;
-    this.#after = segment.after === Infinity ? this.#after + segment.size : segment.after;
+    this.#after = group.after === Infinity ? this.#after + group.size : group.after;
     if (!this.isEdited) return;
     for (const one of this.held.splice(0)) yield* this.#feed(one);
   }
 
   *close(): Generator<Replacement<G, T>> {
-    for (const { place, items, isTouched } of this.held) {
-      if (isTouched) yield { key: place.key, old: place.group, items, near: [place.group] };
+    for (const { group, isTouched } of this.held) {
+      const { key, group: old } = group.place;
+      if (isTouched) yield { key, old, items: () => group.items(), isSameKeys: true, near: [old] };
     }
-    for (const size of this.#cutter.finish()) yield* this.#end(size);
+    for (const size of this.#cutter?.finish() ?? []) yield* this.#end(size);
     yield* this.#goneBefore(undefined);
   }
 
   *#feed(segment: Segment<G, T>): Generator<Replacement<G, T>> {
     const start = this.#position + this.#items.length;
-    this.#fed.push({ segment, start, end: start + segment.items.length });
-    this.#waiting.push(segment.place);
-    for (const item of segment.items) {
+    const items = segment.group.items();
+    this.#cutter ??= new LocalMinimumCutter(this.#cuts);
+    this.#fed.push({ segment, start, end: start + items.length });
+    this.#waiting.push(segment.group.place);
+    for (const item of items) {
       this.#items.push(item);
       const size = this.#cutter.push(this.#sequence.hash(item));
       if (size > 0) yield* this.#end(size);
@@ -290,7 +298,8 @@ class Stretch<G, T> {
     const old = first !== undefined && equalBytes(first.key, key) ? this.#waiting.shift() : undefined;
     const [only] = over;
     const stays = only?.start === start && only.end === end && !only.segment.isTouched;
-    if (!stays) yield { key, old: old?.group, items, near: over.map(({ segment }) => segment.place.group) };
+    const near = over.map(({ segment }) => segment.group.place.group);
+    if (!stays) yield { key, old: old?.group, items: () => items, isSameKeys: false, near };
   }
 
   /** An item that was added after the last group may end a group before all items of that one are given. */
@@ -299,7 +308,7 @@ class Stretch<G, T> {
       const [first] = this.#waiting;
       if (first === undefined || (key !== undefined && compareBytes(first.key, key) >= 0)) return;
       this.#waiting.shift();
-      yield { key: first.key, old: first.group, items: undefined, near: [] };
+      yield { key: first.key, old: first.group, items: undefined, isSameKeys: false, near: [] };
     }
   }
 }

@@ -74,7 +74,7 @@ class TreeEdit {
     let isSame = true;
     for await (const { items, near } of this.#replacements(root.level, above)) {
       isSame = false;
-      if (items !== undefined) plans.push({ entries: items, near: near.map(childAddress) });
+      if (items !== undefined) plans.push({ entries: items(), near: near.map(childAddress) });
     }
     if (isSame) return { root: this.#places.root, ...sumOf(root.entries) };
     return yield* this.#top(root.level, plans);
@@ -91,9 +91,10 @@ class TreeEdit {
         above.push({ key, value: undefined });
         continue;
       }
-      const node = this.#build(level, { entries: items, near: near.map(childAddress) });
+      const entries = items();
+      const node = this.#build(level, { entries, near: near.map(childAddress) });
       yield node;
-      above.push({ key, value: parentEntry(node.address, items) });
+      above.push({ key, value: parentEntry(node.address, entries) });
     }
     return above;
   }

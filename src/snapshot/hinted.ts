@@ -4,9 +4,8 @@
  * comes of it is the one that a full scan builds (docs/decisions/0007-change-hints.md).
  */
 import {
+  compareBytes,
   compareIds,
-  encodeCanonical,
-  equalBytes,
   hashBytes,
   inBatches,
   mapAhead,
@@ -22,24 +21,25 @@ import {
   throwIfAborted,
   type TouchedGroup,
 } from '../core/index.js';
-import { gatherRowGroup, idKey, rowGroupCuts } from '../chunker/index.js';
+import { findInIdColumn, gatherRowGroup, idKey, rowGroupCuts } from '../chunker/index.js';
 import type { ChunkStore, ChunkWriter, NewChunk } from '../cas/index.js';
 import {
   type BuiltTree,
   byPlace,
   type EditedNode,
   editTree,
-  type Entry,
   type EntryChange,
   TreePlaces,
   TreeReader,
   type TreeReference,
 } from '../manifest/index.js';
+import type { SortedIds } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
 import { auditHints } from './hint-audit.js';
 import { HintsRefused, type TakeHints } from './hints.js';
 import { nonFiniteIn } from './non-finite.js';
 import { findRows, type OldGroup, OldGroups, type Row, rowsOf } from './old-groups.js';
+import { patchColumns } from './patch.js';
 import type { ProgressCounter } from './progress.js';
 import { RowGroupStore } from './row-group-store.js';
 
@@ -160,12 +160,32 @@ class HintedTaking {
       findRows(hints.lookUp, schema, asked),
       old.load(run.map(({ place }) => place.group)),
     ]);
-    return run.flatMap(({ place, ids }) => {
-      const rows = rowsOf(place.group, idsOf(place.group.batch));
-      const changes = ids.map((id) => ({ id, value: found.get(id) }));
-      const { isTouched, ...merged } = mergeChanges(rows, changes, (row, { id }) => compareIds(row.id, id));
-      return isTouched ? [{ place, ...merged }] : [];
+    return run.flatMap((located) => this.#patched(located, found) ?? this.#merged(located, found));
+  }
+
+  /** The group with other records in some places, when none comes or goes. */
+  #patched({ place, ids }: Located, found: ReadonlyMap<RecordId, Row>): TouchedGroup<OldGroup, Row>[] | undefined {
+    const { group } = place;
+    const [bytes] = group.columns ?? [];
+    const kind = this.#parts.schema.id as 'string' | 'u64';
+    const rows = findInIdColumn(kind, bytes as Uint8Array, group.group.count, ids.map(idKey));
+    if (ids.some((id, i) => found.has(id) !== ((rows[i] as number) >= 0))) return undefined;
+    group.patch = ids.flatMap((id, i) => {
+      const by = found.get(id);
+      return by === undefined ? [] : [{ row: rows[i] as number, by }];
     });
+    if (group.patch.length === 0) return [];
+    const items = () => mergeChanges(this.#rowsOf(group), changesOf(ids, found), byId).items();
+    return [{ place, items, size: group.group.count, before: Infinity, after: Infinity }];
+  }
+
+  #merged({ place, ids }: Located, found: ReadonlyMap<RecordId, Row>): TouchedGroup<OldGroup, Row>[] {
+    const { isTouched, ...merged } = mergeChanges(this.#rowsOf(place.group), changesOf(ids, found), byId);
+    return isTouched ? [{ place, ...merged }] : [];
+  }
+
+  #rowsOf(group: OldGroup): Row[] {
+    return rowsOf(group, this.#parts.old.batchOf(group).ids as SortedIds);
   }
 
   /** Of groups beside touched ones, no more is read at first than their ids. */
@@ -181,27 +201,43 @@ class HintedTaking {
     };
   }
 
-  /** Stores the groups that come. @returns what becomes of their entries, and of those that go. */
+  /** Stores what comes. @returns what becomes of the entries, in the order of their keys. */
   async #store(run: readonly Replacement<OldGroup, Row>[]): Promise<EntryChange[]> {
-    const { schema, groups, writer, progress, old: reader } = this.#parts;
     throwIfAborted(this.#parts.signal);
-    await reader.load(run.flatMap(({ old, near }) => (old === undefined ? near : [...near, old])));
+    const patched = run.filter(isPatched);
+    const cut = run.filter((replacement) => !isPatched(replacement));
+    const [patches, changes] = await Promise.all([this.#storePatched(patched), this.#storeCut(cut)]);
+    return [...patches, ...changes].toSorted((a, b) => compareBytes(a.key, b.key));
+  }
+
+  async #storePatched(run: readonly Replacement<OldGroup, Row>[]): Promise<EntryChange[]> {
+    const { schema, groups, writer, progress } = this.#parts;
+    const patched = run.flatMap(({ key, old }) => {
+      const { columns, nonFinite } = patchColumns(schema, old as OldGroup, (old as OldGroup).patch ?? []);
+      this.#nonFinite += nonFinite;
+      return columns.size === 0 ? [] : [{ key, old: (old as OldGroup).group, columns }];
+    });
+    const entries = await groups.putPatched(writer, patched);
+    for (const { count, bytes } of entries) progress.add(count, bytes);
+    return patched.map(({ key }, i) => ({ key, value: entries[i] }));
+  }
+
+  async #storeCut(run: readonly Replacement<OldGroup, Row>[]): Promise<EntryChange[]> {
+    const { schema, groups, writer, progress, old: reader } = this.#parts;
+    const needed = run.flatMap(({ old, near }) => (old === undefined ? near : [...near, old]));
+    await reader.load(needed);
+    for (const { old } of run) if (old !== undefined) this.#nonFinite -= nonFiniteIn(schema, reader.batchOf(old).vectors);
     const coming = run.flatMap(({ items, near }) => {
       if (items === undefined) return [];
-      const rows = items.map(({ from, row }) => ({ batch: from.batch as RecordBatch, row }));
+      for (const group of near) reader.batchOf(group);
+      const rows = items().map(({ from, row }) => ({ batch: from.batch as RecordBatch, row }));
       return [{ group: gatherRowGroup(schema, rows), similar: near.map(({ group }) => group) }];
     });
-    for (const { old } of run) if (old !== undefined) this.#nonFinite -= nonFiniteIn(schema, vectorsOf(old.batch));
-    for (const { group } of coming) {
-      this.#nonFinite += nonFiniteIn(schema, group.columns.slice(1));
-      progress.add(group.count, group.columns.reduce((sum, { length }) => sum + length, 0));
-    }
+    for (const { group } of coming) this.#nonFinite += nonFiniteIn(schema, group.columns.slice(1));
     const entries = await groups.put(writer, coming);
+    for (const { count, bytes } of entries) progress.add(count, bytes);
     let next = 0;
-    return run.flatMap(({ key, old, items }) => {
-      const value = items === undefined ? undefined : entries[next++];
-      return value !== undefined && old !== undefined && sameEntry(value, old.entry) ? [] : [{ key, value }];
-    });
+    return run.map(({ key, items }) => ({ key, value: items === undefined ? undefined : entries[next++] }));
   }
 
   async #editTree(changes: readonly EntryChange[]): Promise<BuiltTree> {
@@ -228,14 +264,15 @@ function sizeOf({ old, near }: Replacement<OldGroup, Row>): number {
   return (near[0] ?? old)?.entry.bytes ?? 0;
 }
 
-function idsOf(batch: RecordBatch | undefined): NonNullable<RecordBatch['ids']> {
-  return batch?.ids ?? [];
+/** Whether some records of a group are others, and nothing else has become of it. */
+function isPatched({ isSameKeys, old }: Replacement<OldGroup, Row>): boolean {
+  return isSameKeys && old?.patch !== undefined;
 }
 
-function vectorsOf(batch: RecordBatch | undefined): readonly Uint8Array[] {
-  return batch?.vectors ?? [];
+function changesOf(ids: readonly RecordId[], found: ReadonlyMap<RecordId, Row>) {
+  return ids.map((id) => ({ id, value: found.get(id) }));
 }
 
-function sameEntry(a: Entry, b: Entry): boolean {
-  return a.count === b.count && equalBytes(encodeCanonical(a.value), encodeCanonical(b.value));
+function byId(row: Row, { id }: { readonly id: RecordId }): number {
+  return compareIds(row.id, id);
 }

@@ -10,18 +10,27 @@ import {
   type Schema,
   VecsnapError,
 } from '../core/index.js';
-import { checkBatch, decodeIdColumn } from '../chunker/index.js';
+import { checkBatch, decodeIdColumn, decodePayloadColumn } from '../chunker/index.js';
 import type { ChunkStore } from '../cas/index.js';
-import { columnCount, type Entry, entryToRowGroup, type RowGroupEntry } from '../manifest/index.js';
+import { columnCount, damaged, type Entry, entryToRowGroup, type RowGroupEntry } from '../manifest/index.js';
 import type { RecordLookup, SortedIds } from '../source/port.js';
-import { readRowGroups } from './content.js';
 
 /** A row group of the snapshot before. */
 export interface OldGroup {
   readonly entry: Entry;
   readonly group: RowGroupEntry;
-  /** Its records, once they are read. */
+  /** The bytes of its columns, once they are read. */
+  columns: readonly Uint8Array[] | undefined;
+  /** The same as records, once somebody asked for them. */
   batch: RecordBatch | undefined;
+  /** When the source says no more than that some of its records are others: these, and where they stand. */
+  patch: readonly PatchedRow[] | undefined;
+}
+
+/** A record in the place of another with the same id. */
+export interface PatchedRow {
+  readonly row: number;
+  readonly by: Row;
 }
 
 /** A record and where it stands: in a group of before, or among those that the source gave. */
@@ -45,34 +54,62 @@ export class OldGroups {
   at(place: Place<Entry>): Place<OldGroup> {
     const entry = place.group;
     const or = (other: Place<Entry> | undefined) => other && this.at(other);
+    const unread = { columns: undefined, batch: undefined, patch: undefined };
     return {
       key: place.key,
-      group: { entry, group: entryToRowGroup(entry, columnCount(this.#schema)), batch: undefined },
+      group: { entry, group: entryToRowGroup(entry, columnCount(this.#schema)), ...unread },
       next: async () => or(await place.next()),
       previous: async () => or(await place.previous()),
     };
   }
 
-  /** Reads the records of those groups that are not read yet. */
+  /** Reads those groups that are not read yet. */
   async load(groups: readonly OldGroup[]): Promise<void> {
-    const missing = [...new Set(groups)].filter(({ batch }) => batch === undefined);
-    const batches = await readRowGroups(
-      this.#store,
-      this.#schema,
-      missing.map(({ group }) => group),
-    );
-    for (const [i, batch] of batches.entries()) (missing[i] as OldGroup).batch = batch;
+    const missing = [...new Set(groups)].filter(({ columns }) => columns === undefined);
+    const columns = await this.#read(missing.map(({ group }) => group.columns));
+    for (const [i, group] of missing.entries()) group.columns = columns[i];
+  }
+
+  /** The records of a group that is read. */
+  batchOf(group: OldGroup): RecordBatch {
+    return (group.batch ??= this.#decode(group));
   }
 
   /** Reads nothing but the ids of groups. */
   async ids(groups: readonly OldGroup[]): Promise<SortedIds[]> {
-    const parts = groups.map(({ group }) => group.columns[0] ?? []);
-    const chunks = await this.#store.getMany(parts.flat().map(({ address }) => address));
+    const columns = await this.#read(groups.map(({ group }) => group.columns.slice(0, 1)));
+    return groups.map(({ group }, i) => this.#decodeIds(columns[i]?.[0], group.count));
+  }
+
+  /** The bytes of the columns of several groups, read together. */
+  async #read(groups: readonly RowGroupEntry['columns'][]): Promise<Uint8Array[][]> {
+    const references = groups.flat(2);
+    const chunks = await this.#store.getMany(references.map(({ address }) => address));
     let next = 0;
-    return groups.map(({ group }, i) => {
-      const bytes = concatBytes((parts[i] ?? []).map(() => chunks[next++] as Uint8Array));
-      return decodeIdColumn(this.#schema.id as 'string' | 'u64', bytes, group.count);
-    });
+    return groups.map((columns) =>
+      columns.map((column) => {
+        const parts = column.map(({ length }) => {
+          const chunk = chunks[next++] as Uint8Array;
+          if (chunk.length !== length) throw damaged('a chunk has another length than its row group says');
+          return chunk;
+        });
+        return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+      }),
+    );
+  }
+
+  #decode({ group: { count }, columns = [] }: OldGroup): RecordBatch {
+    const { vectors, payload } = this.#schema;
+    return {
+      count,
+      ids: this.#decodeIds(columns[0], count),
+      vectors: columns.slice(1, 1 + vectors.length),
+      payloads: payload === 'none' ? undefined : decodePayloadColumn(columns.at(-1) as Uint8Array, count),
+    };
+  }
+
+  #decodeIds(bytes: Uint8Array | undefined, count: number): SortedIds {
+    return decodeIdColumn(this.#schema.id as 'string' | 'u64', bytes ?? new Uint8Array(0), count);
   }
 }
 

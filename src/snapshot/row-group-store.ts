@@ -22,16 +22,22 @@ export interface AlignedGroup {
   readonly similar: readonly RowGroupEntry[];
 }
 
+/** A row group with some columns that are those of another, which is stored. */
+export interface PatchedGroup {
+  /** The group of before, with the same ids. */
+  readonly old: RowGroupEntry;
+  /** The bytes of those columns that are others. */
+  readonly columns: ReadonlyMap<number, Uint8Array>;
+}
+
 /** See the head of this file. */
 export class RowGroupStore {
-  readonly #schema: Schema;
   readonly #shapes: readonly ColumnShape[];
   readonly #gear: StreamCutter;
   readonly #pages: StreamCutter;
 
   constructor(schema: Schema, { gear, fixed }: Pick<RepositoryConfig, 'gear' | 'fixed'>) {
-    this.#schema = schema;
-    this.#shapes = columnShapes(this.#schema);
+    this.#shapes = columnShapes(schema);
     this.#gear = gearCutter(gear);
     this.#pages = fixedCutter(fixed);
   }
@@ -39,10 +45,27 @@ export class RowGroupStore {
   /** The groups are released when this resolves. */
   async put(writer: ChunkWriter, groups: readonly AlignedGroup[]): Promise<Entry[]> {
     const columns = groups.map((aligned) => this.#columnChunks(aligned));
-    const addresses = await writer.put(columns.flat(2));
+    const addressOf = addressesInTurn(await writer.put(columns.flat(2)));
     for (const { group } of groups) group.release();
-    let next = 0;
-    return groups.map(({ group }, i) => entryOf(group, columns[i] as NewChunk[][], () => addresses[next++] as Address));
+    return groups.map(({ group }, i) => entryOf(group, columns[i] as NewChunk[][], addressOf));
+  }
+
+  async putPatched(writer: ChunkWriter, groups: readonly PatchedGroup[]): Promise<Entry[]> {
+    const columns = groups.map(({ old, columns: changed }) =>
+      old.columns.map((before, i) => {
+        const bytes = changed.get(i);
+        return bytes === undefined ? before : this.#cut(bytes, i, before.map(({ address }) => address));
+      }),
+    );
+    const addressOf = addressesInTurn(await writer.put(columns.flat(2).filter(isNew)));
+    return groups.map(({ old: { key, count } }, i) => {
+      const chunks = (columns[i] ?? []).map((column) =>
+        column.map((chunk) =>
+          isNew(chunk) ? { address: addressOf(chunk), length: chunk.bytes.length } : chunk,
+        ),
+      );
+      return rowGroupToEntry({ key, count, columns: chunks });
+    });
   }
 
   /** The entry that a group would have, without storing anything. */
@@ -52,16 +75,21 @@ export class RowGroupStore {
 
   #columnChunks({ group, similar }: AlignedGroup): NewChunk[][] {
     return group.columns.map((bytes, i) => {
-      const { width, unit } = this.#shapes[i] as ColumnShape;
       const addresses = similar.flatMap(({ columns }) => (columns[i] ?? []).map(({ address }) => address));
-      const kin = addresses.length === 0 ? undefined : { unit, addresses: addresses.slice(-MOST_BASES) };
-      return this.#cutColumn(bytes, width).map((piece) => ({
-        bytes: piece,
-        width,
-        kind: 'data',
-        similar: kin,
-      }));
+      return this.#cut(bytes, i, addresses);
     });
+  }
+
+  /** The chunks of the n-th column. @param similar chunks of before that may have much in common with them. */
+  #cut(bytes: Uint8Array, column: number, similar: readonly Address[]): NewChunk[] {
+    const { width, unit } = this.#shapes[column] as ColumnShape;
+    const kin = similar.length === 0 ? undefined : { unit, addresses: similar.slice(-MOST_BASES) };
+    return this.#cutColumn(bytes, width).map((piece) => ({
+      bytes: piece,
+      width,
+      kind: 'data',
+      similar: kin,
+    }));
   }
 
   #cutColumn(bytes: Uint8Array, width: 0 | PlaneWidth): Uint8Array[] {
@@ -69,6 +97,15 @@ export class RowGroupStore {
     if (bytes.length <= COLUMN_CHUNK_BYTES) return [bytes];
     return [...cutBytes(bytes, width === 0 ? this.#gear : this.#pages)];
   }
+}
+
+function isNew(chunk: NewChunk | ChunkReference): chunk is NewChunk {
+  return 'bytes' in chunk;
+}
+
+function addressesInTurn(addresses: readonly Address[]): (chunk: NewChunk) => Address {
+  let next = 0;
+  return () => addresses[next++] as Address;
 }
 
 function entryOf(
