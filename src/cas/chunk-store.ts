@@ -156,6 +156,21 @@ export class ChunkStore {
     return new Assembly(table, found, bytes).chunks(addresses);
   }
 
+  /** How many deltas each chunk is away from one that stands alone, the longest way; Infinity where something is missing. */
+  async chainLengths(addresses: readonly Address[]): Promise<number[]> {
+    const lengths = addresses.map(() => 0);
+    let level = addresses.map((address, owner) => ({ address, owner }));
+    for (let length = 0; level.length > 0 && length <= MAX_CHAIN; length++) {
+      const locations = await this.locate(level.map(({ address }) => address));
+      level = level.flatMap(({ owner }, i) => {
+        const location = locations[i];
+        lengths[owner] = location === undefined ? Infinity : Math.max(lengths[owner] as number, length);
+        return (location?.bases ?? []).map((address) => ({ address, owner }));
+      });
+    }
+    return lengths;
+  }
+
   /** What is wrong with a chunk that cannot be decoded. For a delta, the damage may be to what it copies from. */
   async #diagnose(chunk: StoredChunk, dependant?: StoredChunk): Promise<VecsnapError> {
     for (const base of chunk.bases ?? []) {

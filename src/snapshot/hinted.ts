@@ -66,7 +66,7 @@ export interface HintedRecords {
 }
 
 /** Groups are read and stored by about this many bytes at a time. */
-const BATCH_BYTES = 1024 * 1024;
+const BATCH_BYTES = 2 * 1024 * 1024;
 /** Batches that are under way at the same time, of those that are read and of those that are stored. */
 const BATCHES_AHEAD = 4;
 /** Nodes that are stored together. */
@@ -215,7 +215,7 @@ class HintedTaking {
     const patched = run.flatMap(({ key, old }) => {
       const { columns, nonFinite } = patchColumns(schema, old as OldGroup, (old as OldGroup).patch ?? []);
       this.#nonFinite += nonFinite;
-      return columns.size === 0 ? [] : [{ key, old: (old as OldGroup).group, columns }];
+      return columns.size === 0 ? [] : [{ key, old: (old as OldGroup).group, before: (old as OldGroup).columns ?? [], columns }];
     });
     const entries = await groups.putPatched(writer, patched);
     for (const { count, bytes } of entries) progress.add(count, bytes);

@@ -13,7 +13,7 @@ export interface TakeHints {
 }
 
 /** The default of `auditRate`. */
-export const DEFAULT_AUDIT_RATE = 1 / 64;
+export const DEFAULT_AUDIT_RATE = 1 / 256;
 
 /** Why hints cannot be used, or that they were wrong: then everything has to be read. It goes no further than the manager. */
 export class HintsRefused extends Error {

@@ -48,7 +48,7 @@ export interface CreateOptions extends WorkOptions {
   readonly createdAt?: Date | undefined;
   /**
    * When the source tells what has changed: the part of all else that is read and compared all the same, from 0 to 1. At least one
-   * row group is. Default: 1/64.
+   * row group is. Default: 1/256.
    */
   readonly auditRate?: number | undefined;
 }

@@ -39,10 +39,18 @@ function patchVectors(before: Uint8Array, width: number, column: number, rows: r
   for (const { row, by } of rows) {
     const vector = vectorAt((by.from.batch as RecordBatch).vectors[column] as Uint8Array, width, by.row);
     if (equalBytes(vector, vectorAt(before, width, row))) continue;
-    if (after === before) after = copyBytes(before);
+    if (after === before) after = sharedCopy(before);
     after.set(vector, row * width);
   }
   return after;
+}
+
+/** Memory that worker threads read without another copy, where there is such. */
+function sharedCopy(bytes: Uint8Array): Uint8Array {
+  if (typeof SharedArrayBuffer === 'undefined') return copyBytes(bytes);
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }
 
 function vectorAt(column: Uint8Array, width: number, row: number): Uint8Array {

@@ -24,8 +24,9 @@ export interface AlignedGroup {
 
 /** A row group with some columns that are those of another, which is stored. */
 export interface PatchedGroup {
-  /** The group of before, with the same ids. */
+  /** The group of before, with the same ids, and the bytes of its columns. */
   readonly old: RowGroupEntry;
+  readonly before: readonly Uint8Array[];
   /** The bytes of those columns that are others. */
   readonly columns: ReadonlyMap<number, Uint8Array>;
 }
@@ -51,10 +52,12 @@ export class RowGroupStore {
   }
 
   async putPatched(writer: ChunkWriter, groups: readonly PatchedGroup[]): Promise<Entry[]> {
-    const columns = groups.map(({ old, columns: changed }) =>
-      old.columns.map((before, i) => {
+    const columns = groups.map(({ old, before, columns: changed }) =>
+      old.columns.map((references, i) => {
         const bytes = changed.get(i);
-        return bytes === undefined ? before : this.#cut(bytes, i, before.map(({ address }) => address));
+        if (bytes === undefined) return references;
+        const plain = references.length === 1 ? [before[i] as Uint8Array] : undefined;
+        return this.#cut(bytes, i, references.map(({ address }) => address), plain);
       }),
     );
     const addressOf = addressesInTurn(await writer.put(columns.flat(2).filter(isNew)));
@@ -81,9 +84,14 @@ export class RowGroupStore {
   }
 
   /** The chunks of the n-th column. @param similar chunks of before that may have much in common with them. */
-  #cut(bytes: Uint8Array, column: number, similar: readonly Address[]): NewChunk[] {
+  #cut(
+    bytes: Uint8Array,
+    column: number,
+    similar: readonly Address[],
+    plain?: readonly Uint8Array[],
+  ): NewChunk[] {
     const { width, unit } = this.#shapes[column] as ColumnShape;
-    const kin = similar.length === 0 ? undefined : { unit, addresses: similar.slice(-MOST_BASES) };
+    const kin = similar.length === 0 ? undefined : { unit, addresses: similar.slice(-MOST_BASES), plain };
     return this.#cutColumn(bytes, width).map((piece) => ({
       bytes: piece,
       width,
