@@ -418,13 +418,14 @@ async function* findKeys(
 ): AsyncGenerator<FoundEntry> {
   if (!table.plain) throw new TypeError(`the table ${table.name} has no plain entries`);
   const progress: Progress = { table, entries: 0, fileBytes: file.size, lastKey: undefined };
-  const below = async function* (pages: readonly SearchedPage[], depth: number): AsyncGenerator<FoundEntry> {
+  const below = async function* (searched: readonly SearchedPage[], depth: number): AsyncGenerator<FoundEntry> {
     if (depth > MAX_DEPTH) throw damaged(file.path, `table ${table.name}`, 'a tree that is too deep');
-    for (const group of groupsOf(pages)) {
-      const unread = group.filter(({ offset }) => !branches.has(offset));
-      const read = new Map(unread.length === 0 ? [] : await readGroup(file, unread, progress));
+    for (const group of groupsOf(searched)) {
+      const pages = new Map(group.map((page) => [page, branches.get(page.offset)])); // They may be forgotten meanwhile.
+      const unread = group.filter((page) => pages.get(page) === undefined);
+      for (const [page, bytes] of unread.length === 0 ? [] : await readGroup(file, unread, progress)) pages.set(page, bytes);
       for (const page of group) {
-        const bytes = (read.get(page) ?? branches.get(page.offset)) as Uint8Array;
+        const bytes = pages.get(page) as Uint8Array;
         if (bytes[0] === BRANCH) {
           remember(branches, page.offset, bytes);
           yield* below(searchedChildren(file.path, layout, bytes, keys, page), depth + 1);
