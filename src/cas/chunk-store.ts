@@ -10,6 +10,7 @@ import {
   type RandomBytes,
   Semaphore,
   type Sha256,
+  toHex,
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
@@ -205,6 +206,22 @@ export class ChunkStore {
     }
     const bytes = await this.#readAll(found.map(({ location }) => location));
     return new Assembly(table, found, bytes).chunks(addresses);
+  }
+
+  /** How many deltas each chunk is away from one that stands alone, the longest way. All must be whole. */
+  async chainLengths(addresses: readonly Address[]): Promise<number[]> {
+    const lengths = addresses.map(() => 0);
+    let level = addresses.map((address, owner) => ({ address, owner }));
+    for (let length = 0; level.length > 0 && length <= MAX_CHAIN; length++) {
+      for (const { owner } of level) lengths[owner] = length;
+      const locations = await this.locate(level.map(({ address }) => address));
+      const bases = await this.basesOf(locations as Location[]);
+      const next = level.flatMap(({ owner }, i) =>
+        (bases[i] as Address[]).map((address) => ({ address, owner })),
+      );
+      level = [...new Map(next.map((step) => [`${step.owner} ${toHex(step.address)}`, step])).values()];
+    }
+    return lengths;
   }
 
   /** What is wrong with a chunk that cannot be decoded. For a delta, the damage may be to what it copies from. */

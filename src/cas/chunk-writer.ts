@@ -16,7 +16,14 @@ import {
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import { type EncodedChunk, type Kin, numberWidth, type PlainChunk, type StoredChunk } from './codec.js';
+import {
+  type EncodedChunk,
+  type Kin,
+  numberWidth,
+  type PlainBase,
+  type PlainChunk,
+  type StoredChunk,
+} from './codec.js';
 import type { Location } from './index-port.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 import { Wholeness } from './wholeness.js';
@@ -33,6 +40,8 @@ export interface Similar {
   /** Bytes that are equal or different as a whole: those of a record, or 1. */
   readonly unit: number;
   readonly addresses: readonly Address[];
+  /** The plaintext of each, where the caller has read them from the store, so that they need not be read again. */
+  readonly plain?: readonly Uint8Array[] | undefined;
 }
 
 /** What a writer has added. */
@@ -238,13 +247,29 @@ export class ChunkWriter {
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
-    const stored = await this.#storedIfThere([...sound].map((address) => copyBytes(address) as Address));
+    const known = await this.#plainBases(chunks, sound);
+    const unread = [...sound].filter((address) => !known.has(toHex(address)));
+    const stored = await this.#storedIfThere(unread.map((address) => copyBytes(address) as Address));
     if (stored === undefined) return [];
+    const bases = new Map<string, StoredChunk | PlainBase>(known);
+    for (const chunk of stored) bases.set(toHex(chunk.address), chunk);
     return chunks.map(({ similar }) => {
       if (similar === undefined) return undefined;
-      const there = similar.addresses.map((address) => sound.find(address)).filter((index) => index >= 0);
-      return { unit: similar.unit, chunks: there.map((index) => stored[index] as StoredChunk) };
+      return {
+        unit: similar.unit,
+        chunks: similar.addresses.flatMap((address) => bases.get(toHex(address)) ?? []),
+      };
     });
+  }
+
+  /** The bases whose plaintext came with the chunks, by their address in hexadecimal. */
+  async #plainBases(chunks: readonly NewChunk[], sound: DigestTable): Promise<Map<string, PlainBase>> {
+    const given = chunks.flatMap(({ similar }) =>
+      (similar?.plain ?? []).map((plain, i) => ({ address: similar?.addresses[i] as Address, plain })),
+    );
+    const usable = given.filter(({ address }) => sound.has(address));
+    const chains = await this.#store.chainLengths(usable.map(({ address }) => address));
+    return new Map(usable.map((base, i) => [toHex(base.address), { ...base, chain: chains[i] as number }]));
   }
 
   /** Undefined when something that they need is missing: then new chunks stand alone, which heals what they hold. */

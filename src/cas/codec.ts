@@ -31,11 +31,19 @@ export interface StoredChunk {
   readonly bases?: readonly StoredChunk[] | undefined;
 }
 
+/** A chunk of the store whose plaintext somebody has read and checked already. */
+export interface PlainBase {
+  readonly address: Address;
+  readonly plain: Uint8Array;
+  /** How many deltas it is away from a chunk that stands alone. */
+  readonly chain: number;
+}
+
 /** Chunks that are in the store and may have much in common with a new one. */
 export interface Kin {
   /** Bytes that are equal or different as a whole: those of a record, or 1. */
   readonly unit: number;
-  readonly chunks: readonly StoredChunk[];
+  readonly chunks: readonly (StoredChunk | PlainBase)[];
 }
 
 /** Whether this version can decode what is kept under `codec`. */
@@ -185,7 +193,7 @@ function encodeByKin(
   primitives: CoderPrimitives,
 ): EncodedChunk | undefined {
   const sound = chunks.flatMap((chunk) => {
-    const plain = chainLength(chunk) < MAX_CHAIN ? decodeIfSound(chunk, primitives) : undefined;
+    const plain = basePlain(chunk, primitives);
     return plain === undefined ? [] : [{ address: chunk.address, plain }];
   });
   if (sound.length === 0) return undefined;
@@ -200,6 +208,12 @@ function encodeByKin(
   if (delta === undefined) return undefined;
   const bases = delta.used.map((i) => (sound[i] as (typeof sound)[number]).address);
   return { codec: CODECS.delta, bytes: delta.bytes, bases };
+}
+
+/** Undefined for a chunk that is no base: one that is damaged, or at the end of the longest chain. */
+function basePlain(chunk: StoredChunk | PlainBase, primitives: CoderPrimitives): Uint8Array | undefined {
+  if ('plain' in chunk) return chunk.chain < MAX_CHAIN ? chunk.plain : undefined;
+  return chainLength(chunk) < MAX_CHAIN ? decodeIfSound(chunk, primitives) : undefined;
 }
 
 /** A chunk that is damaged is no base: what was told by it could never be read. */

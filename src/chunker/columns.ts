@@ -5,6 +5,7 @@
  * u32 little-endian, followed by the values one after the other; so the lengths, which compress well, stand together.
  */
 import {
+  compareBytes,
   concatBytes,
   fromUtf8,
   type IdColumn,
@@ -40,6 +41,38 @@ export function decodeIdColumn(
   } catch (cause) {
     throw cause instanceof VecsnapError ? cause : damaged('an id is not UTF-8', cause);
   }
+}
+
+/** Where each of these keys stands in an id column of `count` records, or −1; without decoding the other ids. Both ascend. */
+export function findInIdColumn(
+  kind: Exclude<IdKind, 'none'>,
+  bytes: Uint8Array,
+  count: number,
+  keys: readonly Uint8Array[],
+): number[] {
+  const keyAt = kind === 'u64' ? numberKeys(bytes, count) : textKeys(bytes, count);
+  let from = 0;
+  return keys.map((key) => {
+    let [low, high] = [from, count];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareBytes(keyAt(middle), key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    from = low;
+    return low < count && compareBytes(keyAt(low), key) === 0 ? low : -1;
+  });
+}
+
+/** The n-th number, with its highest byte first: as keys are. */
+function numberKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
+  if (bytes.length !== count * 8) throw damaged(`${bytes.length} bytes of ids for ${count} records`);
+  return (index) => new Uint8Array(bytes.subarray(8 * index, 8 * index + 8)).reverse();
+}
+
+function textKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
+  const values = decodeValues(bytes, count);
+  return (index) => values[index] as Uint8Array;
 }
 
 /**

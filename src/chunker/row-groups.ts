@@ -127,23 +127,18 @@ export class RowGrouper {
 
   #take(count: number): RowGroup {
     const slices = this.#slices(count);
-    const columns: Uint8Array[] = [];
-    if (this.#schema.id !== 'none') columns.push(encodeIdColumn(slices.map(idsOf)));
-    for (const [column, width] of this.#widths.entries()) {
-      columns.push(joinSlices(slices.map((slice) => vectorsOf(slice, column, width))));
-    }
-    if (this.#schema.payload !== 'none') columns.push(encodePayloadColumn(slices.flatMap(payloadsOf)));
+    const columns = encodeColumns(this.#schema, this.#widths, slices);
     const release = () => slices.forEach(({ held }) => held.drop());
-    return { key: keyOf(slices.at(-1) as Slice), count, columns, release };
+    return { key: keyOf(slices.at(-1) as HeldSlice), count, columns, release };
   }
 
-  #slices(count: number): Slice[] {
-    const slices: Slice[] = [];
+  #slices(count: number): HeldSlice[] {
+    const slices: HeldSlice[] = [];
     for (let missing = count; missing > 0;) {
       const held = this.#pending[0] as HeldBatch;
       const from = held.taken;
       const to = Math.min(held.batch.count, from + missing);
-      slices.push({ held, from, to });
+      slices.push({ held, batch: held.batch, from, to });
       held.take(to);
       if (to === held.batch.count) this.#pending.shift();
       missing -= to - from;
@@ -153,10 +148,10 @@ export class RowGrouper {
 }
 
 /** What was taken must be there again when it is restored, so nothing is taken from a batch that contradicts itself. */
-function checkBatch(
+export function checkBatch(
   { count, ids, vectors, payloads }: RecordBatch,
-  { id, payload }: Schema,
-  widths: readonly number[],
+  { id, vectors: vectorColumns, payload }: Schema,
+  widths: readonly number[] = vectorColumns.map(vectorBytes),
 ): void {
   const idKind = ids === undefined ? 'none' : ids instanceof BigUint64Array ? 'u64' : 'string';
   if (idKind !== id || (ids !== undefined && ids.length !== count)) throw invalidBatch('ids', count);
@@ -179,10 +174,49 @@ function invalidBatch(what: string, count: number): VecsnapError {
   );
 }
 
+/** One record, and where it stands. */
+export interface RowPlace {
+  readonly batch: RecordBatch;
+  readonly row: number;
+}
+
+/** The row group of these records, which come from any batches. Records must have ids. */
+export function gatherRowGroup(schema: Schema, rows: readonly RowPlace[]): RowGroup {
+  const slices: Slice[] = [];
+  for (const { batch, row } of rows) {
+    const last = slices.at(-1);
+    if (last?.batch === batch && last.to === row) slices[slices.length - 1] = { ...last, to: row + 1 };
+    else slices.push({ batch, from: row, to: row + 1 });
+  }
+  const columns = encodeColumns(schema, schema.vectors.map(vectorBytes), slices);
+  const { batch, row } = rows.at(-1) as RowPlace;
+  return {
+    key: idKey(batch.ids?.[row] as string | bigint),
+    count: rows.length,
+    columns,
+    release: () => {},
+  };
+}
+
+/** Consecutive records of a batch. */
 interface Slice {
-  readonly held: HeldBatch;
+  readonly batch: RecordBatch;
   readonly from: number;
   readonly to: number;
+}
+
+interface HeldSlice extends Slice {
+  readonly held: HeldBatch;
+}
+
+function encodeColumns(schema: Schema, widths: readonly number[], slices: readonly Slice[]): Uint8Array[] {
+  const columns: Uint8Array[] = [];
+  if (schema.id !== 'none') columns.push(encodeIdColumn(slices.map(idsOf)));
+  for (const [column, width] of widths.entries()) {
+    columns.push(joinSlices(slices.map((slice) => vectorsOf(slice, column, width))));
+  }
+  if (schema.payload !== 'none') columns.push(encodePayloadColumn(slices.flatMap(payloadsOf)));
+  return columns;
 }
 
 /** A batch that goes back to its giver when every group cut from it is released. */
@@ -208,24 +242,24 @@ class HeldBatch {
   }
 }
 
-function idsOf({ held, from, to }: Slice): NonNullable<IdColumn> {
-  const ids = held.batch.ids as NonNullable<IdColumn>;
+function idsOf({ batch, from, to }: Slice): NonNullable<IdColumn> {
+  const ids = batch.ids as NonNullable<IdColumn>;
   return ids instanceof BigUint64Array ? ids.subarray(from, to) : ids.slice(from, to);
 }
 
-function vectorsOf({ held, from, to }: Slice, column: number, width: number): Uint8Array {
-  return (held.batch.vectors[column] as Uint8Array).subarray(from * width, to * width);
+function vectorsOf({ batch, from, to }: Slice, column: number, width: number): Uint8Array {
+  return (batch.vectors[column] as Uint8Array).subarray(from * width, to * width);
 }
 
-function payloadsOf({ held, from, to }: Slice): readonly Uint8Array[] {
-  return (held.batch.payloads as readonly Uint8Array[]).slice(from, to);
+function payloadsOf({ batch, from, to }: Slice): readonly Uint8Array[] {
+  return (batch.payloads as readonly Uint8Array[]).slice(from, to);
 }
 
 function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
 }
 
-function keyOf({ held, to }: Slice): GroupKey {
+function keyOf({ held, to }: HeldSlice): GroupKey {
   const id = held.batch.ids?.[to - 1];
   return id === undefined ? (held.hashes[to - 1] as number) : idKey(id);
 }

@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   TARGET_UNSUITABLE: 'The target cannot hold what the snapshot has.',
   TARGET_FAILED: 'The target could not be written.',
   IMPORT_DAMAGED: 'An exported folder is incomplete, fails its checksum or is of a newer version.',
+  JOURNAL_FAILED: 'The journal of changes could not be written, so the database was not written either.',
   PEER_MISSING: 'An optional package that this source or target needs is not installed.',
   OPTION_INVALID: 'An option has a value that it does not take.',
   SWEEP_REFUSED: 'Something that a snapshot needs is missing or cannot be read, so nothing is deleted.',

@@ -11,5 +11,6 @@ export * from './numbers.js';
 export * from './platform.js';
 export * from './prefetch.js';
 export * from './records.js';
+export * from './recut.js';
 export * from './schema.js';
 export * from './varint.js';

@@ -4,4 +4,6 @@ export * from './manifest.js';
 export * from './node.js';
 export * from './reachable.js';
 export * from './tree-builder.js';
+export * from './tree-edit.js';
+export * from './tree-places.js';
 export * from './tree-reader.js';

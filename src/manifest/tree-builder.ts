@@ -103,7 +103,7 @@ interface Level {
 }
 
 /** The hash that decides about ends: of the key, or of the address below where there is no key. */
-function entryHash({ key, value }: Entry): number {
+export function entryHash({ key, value }: Entry): number {
   if (key instanceof Uint8Array) return hashBytes(key);
   if (typeof key === 'number') return key;
   return value instanceof Uint8Array && value.length >= 4 ? viewOf(value).getUint32(0, true) : 0;

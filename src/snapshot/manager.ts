@@ -21,6 +21,7 @@ import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
+import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { WorkOptions } from './progress.js';
 import { Repository, type Session, type SnapshotListing } from './repository.js';
 import {
@@ -51,6 +52,11 @@ export interface CreateOptions extends WorkOptions {
   readonly metadata?: { readonly [key: string]: Json } | undefined;
   /** The time of the snapshot, where it is not now: for what was taken elsewhere. */
   readonly createdAt?: Date | undefined;
+  /**
+   * When the source tells what has changed: the part of all else that is read and compared all the same, from 0 to 1. At least one
+   * row group is. Default: 1/256.
+   */
+  readonly auditRate?: number | undefined;
 }
 
 /** Which snapshots are meant. */
@@ -90,6 +96,8 @@ function preload({ coder }: Environment): void {
 
 /** Loads what reads and writes chunks. */
 const loadWork = () => import('./work.js');
+/** What is wrong with a snapshot that others do without. */
+const UNREADABLE = ['CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'] as const;
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
 
@@ -160,7 +168,8 @@ export class SnapshotManager {
 
   /**
    * Takes a snapshot and notes that it continues `baseId`. What it stores and restores is the same as for a full one; either
-   * way only chunks that are not in the store are written.
+   * way only chunks that are not in the store are written. When the source tells what has changed since `baseId`, no more is read
+   * than that and a sample of the rest; should that turn out wrong, everything is read, and the snapshot's notes say so.
    * @throws VecsnapError SNAPSHOT_UNKNOWN, and as {@link createSnapshot}.
    */
   async createIncrementalSnapshot(
@@ -444,25 +453,62 @@ export class SnapshotManager {
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
-    const { ChunkWriter } = await loadWork();
     const open = await source.open();
+    try {
+      const base = await this.#openBase(store, named.baseId);
+      const { hints, notes } = await this.#hintsOf(open, named.baseId, base, options);
+      if (hints === undefined) return await this.#takeAndCommit(store, open, { named, base, notes }, options);
+      try {
+        return await this.#takeAndCommit(store, open, { named, base, hints, notes }, options);
+      } catch (error) {
+        const refusal = refusalOf(error);
+        if (refusal === undefined) throw error;
+        return await this.#takeAndCommit(store, open, { named, base, notes: [...notes, refusal] }, options);
+      }
+    } finally {
+      await open.close();
+    }
+  }
+
+  async #takeAndCommit(
+    store: ChunkStore,
+    open: OpenSource,
+    { named, notes, ...from }: TakePlan,
+    options: CreateOptions,
+  ): Promise<Snapshot> {
+    const { ChunkWriter } = await loadWork();
     const writer = new ChunkWriter(store);
     let snapshot: Snapshot | undefined;
     try {
-      const base = await this.#openBase(store, named.baseId);
-      const taken = await this.#takeFrom(open, writer, base, options);
+      const taken = await this.#takeFrom(open, writer, from, options);
       const totals = await writer.commit();
-      snapshot = await this.#describe(named, taken, totals.bytes, open.notes, options);
+      snapshot = await this.#describe(named, taken, totals.bytes, [...open.notes, ...notes], options);
       await this.#repository.putSnapshot(snapshot);
-      return snapshot;
     } catch (error) {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
       await this.#undoTake(writer, own).catch(() => {});
       throw error;
-    } finally {
-      await open.close();
     }
+    return followedBy(open, snapshot);
+  }
+
+  /** What the source tells about changes since the base, or a note on why that cannot be used. */
+  async #hintsOf(
+    { changes, lookUp }: OpenSource,
+    baseId: string | null,
+    base: BaseSnapshot | undefined,
+    { auditRate = DEFAULT_AUDIT_RATE }: CreateOptions,
+  ): Promise<{ hints?: TakeHints; notes: readonly string[] }> {
+    if (!(auditRate >= 0 && auditRate <= 1))
+      throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
+    if (changes === undefined || baseId === null) return { notes: [] };
+    if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
+    if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };
+    const told = await changes.since(baseId);
+    if ('unknown' in told) return { notes: [scanNote(told.unknown)] };
+    const { random } = this.#repository.environment;
+    return { hints: { ids: told.ids, lookUp, auditRate, random }, notes: [] };
   }
 
   /**
@@ -481,10 +527,10 @@ export class SnapshotManager {
     const { readManifest } = await loadWork();
     try {
       const manifest = await readManifest(store, snapshot);
-      return { address: manifestAddress(snapshot), manifest, chunks: store };
+      const { nonFiniteCount } = snapshot;
+      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store };
     } catch (error) {
-      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'))
-        return undefined;
+      if (isVecsnapError(error, ...UNREADABLE)) return undefined;
       throw error;
     }
   }
@@ -492,12 +538,12 @@ export class SnapshotManager {
   async #takeFrom(
     open: OpenSource,
     writer: ChunkWriter,
-    base: BaseSnapshot | undefined,
+    from: Pick<TakePlan, 'base' | 'hints'>,
     options: CreateOptions,
   ) {
     const { config, environment } = this.#repository;
     const { takeContent } = await loadWork();
-    const taken = await takeContent(open, { writer, config, sha256: environment.sha256, base }, options);
+    const taken = await takeContent(open, { writer, config, sha256: environment.sha256, ...from }, options);
     await open.confirmUnchanged();
     return taken;
   }
@@ -593,6 +639,38 @@ function isRejected(work: Promise<unknown>): Promise<boolean> {
     () => false,
     () => true,
   );
+}
+
+/** How one attempt takes a snapshot. */
+interface TakePlan {
+  readonly named: NamedSnapshot;
+  readonly base: BaseSnapshot | undefined;
+  readonly hints?: TakeHints | undefined;
+  /** To be kept with the snapshot beside those of the source. */
+  readonly notes: readonly string[];
+}
+
+/** Why a snapshot whose source tells what changed is taken by reading everything; undefined for an error that ends it. */
+function refusalOf(error: unknown): string | undefined {
+  if (error instanceof HintsRefused) return scanNote(error.message);
+  if (!isVecsnapError(error, ...UNREADABLE)) return undefined;
+  return scanNote(`a part of the snapshot before cannot be read (${error.message})`);
+}
+
+function scanNote(reason: string): string {
+  return `Everything was read, and the hints about changes were not used: ${reason}.`;
+}
+
+/** Lets the source tell changes since this snapshot from now on. When that fails, the snapshot is there nevertheless. */
+async function followedBy({ changes }: OpenSource, snapshot: Snapshot): Promise<Snapshot> {
+  try {
+    await changes?.follow(snapshot.id);
+    return snapshot;
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const note = `The next snapshot will be taken by reading everything: ${what}`;
+    return { ...snapshot, notes: [...snapshot.notes, note] };
+  }
 }
 
 type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;

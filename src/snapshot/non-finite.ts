@@ -1,6 +1,6 @@
 /** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
 import { countMasked } from '../cas/index.js';
-import { type Dtype, viewOf } from '../core/index.js';
+import { type Dtype, type Schema, viewOf } from '../core/index.js';
 
 /** The width in bytes of a number, and the bits of its exponent in its upper 16 (a width of 2) or 32 bits. */
 const EXPONENTS: Partial<Record<Dtype, { readonly width: 2 | 4 | 8; readonly mask: number }>> = {
@@ -10,8 +10,18 @@ const EXPONENTS: Partial<Record<Dtype, { readonly width: 2 | 4 | 8; readonly mas
   bf16: { width: 2, mask: 0x7f80 },
 };
 
+/** How many numbers of these vector columns, the first columns given, are not finite. */
+export function nonFiniteIn(schema: Schema, columns: readonly Uint8Array[]): number {
+  let count = 0;
+  for (const [i, { dtype }] of schema.vectors.entries()) {
+    const bytes = columns[i];
+    if (bytes !== undefined) count += countNonFinite(bytes, dtype);
+  }
+  return count;
+}
+
 /** How many of the numbers in `bytes` are not finite; 0 for dtypes that have none. */
-export function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
+function countNonFinite(bytes: Uint8Array, dtype: Dtype): number {
   const exponent = EXPONENTS[dtype];
   if (exponent === undefined) return 0;
   const { width, mask } = exponent;

@@ -42,6 +42,11 @@ export class ProgressCounter {
     this.#totalBytes = totals.bytes;
   }
 
+  /** Says that all of a part is done whose records and bytes are these, much of it without having been read. */
+  finish(records: number, bytes: number): void {
+    this.add(Math.max(0, records - this.#records), Math.max(0, bytes - this.#bytes));
+  }
+
   add(records: number, bytes: number): void {
     this.#records += records;
     this.#bytes += bytes;

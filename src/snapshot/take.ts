@@ -11,15 +11,12 @@ import {
   type Schema,
   type Sha256,
   checkSchema,
-  DTYPE_BYTES,
   throwIfAborted,
   totalLength,
   utf8,
-  vectorBytes,
   VecsnapError,
 } from '../core/index.js';
 import {
-  cutBytes,
   cutStream,
   fixedCutter,
   gearCutter,
@@ -29,10 +26,9 @@ import {
   RowGrouper,
   type StreamCutter,
 } from '../chunker/index.js';
-import type { ChunkWriter, NewChunk, PlaneWidth } from '../cas/index.js';
+import type { ChunkStore, ChunkWriter, NewChunk } from '../cas/index.js';
 import {
   type BuiltTree,
-  type ChunkReader,
   type ChunkReference,
   columnCount,
   encodeManifest,
@@ -43,8 +39,6 @@ import {
   fileToEntry,
   isInnerPath,
   type Manifest,
-  type RowGroupEntry,
-  rowGroupToEntry,
   streamChunkToEntry,
   TreeBuilder,
   TreeReader,
@@ -52,9 +46,12 @@ import {
 } from '../manifest/index.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
 import { Alignment } from './alignment.js';
-import { countNonFinite } from './non-finite.js';
+import { takeHinted } from './hinted.js';
+import { HintsRefused, type TakeHints } from './hints.js';
+import { nonFiniteIn } from './non-finite.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { RepositoryConfig } from './config.js';
+import { type AlignedGroup, groupBytes, RowGroupStore, sameColumns, sameLayout } from './row-group-store.js';
 import { StoredTree } from './stored-tree.js';
 
 /** What was taken. */
@@ -73,10 +70,6 @@ const BATCH_BYTES = 1024 * 1024;
 const BATCHES_AHEAD = 6;
 /** Files that are being read at the same time. */
 const FILES_AHEAD = 4;
-/** A column that is longer than this is cut as a stream is, so that no chunk grows without bound. */
-const COLUMN_CHUNK_BYTES = 1024 * 1024;
-/** The most chunks that a new one is compared with. */
-const MOST_BASES = 4;
 
 /** Stores the chunks of `content` through `writer`; the caller commits or abandons it. */
 export async function takeContent(content: Content, parts: TakeParts, options: WorkOptions): Promise<Taken> {
@@ -87,7 +80,8 @@ export async function takeContent(content: Content, parts: TakeParts, options: W
 export interface BaseSnapshot {
   readonly address: Address;
   readonly manifest: Manifest;
-  readonly chunks: ChunkReader;
+  readonly nonFiniteCount: number;
+  readonly chunks: ChunkStore;
 }
 
 /** What taking works with. */
@@ -97,6 +91,8 @@ export interface TakeParts {
   readonly sha256: Sha256;
   /** The snapshot before, which new chunks are told by. */
   readonly base: BaseSnapshot | undefined;
+  /** What has changed since then, where the source can tell. */
+  readonly hints?: TakeHints | undefined;
 }
 
 class Taking {
@@ -118,7 +114,7 @@ class Taking {
 
   async run({ format, schema, records, files }: Content): Promise<Taken> {
     if (schema !== undefined) checkSchema(schema);
-    const recordTree = schema && records ? await this.#takeRecords(schema, records()) : undefined;
+    const recordTree = schema && records ? await this.#takeRecords(schema, records) : undefined;
     const fileTree = files ? await this.#takeFiles(files()) : undefined;
     const bytes = encodeManifest({ format, schema, records: recordTree, files: fileTree });
     const { base, writer } = this.#parts;
@@ -133,16 +129,39 @@ class Taking {
     };
   }
 
-  async #takeRecords(schema: Schema, batches: AsyncIterable<RecordBatch>): Promise<TreeReference> {
+  async #takeRecords(schema: Schema, records: NonNullable<Content['records']>): Promise<TreeReference> {
+    const { hints } = this.#parts;
+    return hints === undefined ? this.#scan(schema, records()) : this.#takeChanged(schema, hints);
+  }
+
+  /** @throws HintsRefused. */
+  async #takeChanged(schema: Schema, hints: TakeHints): Promise<TreeReference> {
     const { base } = this.#parts;
+    const before = base?.manifest;
+    if (base === undefined || before?.schema === undefined || !before.records?.count)
+      throw new HintsRefused('the snapshot before has no records');
+    if (!sameColumns(before.schema, schema))
+      throw new HintsRefused('the records have other columns than before');
+    const old = { store: base.chunks, records: before.records, nonFiniteCount: base.nonFiniteCount };
+    const parts = { ...this.#parts, progress: this.#progress, signal: this.#signal };
+    const { tree, nonFiniteCount } = await takeHinted(schema, hints, old, parts);
+    this.#nonFinite += nonFiniteCount;
+    return tree;
+  }
+
+  /** Reads all records. */
+  async #scan(schema: Schema, batches: AsyncIterable<RecordBatch>): Promise<TreeReference> {
+    const { base, config } = this.#parts;
     const columns = columnCount(schema);
     const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
     const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined, (entry) =>
       entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address)),
     );
     const tree = this.#newTree(alignment);
+    const store = new RowGroupStore(schema, config);
     const groups = inBatches(this.#groups(schema, batches, alignment), groupBytes, BATCH_BYTES);
-    for await (const entries of mapAhead(groups, BATCHES_AHEAD, (some) => this.#storeGroups(schema, some))) {
+    const stored = mapAhead(groups, BATCHES_AHEAD, (some) => this.#storeGroups(store, schema, some));
+    for await (const entries of stored) {
       for (const entry of entries) await tree.append(entry);
     }
     return tree.finish();
@@ -168,28 +187,13 @@ class Taking {
     for (const group of grouper.finish()) yield await aligned(group);
   }
 
-  async #storeGroups(schema: Schema, groups: readonly AlignedGroup[]) {
-    const columns = groups.map((aligned) => this.#columnChunks(schema, aligned));
+  async #storeGroups(store: RowGroupStore, schema: Schema, groups: readonly AlignedGroup[]) {
     for (const { group } of groups) this.#count(schema, group);
-    const addresses = await this.#parts.writer.put(columns.flat(2));
-    for (const { group } of groups) group.release();
-    let next = 0;
-    return groups.map(({ group: { key, count } }, i) => {
-      const references = (columns[i] as NewChunk[][]).map((chunks) =>
-        chunks.map(({ bytes }): ChunkReference => ({
-          address: addresses[next++] as Address,
-          length: bytes.length,
-        })),
-      );
-      return rowGroupToEntry({ key, count, columns: references });
-    });
+    return store.put(this.#parts.writer, groups);
   }
 
   #count(schema: Schema, { count, columns }: RowGroup): void {
-    const first = schema.id === 'none' ? 0 : 1;
-    for (const [i, { dtype }] of schema.vectors.entries()) {
-      this.#nonFinite += countNonFinite(columns[first + i] as Uint8Array, dtype);
-    }
+    this.#nonFinite += nonFiniteIn(schema, schema.id === 'none' ? columns : columns.slice(1));
     this.#progress.add(count, totalLength(columns));
   }
 
@@ -241,27 +245,6 @@ class Taking {
     return chunks.map(({ bytes }, i) => ({ address: addresses[i] as Address, length: bytes.length }));
   }
 
-  #columnChunks(schema: Schema, { group, similar }: AlignedGroup): NewChunk[][] {
-    const shapes = columnShapes(schema);
-    return group.columns.map((bytes, i) => {
-      const { width, unit } = shapes[i] as ColumnShape;
-      const addresses = similar.flatMap(({ columns }) => (columns[i] ?? []).map(({ address }) => address));
-      const kin = addresses.length === 0 ? undefined : { unit, addresses: addresses.slice(-MOST_BASES) };
-      return this.#cutColumn(bytes, width).map((piece) => ({
-        bytes: piece,
-        width,
-        kind: 'data',
-        similar: kin,
-      }));
-    });
-  }
-
-  #cutColumn(bytes: Uint8Array, width: 0 | PlaneWidth): Uint8Array[] {
-    if (bytes.length === 0) return [];
-    if (bytes.length <= COLUMN_CHUNK_BYTES) return [bytes];
-    return [...cutBytes(bytes, width === 0 ? this.#gear : this.#pages)];
-  }
-
   /** @param dataOf the chunks that an entry refers to. */
   #align(root: Address | undefined, dataOf: (entry: Entry) => readonly Address[]): Alignment | undefined {
     const { base, writer } = this.#parts;
@@ -273,12 +256,6 @@ class Taking {
     const { config, sha256, writer } = this.#parts;
     return new StoredTree(new TreeBuilder(sha256, config.nodes), writer, alignment);
   }
-}
-
-/** A row group and what stands at its place in the snapshot before. */
-interface AlignedGroup {
-  readonly group: RowGroup;
-  readonly similar: readonly RowGroupEntry[];
 }
 
 /** A file and the stream that the file at its place had in the snapshot before. */
@@ -358,34 +335,6 @@ function fileError(code: 'SOURCE_INVALID' | 'SOURCE_UNORDERED', path: string, wh
     remedy:
       'A source must give files in the order of the UTF-8 bytes of their paths, which lie inside its tree.',
   });
-}
-
-/** What the bytes of a column are made of. */
-interface ColumnShape {
-  /** Bytes of its numbers; 0 when they are not numbers. */
-  readonly width: 0 | PlaneWidth;
-  /** Bytes that are equal or different as a whole. */
-  readonly unit: number;
-}
-
-/** The columns of a group: ids, vectors, payloads, as far as the schema has them. */
-function columnShapes({ id, vectors, payload }: Schema): ColumnShape[] {
-  const bytewise: ColumnShape = { width: 0, unit: 1 };
-  const ids: ColumnShape[] = id === 'none' ? [] : [id === 'u64' ? { width: 8, unit: 8 } : bytewise];
-  const columns = vectors.map((column): ColumnShape => {
-    const width = Math.max(1, DTYPE_BYTES[column.dtype]) as PlaneWidth;
-    return { width, unit: vectorBytes(column) };
-  });
-  return [...ids, ...columns, ...(payload === 'none' ? [] : [bytewise])];
-}
-
-/** Whether the columns of two schemas hold the same kind of bytes. */
-function sameLayout(a: Schema, b: Schema): boolean {
-  return a.id === b.id && JSON.stringify(columnShapes(a)) === JSON.stringify(columnShapes(b));
-}
-
-function groupBytes({ group: { columns } }: Pick<AlignedGroup, 'group'>): number {
-  return totalLength(columns);
 }
 
 function chunkBytes({ bytes }: NewChunk): number {

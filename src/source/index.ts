@@ -27,3 +27,12 @@ export { canonicalJson } from './canonical-json.js';
 export { jsonlSource, type JsonlSourceOptions } from './jsonl.js';
 export { jsonlTarget } from './jsonl-target.js';
 export { xxh3 } from './xxh3.js';
+export { followChanges, type FollowOptions } from './follow-changes.js';
+export {
+  RUVECTOR_METHODS,
+  trackChanges,
+  type Tracked,
+  type TrackedCall,
+  type TrackOptions,
+  type WriteMethods,
+} from './track-changes.js';

@@ -4,7 +4,7 @@
  * A {@link Source} is opened to give one {@link Content}; a {@link Target} takes one. A restore hands a target the same
  * shape that a source gave, so any source restores into any target that can hold what it has.
  */
-import type { Canonical, RecordBatch, Schema } from '../core/index.js';
+import type { Canonical, IdColumn, RecordBatch, Schema } from '../core/index.js';
 
 /**
  * Which format the content came from, and what that format needs to be written again as it was beyond records and files,
@@ -54,8 +54,47 @@ export interface Content {
   readonly expected: { readonly records?: number | undefined; readonly bytes?: number | undefined };
 }
 
+/** Ids in ascending order, none twice. */
+export type SortedIds = NonNullable<IdColumn>;
+
+/** Finds records by their ids, as of the moment at which the source was opened. */
+export interface RecordLookup {
+  /** The records of those ids that there are, in ascending order. */
+  get(ids: SortedIds): AsyncIterable<RecordBatch>;
+  /** Records in the source, when that is known without counting. */
+  readonly count?: number | undefined;
+  /** Writes that the source has had, when it counts them. */
+  readonly writes?: WriteCount | undefined;
+}
+
+/** How often something was written, so that writes of which a journal does not know show. */
+export interface WriteCount {
+  /** Commits so far. A call that writes makes one at most. */
+  readonly commits: number;
+  /** The most commits that opening the database makes. */
+  readonly perOpening: number;
+  /** Which database this is: another text when a copy or an older state stands at its place. */
+  readonly identity: string;
+}
+
+/**
+ * Tells what changed since a snapshot. A source that has it, and {@link OpenSource.lookUp} too, is not read whole for an
+ * incremental snapshot. What it tells is audited.
+ */
+export interface ChangeHints {
+  /**
+   * The ids of all records that may have been inserted, updated or deleted since the snapshot was taken; too many do no harm,
+   * one too few makes the snapshot wrong. Or why that is not known.
+   */
+  since(snapshot: string): Promise<{ readonly ids: SortedIds } | { readonly unknown: string }>;
+  /** Called when a snapshot of this content counts: from the moment at which the source was opened, changes are to be told since it. */
+  follow(snapshot: string): Promise<void>;
+}
+
 /** A source that is open: its content as of one moment. */
 export interface OpenSource extends Content {
+  readonly lookUp?: RecordLookup | undefined;
+  readonly changes?: ChangeHints | undefined;
   /** What the person who takes the snapshot should know, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
   /**

@@ -72,6 +72,13 @@ export interface RedbLeaf {
   value(index: number): Uint8Array;
 }
 
+/** An entry that was looked for. */
+export interface FoundEntry {
+  /** The position of its key among those that were asked for. */
+  readonly index: number;
+  readonly value: Uint8Array;
+}
+
 /** How pages are laid out in the file. */
 interface Layout {
   readonly pageSize: number;
@@ -103,6 +110,8 @@ export class RedbFile {
   readonly #file: LocalFile;
   readonly #place: string;
   readonly #commit: Commit;
+  /** Branches that {@link find} has read and checked. */
+  readonly #branches = new Map<number, Uint8Array>();
 
   private constructor(file: LocalFile, place: string, commit: Commit) {
     this.path = file.path;
@@ -139,6 +148,28 @@ export class RedbFile {
     } catch (error) {
       throw await this.#explained(error);
     }
+  }
+
+  /**
+   * The entries of those keys that there are. The keys ascend, and so do the entries. Only the pages that lead to them are read.
+   * @throws VecsnapError as {@link leaves}.
+   */
+  async *find(table: RedbTable, keys: readonly Uint8Array[]): AsyncGenerator<FoundEntry> {
+    try {
+      yield* findKeys(this.#file, this.#commit.layout, table, keys, this.#branches);
+    } catch (error) {
+      throw await this.#explained(error);
+    }
+  }
+
+  /** The number of the last commit: each counts one on. */
+  get transaction(): bigint {
+    return this.#commit.newest;
+  }
+
+  /** Which file this is: another text for a copy. */
+  get identity(): string {
+    return this.#place;
   }
 
   /**
@@ -369,8 +400,102 @@ async function* readPages(
   }
 }
 
+/** Branches of a file that are remembered. */
+const BRANCHES_KEPT = 512;
+
+/** A page and the keys to be found below it: those from `from` on and before `to`. */
+interface SearchedPage extends PageRef {
+  readonly from: number;
+  readonly to: number;
+}
+
+async function* findKeys(
+  file: LocalFile,
+  layout: Layout,
+  table: RedbTable,
+  keys: readonly Uint8Array[],
+  branches: Map<number, Uint8Array>,
+): AsyncGenerator<FoundEntry> {
+  if (!table.plain) throw new TypeError(`the table ${table.name} has no plain entries`);
+  const progress: Progress = { table, entries: 0, fileBytes: file.size, lastKey: undefined };
+  const below = async function* (
+    searched: readonly SearchedPage[],
+    depth: number,
+  ): AsyncGenerator<FoundEntry> {
+    if (depth > MAX_DEPTH) throw damaged(file.path, `table ${table.name}`, 'a tree that is too deep');
+    for (const group of groupsOf(searched)) {
+      const pages = new Map(group.map((page) => [page, branches.get(page.offset)])); // They may be forgotten meanwhile.
+      const unread = group.filter((page) => pages.get(page) === undefined);
+      for (const [page, bytes] of unread.length === 0 ? [] : await readGroup(file, unread, progress))
+        pages.set(page, bytes);
+      for (const page of group) {
+        const bytes = pages.get(page) as Uint8Array;
+        if (bytes[0] === BRANCH) {
+          remember(branches, page.offset, bytes);
+          yield* below(searchedChildren(file.path, layout, bytes, keys, page), depth + 1);
+        } else {
+          yield* findInLeaf(leafOf(file.path, page, bytes), keys, page);
+        }
+      }
+    }
+  };
+  if (table.root !== undefined && keys.length > 0)
+    yield* below([{ ...table.root, from: 0, to: keys.length }], 0);
+}
+
+function remember(branches: Map<number, Uint8Array>, offset: number, bytes: Uint8Array): void {
+  branches.delete(offset);
+  branches.set(offset, bytes);
+  const [oldest] = branches.keys();
+  if (branches.size > BRANCHES_KEPT && oldest !== undefined) branches.delete(oldest);
+}
+
+/** The children of a branch below which keys are looked for. The n-th child holds what is not after the n-th key of the branch. */
+function searchedChildren(
+  path: string,
+  layout: Layout,
+  bytes: Uint8Array,
+  keys: readonly Uint8Array[],
+  { from, to }: SearchedPage,
+): SearchedPage[] {
+  const view = viewOf(bytes);
+  const children = childrenOf(path, layout, bytes);
+  const ends = 8 + 24 * children.length;
+  const found: SearchedPage[] = [];
+  let start = branchKeysAt(children.length - 1);
+  let at = from;
+  for (const [i, child] of children.entries()) {
+    const first = at;
+    if (i === children.length - 1) {
+      at = to;
+    } else {
+      const end = view.getUint32(ends + 4 * i, true);
+      const last = bytes.subarray(start, end);
+      while (at < to && compareBytes(keys[at] as Uint8Array, last) <= 0) at++;
+      start = end;
+    }
+    if (at > first) found.push({ ...child, from: first, to: at });
+    if (at === to) break;
+  }
+  return found;
+}
+
+function* findInLeaf(
+  leaf: RedbLeaf,
+  keys: readonly Uint8Array[],
+  { from, to }: SearchedPage,
+): Generator<FoundEntry> {
+  let at = 0;
+  for (let index = from; index < to; index++) {
+    const key = keys[index] as Uint8Array;
+    while (at < leaf.count && compareBytes(leaf.key(at), key) < 0) at++;
+    if (at === leaf.count) return;
+    if (compareBytes(leaf.key(at), key) === 0) yield { index, value: leaf.value(at) };
+  }
+}
+
 /** Cuts the pages into groups of at most {@link GROUP_BYTES}, or of one page. */
-function* groupsOf(pages: readonly PageRef[]): Generator<readonly PageRef[]> {
+function* groupsOf<P extends PageRef>(pages: readonly P[]): Generator<readonly P[]> {
   let start = 0;
   let bytes = 0;
   for (const [index, page] of pages.entries()) {
@@ -384,11 +509,11 @@ function* groupsOf(pages: readonly PageRef[]): Generator<readonly PageRef[]> {
 }
 
 /** Reads pages in few reads, and checks each against its checksum. In the order in which they were asked for. */
-async function readGroup(
+async function readGroup<P extends PageRef>(
   file: LocalFile,
-  pages: readonly PageRef[],
+  pages: readonly P[],
   progress: Progress,
-): Promise<(readonly [PageRef, Uint8Array])[]> {
+): Promise<(readonly [P, Uint8Array])[]> {
   const sorted = pages.toSorted((a, b) => a.offset - b.offset);
   await checkBounds(file, sorted.at(-1) as PageRef, progress);
   const found = new Map<PageRef, Uint8Array>();

@@ -36,6 +36,9 @@ const BATCH_PAYLOAD_BYTES = 4 << 20;
 
 const MAX_DIMENSION = 2 ** 20;
 
+/** Commits that ruvector makes when it opens a database. Each call that writes makes one at most. */
+const COMMITS_PER_OPENING = 4;
+
 /**
  * A source that reads the ruvector database at `path`.
  *
@@ -69,6 +72,11 @@ function opened(file: RedbFile, database: RuvectorFile): OpenSource {
     files: undefined,
     expected: { records: vectors.entries, bytes: vectors.entries * config.dimensions * 4 },
     notes: database.notes,
+    lookUp: {
+      get: (ids) => database.get(ids as readonly string[]),
+      count: vectors.entries,
+      writes: { commits: Number(file.transaction), perOpening: COMMITS_PER_OPENING, identity: file.identity },
+    },
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };
@@ -136,6 +144,24 @@ export class RuvectorFile {
       await metadata.expectEnd();
     } finally {
       await metadata.close();
+    }
+  }
+
+  /**
+   * The records of those ids that there are. The ids ascend, and so do the records.
+   * @throws VecsnapError as {@link records}.
+   */
+  async *get(ids: readonly string[]): AsyncGenerator<RecordBatch> {
+    const rowBytes = this.config.dimensions * 4;
+    const rows = Math.max(1, Math.min(ids.length, Math.floor(BATCH_VECTOR_BYTES / rowBytes)));
+    for (let start = 0; start < ids.length; start += rows) {
+      const keys = ids.slice(start, start + rows).map(utf8);
+      const metadata = new Map<number, Uint8Array>();
+      for await (const { index, value } of this.#file.find(this.#metadata, keys)) metadata.set(index, value);
+      const batch = new BatchBuilder(new SlabRing(keys.length * rowBytes), rowBytes, this.#file.path);
+      for await (const { index, value } of this.#file.find(this.vectors, keys))
+        batch.add(keys[index] as Uint8Array, value, metadata.get(index));
+      if (batch.count > 0) yield batch.build();
     }
   }
 }
