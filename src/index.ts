@@ -25,5 +25,14 @@ export type { Progress, ProgressListener, WorkOptions } from './snapshot/progres
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
 export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
-export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';
+export type {
+  ChangeHints,
+  Content,
+  FileEntry,
+  OpenSource,
+  RecordLookup,
+  Source,
+  Target,
+  WriteReport,
+} from './source/port.js';
 export { resolveSource, resolveTarget } from './source/registry.js';
