@@ -28,5 +28,14 @@ export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js'
 export type { RecordKey, Selection } from './snapshot/selection.js';
 export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
-export type { Content, FileEntry, Source, Target, WriteReport } from './source/port.js';
+export type {
+  ChangeHints,
+  Content,
+  FileEntry,
+  OpenSource,
+  RecordLookup,
+  Source,
+  Target,
+  WriteReport,
+} from './source/port.js';
 export { resolveSource, resolveTarget } from './source/registry.js';

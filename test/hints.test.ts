@@ -163,7 +163,7 @@ describe('a snapshot by hints', () => {
     const schema = SCHEMAS[0] as Schema;
     const nan = new Uint8Array(Float32Array.of(Number.NaN, Infinity, 0, 1).buffer);
     const finite = new Uint8Array(Float32Array.of(0, 1, 2, 3).buffer);
-    const records = Array.from({ length: 100 }, (_, i) => ({
+    const records = Array.from({ length: 100 }, (_, i): TestRecord => ({
       ...recordOf(schema, i, 0),
       id: `r${String(i).padStart(3, '0')}`,
       vectors: [i % 10 === 0 ? nan : finite],
@@ -195,7 +195,11 @@ describe('hints that are wrong', () => {
   const everything: CreateOptions = { auditRate: 1 };
 
   /** A collection of 400 with a snapshot, and a source that keeps silent about some changes. */
-  async function lying(change: (collection: Collection) => void, silently: readonly number[], told: Partial<TestHints> = {}) {
+  async function lying(
+    change: (collection: Collection) => void,
+    silently: readonly number[],
+    told: Partial<TestHints> = {},
+  ) {
     const collection = new Collection(SCHEMAS[0] as Schema, 400);
     const manager = await newManager();
     const first = await manager.createSnapshot(collection.source(), 'first');
@@ -209,22 +213,42 @@ describe('hints that are wrong', () => {
   }
 
   it.each([
-    ['a change', (some: Collection) => some.put(17, 1), [17], /they do not tell that a record from "record \d+"/],
-    ['a deletion', (some: Collection) => some.delete(17), [17], /they do not tell that the record "record 17" is gone/],
-    ['an insertion', (some: Collection) => some.put(999, 1), [999], /they leave 400 records where there are 401/],
+    [
+      'a change',
+      (some: Collection) => some.put(17, 1),
+      [17],
+      /they do not tell that a record from "record \d+"/,
+    ],
+    [
+      'a deletion',
+      (some: Collection) => some.delete(17),
+      [17],
+      /they do not tell that the record "record 17" is gone/,
+    ],
+    [
+      'an insertion',
+      (some: Collection) => some.put(999, 1),
+      [999],
+      /they leave 400 records where there are 401/,
+    ],
     [
       'one change of many',
       (some: Collection) => [3, 100, 17, 300].forEach((n) => some.put(n, 1)),
       [17],
       /they do not tell that a record from/,
     ],
-  ] as const)('because they do not tell %s make it read everything, and say so', async (_, change, silently, note) => {
-    const { second, seen } = await lying(change, silently);
-    expect(second.notes).toHaveLength(1);
-    expect(second.notes[0]).toMatch(/^Everything was read, and the hints about changes were not used: they are wrong/);
-    expect(second.notes[0]).toMatch(note);
-    expect(seen.scans).toBe(1);
-  });
+  ] as const)(
+    'because they do not tell %s make it read everything, and say so',
+    async (_, change, silently, note) => {
+      const { second, seen } = await lying(change, silently);
+      expect(second.notes).toHaveLength(1);
+      expect(second.notes[0]).toMatch(
+        /^Everything was read, and the hints about changes were not used: they are wrong/,
+      );
+      expect(second.notes[0]).toMatch(note);
+      expect(seen.scans).toBe(1);
+    },
+  );
 
   it('are found by a sample sooner or later', async () => {
     const collection = new Collection(SCHEMAS[0] as Schema, 400);
@@ -265,7 +289,12 @@ describe('hints that cannot be used', () => {
   const takeFirst = (manager: SnapshotManager) => manager.createSnapshot(collection.plainSource(), 'first');
 
   it.each([
-    ['the source does not know', takeFirst, () => collection.source({ since: () => 'it forgot' }), /it forgot/],
+    [
+      'the source does not know',
+      takeFirst,
+      () => collection.source({ since: () => 'it forgot' }),
+      /it forgot/,
+    ],
     [
       'much has changed',
       takeFirst,
@@ -276,7 +305,10 @@ describe('hints that cannot be used', () => {
       'columns are others',
       (manager: SnapshotManager) =>
         manager.createSnapshot(
-          memorySource({ schema: { ...SCHEMA, vectors: [{ name: 'v', dtype: 'f16', dimension: 8 }] }, records: collection.records }),
+          memorySource({
+            schema: { ...SCHEMA, vectors: [{ name: 'v', dtype: 'f16', dimension: 8 }] },
+            records: collection.records,
+          }),
           'first',
         ),
       () => collection.source(),
@@ -284,7 +316,8 @@ describe('hints that cannot be used', () => {
     ],
     [
       'there was nothing',
-      (manager: SnapshotManager) => manager.createSnapshot(memorySource({ schema: SCHEMA, records: [] }), 'first'),
+      (manager: SnapshotManager) =>
+        manager.createSnapshot(memorySource({ schema: SCHEMA, records: [] }), 'first'),
       () => collection.source(),
       /has no records/,
     ],
@@ -310,7 +343,9 @@ describe('hints that cannot be used', () => {
     const manager = await newManager();
     const failing = collection.source({ follow: () => Promise.reject(new Error('the disk is full')) });
     const snapshot = await manager.createSnapshot(failing, 'first');
-    expect(snapshot.notes).toEqual(['The next snapshot will be taken by reading everything: the disk is full']);
+    expect(snapshot.notes).toEqual([
+      'The next snapshot will be taken by reading everything: the disk is full',
+    ]);
     expect((await manager.getSnapshot(snapshot.id))?.checksum).toBe(snapshot.checksum);
   });
 

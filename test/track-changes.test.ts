@@ -14,7 +14,11 @@ import { recordLookup } from './support/hinted-source.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import type { TestRecord } from './support/records.js';
 
-const SCHEMA: Schema = { id: 'string', payload: 'none', vectors: [{ name: 'v', dtype: 'f32', dimension: 2 }] };
+const SCHEMA: Schema = {
+  id: 'string',
+  payload: 'none',
+  vectors: [{ name: 'v', dtype: 'f32', dimension: 2 }],
+};
 const PARAMETERS = {
   rowGroups: { targetBytes: 1, minRecords: 5, maxRecords: 5 },
   nodes: { window: 1, max: 8 },
@@ -202,7 +206,11 @@ describe('a tracked database', () => {
       put: (id: string) => ({ ids: [id] }),
       clear: () => ({ ids: undefined }),
     };
-    const store = { db, put: (id: string, vector: number[]) => db.rows.set(id, vector), clear: () => db.clear() };
+    const store = {
+      db,
+      put: (id: string, vector: number[]) => db.rows.set(id, vector),
+      clear: () => db.clear(),
+    };
     await using tracked = trackChanges(store, { journal, methods });
     await tracked.put('record 5', [5, 5]);
     const first = await take(db);
@@ -246,7 +254,9 @@ describe('a tracked database', () => {
     await using tracked = trackChanges(db, { journal });
     await tracked.delete('none');
     const first = await take(db);
-    await Promise.all(Array.from({ length: 300 }, (_, i) => tracked.insert({ id: `record ${i}`, vector: [i, 1] })));
+    await Promise.all(
+      Array.from({ length: 300 }, (_, i) => tracked.insert({ id: `record ${i}`, vector: [i, 1] })),
+    );
     expect(await take(db, first)).toMatchObject(OK);
   });
 });
@@ -294,7 +304,10 @@ describe('a crash', () => {
     const first = await take(db);
     await tracked.insert({ id: 'record 3', vector: [3, 3] });
     const whole = (await stat(journal)).size;
-    await tracked.insertBatch([{ id: 'record 4', vector: [4, 4] }, { id: 'record 5', vector: [5, 5] }]);
+    await tracked.insertBatch([
+      { id: 'record 4', vector: [4, 4] },
+      { id: 'record 5', vector: [5, 5] },
+    ]);
     await tracked[Symbol.asyncDispose]();
     const bytes = await readFile(journal);
     db.rows.set('record 4', [4, 0]).set('record 5', [5, 0]); // What was not durable in the journal was not written.
@@ -367,7 +380,11 @@ describe('a journal that cannot be relied on', () => {
   it.each<[string, (db: Database) => Promise<void>, RegExp]>([
     ['is gone', () => rm(journal), /there is no journal of changes at/],
     ['has lost its marks', () => rm(`${journal}.snapshots`), /does not follow the snapshot before/],
-    ['has damaged marks', () => writeFile(`${journal}.snapshots`, 'damaged!damaged!'), /does not follow the snapshot before/],
+    [
+      'has damaged marks',
+      () => writeFile(`${journal}.snapshots`, 'damaged!damaged!'),
+      /does not follow the snapshot before/,
+    ],
     ['is empty', () => writeFile(journal, ''), /there is no journal/],
     ['is another file', () => writeFile(journal, 'x'.repeat(1000)), /there is no journal/],
     ['is damaged in the middle', () => flipByte(-60), /is damaged|does not go back/],
@@ -480,7 +497,11 @@ describe('a long journal', () => {
 describe('a source without ids of its own kind', () => {
   it('is read whole when the journal names what cannot be an id', async () => {
     const schema: Schema = { ...SCHEMA, id: 'u64' };
-    const records = Array.from({ length: 20 }, (_, i) => ({ id: BigInt(i), vectors: [new Uint8Array(8)], payload: new Uint8Array(0) }));
+    const records = Array.from({ length: 20 }, (_, i) => ({
+      id: BigInt(i),
+      vectors: [new Uint8Array(8)],
+      payload: new Uint8Array(0),
+    }));
     const source: Source = {
       place: 'memory:u64',
       collection: 'u64',
@@ -491,7 +512,10 @@ describe('a source without ids of its own kind', () => {
     };
     const following = followChanges(source, { journal });
     const target = { put: (_id: bigint | string) => {} };
-    await using tracked = trackChanges(target, { journal, methods: { put: (id: RecordId) => ({ ids: [id] }) } });
+    await using tracked = trackChanges(target, {
+      journal,
+      methods: { put: (id: RecordId) => ({ ids: [id] }) },
+    });
     await tracked.put(1n);
     const first = await manager.createSnapshot(following, 'first');
     await Promise.resolve(tracked.put(2n ** 63n)); // None of the records.

@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compareBytes, toHex, utf8 } from 'vecsnap/core';
-import { type BuiltTree, editTree, type Entry, type EntryChange, TreePlaces, TreeReader } from 'vecsnap/manifest';
+import {
+  type BuiltTree,
+  editTree,
+  type Entry,
+  type EntryChange,
+  TreePlaces,
+  TreeReader,
+} from 'vecsnap/manifest';
 import { runs } from './support/arbitraries.js';
 import { anyKeyedEntries, anyNodeCuts, buildTree, MemoryChunks, sha256 } from './support/trees.js';
 
@@ -67,7 +74,11 @@ describe('a tree that is edited', () => {
       fc.asyncProperty(anyEdit, anyNodeCuts, async ({ entries, changes }, cuts) => {
         const chunks = new MemoryChunks();
         const { root } = buildTree(chunks, entries, cuts);
-        const { root: expected, count, bytes } = buildTree(new MemoryChunks(), applied(entries, changes), cuts);
+        const {
+          root: expected,
+          count,
+          bytes,
+        } = buildTree(new MemoryChunks(), applied(entries, changes), cuts);
         expect(await edited(chunks, root, changes, cuts)).toEqual({ root: expected, count, bytes });
       }),
       { numRuns: runs(500) },
@@ -83,7 +94,8 @@ describe('a tree that is edited', () => {
       const changes = Array.from({ length: round % 17 }, (_, i): EntryChange => {
         const key = utf8(String((round * 7919 + i * 389) % 1200).padStart(6, '0'));
         const isThere = entries.some((entry) => compareBytes(entry.key as Uint8Array, key) === 0);
-        const value = isThere && (round + i) % 3 !== 0 ? undefined : { key, count: 1, bytes: round, value: i };
+        const value =
+          isThere && (round + i) % 3 !== 0 ? undefined : { key, count: 1, bytes: round, value: i };
         return { key, value };
       }).toSorted((a, b) => compareBytes(a.key, b.key));
       entries = applied(entries, changes);
@@ -115,7 +127,12 @@ describe('a tree that is edited', () => {
     await edited(chunks, root, [{ key, value: { key, count: 1, bytes: 1, value: 'changed' } }], cuts);
     expect(chunks.reads.length).toBe(height + 1);
     chunks.reads.length = 0;
-    await edited(chunks, root, [{ key: other, value: { key: other, count: 1, bytes: 1, value: 'new' } }], cuts);
+    await edited(
+      chunks,
+      root,
+      [{ key: other, value: { key: other, count: 1, bytes: 1, value: 'new' } }],
+      cuts,
+    );
     expect(chunks.reads.length).toBeLessThanOrEqual(3 * (height + 1));
   });
 });

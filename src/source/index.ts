@@ -15,7 +15,7 @@ export {
 } from './matrix.js';
 export { npy } from './npy.js';
 export * from './port.js';
-export { resolveSource, resolveTarget, SCHEMES } from './registry.js';
+export { type ResolveOptions, resolveSource, resolveTarget, SCHEMES } from './registry.js';
 export { bvecs, fvecs } from './vecs.js';
 export { folderSource, type FolderSource } from './folder-source.js';
 export { folderTarget } from './folder-target.js';

@@ -73,14 +73,25 @@ function matrixKind(scheme: MatrixScheme, load: () => Promise<MatrixFormat>): Ki
 /** The schemes that {@link resolveSource} and {@link resolveTarget} know. */
 export const SCHEMES: readonly string[] = KINDS.map((kind) => kind.scheme);
 
+/** How {@link resolveSource} makes a source. */
+export interface ResolveOptions {
+  /** The journal of changes to follow: see {@link followChanges}. */
+  readonly changes?: string | undefined;
+}
+
 /**
  * The source that `text` names: `scheme:location`, or a path. A path is recognised by what stands there (a directory, the
  * first bytes of a file), else by its ending; any other file is taken as it is.
  * @throws VecsnapError SOURCE_UNRECOGNISED for an unknown scheme, OPTION_INVALID for no location, SOURCE_FAILED.
  */
-export async function resolveSource(text: string): Promise<Source> {
+export async function resolveSource(text: string, { changes }: ResolveOptions = {}): Promise<Source> {
   const named = await parseScheme(text);
-  return named === undefined ? (await recognise(text)).source(text) : named.kind.source(named.location);
+  const source = await (named === undefined
+    ? (await recognise(text)).source(text)
+    : named.kind.source(named.location));
+  if (changes === undefined) return source;
+  const { followChanges } = await import('./follow-changes.js');
+  return followChanges(source, { journal: changes });
 }
 
 /**

@@ -52,7 +52,8 @@ export function recordLookup(
         const record = byId.get(id);
         return record === undefined ? [] : [record];
       });
-      for (let start = 0; start < found.length; start += 5) yield toBatch(schema, found.slice(start, start + 5));
+      for (let start = 0; start < found.length; start += 5)
+        yield toBatch(schema, found.slice(start, start + 5));
     },
   };
 }

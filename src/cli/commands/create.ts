@@ -18,6 +18,7 @@ interface Flags extends LockOption, CollectionOption {
   readonly name?: string;
   readonly base?: string;
   readonly full?: boolean;
+  readonly changes?: string;
   readonly tag?: readonly string[];
   readonly metadata?: readonly string[];
 }
@@ -36,6 +37,7 @@ export const create: CliCommand<Flags> = {
         'the snapshot that it continues (default: the newest of the collection, if any)',
       )
       .option('--full', 'no base')
+      .option('--changes <JOURNAL>', 'the journal of what has changed since the base (see trackChanges)')
       .option('--tag <TAG>', 'a word to find it by; may be given several times', gather)
       .option('--metadata <KEY=VALUE>', 'a text to keep with it; may be given several times', gather);
     addLockTimeout(command);
@@ -58,7 +60,7 @@ Ctrl-C leaves the repository as it was.`,
     withRepository(repo, flags, async (manager) => {
       checkFlags(flags);
       const { resolveSource } = await import('../../index.js');
-      const source = await resolveSource(place as string);
+      const source = await resolveSource(place as string, { changes: flags.changes });
       const snapshot = await take(call, manager, source, flags);
       return { value: snapshot, text: () => summaryText(snapshot) };
     }),
