@@ -45,7 +45,10 @@ function storeSource(store) {
         },
         records: async function* () {
           scans++;
-          yield batchOf(rows, [...rows.keys()].toSorted());
+          yield batchOf(
+            rows,
+            [...rows.keys()].toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
+          );
         },
         lookUp: {
           count: rows.size,

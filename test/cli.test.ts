@@ -52,6 +52,18 @@ describe('init', () => {
 });
 
 describe('create', () => {
+  it('follows a journal of changes when it is given one, and notes why it could not', async () => {
+    const source = await matrix('followed.fbin', 30);
+    const journal = ['--changes', `${source}.changes`];
+    const first = await create(repo, source, '--collection', 'followed', ...journal);
+    expect(first.notes).toEqual([]);
+    const second = await create(repo, source, '--collection', 'followed', ...journal);
+    expect(second.checksum).toBe(first.checksum);
+    expect(second.notes).toEqual([
+      'Everything was read, and the hints about changes were not used: the source cannot find records by their ids.',
+    ]);
+  });
+
   it('takes a full snapshot first and then incremental ones on the newest of the collection', async () => {
     const source = await matrix('docs.fbin');
     const other = await create(repo, await matrix('other.fbin', 5));

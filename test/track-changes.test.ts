@@ -208,7 +208,7 @@ describe('a tracked database', () => {
     };
     const store = {
       db,
-      put: (id: string, vector: number[]) => db.rows.set(id, vector),
+      put: async (id: string, vector: number[]) => void db.rows.set(id, vector),
       clear: () => db.clear(),
     };
     await using tracked = trackChanges(store, { journal, methods });
@@ -511,17 +511,17 @@ describe('a source without ids of its own kind', () => {
       }),
     };
     const following = followChanges(source, { journal });
-    const target = { put: (_id: bigint | string) => {} };
+    const target = { put: async (_id: bigint | string) => {} };
     await using tracked = trackChanges(target, {
       journal,
       methods: { put: (id: RecordId) => ({ ids: [id] }) },
     });
     await tracked.put(1n);
     const first = await manager.createSnapshot(following, 'first');
-    await Promise.resolve(tracked.put(2n ** 63n)); // None of the records.
+    await tracked.put(2n ** 63n); // None of the records.
     const second = await manager.createIncrementalSnapshot(following, 'second', first.id, { auditRate: 1 });
     expect(second).toMatchObject({ notes: [], checksum: first.checksum });
-    await Promise.resolve(tracked.put('no number'));
+    await tracked.put('no number');
     const third = await manager.createIncrementalSnapshot(following, 'third', second.id);
     expect(third.notes[0]).toMatch(/names "no number", which is no id of this source/);
   });

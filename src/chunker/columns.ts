@@ -67,7 +67,7 @@ export function findInIdColumn(
 /** The n-th number, with its highest byte first: as keys are. */
 function numberKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
   if (bytes.length !== count * 8) throw damaged(`${bytes.length} bytes of ids for ${count} records`);
-  return (index) => new Uint8Array(bytes.subarray(8 * index, 8 * index + 8)).reverse();
+  return (index) => bytes.subarray(8 * index, 8 * index + 8).toReversed();
 }
 
 function textKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Array {

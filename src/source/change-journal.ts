@@ -188,7 +188,8 @@ export async function readMarks(path: string): Promise<readonly Mark[]> {
 }
 
 /**
- * Remembers one more snapshot, and forgets those of other journals and the oldest. Atomic: a crash leaves the marks from before.
+ * Remembers one more snapshot, and forgets those of other journals and the oldest. Atomic: a crash leaves the marks from before
+ * (docs/ordering.md, J3).
  * @throws VecsnapError TARGET_FAILED, STORE_FULL.
  */
 export async function addMark(path: string, mark: Mark): Promise<void> {

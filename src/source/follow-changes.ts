@@ -31,7 +31,14 @@ export function followChanges(source: Source, { journal: path }: FollowOptions):
 function following(open: OpenSource, changes: ChangeHints): OpenSource {
   const { format, schema, records, files, expected, notes, lookUp } = open;
   return {
-    ...{ format, schema, records, files, expected, notes, lookUp, changes },
+    format,
+    schema,
+    records,
+    files,
+    expected,
+    notes,
+    lookUp,
+    changes,
     confirmUnchanged: () => open.confirmUnchanged(),
     close: () => open.close(),
   };

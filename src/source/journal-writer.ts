@@ -164,7 +164,7 @@ export class JournalWriter {
     return (this.#file ??= await this.#openFile());
   }
 
-  /** Opens the journal, or begins a new one where there is none that is whole. What was being written before is over. */
+  /** Opens the journal, or begins a new one where there is none that is whole (docs/ordering.md, J5). */
   async #openFile(): Promise<OpenJournal> {
     let journal = await readJournal(this.path);
     if (journal === undefined || journal.isDamaged) journal = await this.#begin();

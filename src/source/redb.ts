@@ -400,6 +400,9 @@ async function* readPages(
   }
 }
 
+/** Pages of up to this size are read at once in the calling thread, where they are looked for one by one. */
+const READ_NOW_BYTES = 1 << 14;
+
 /** Branches of a file that are remembered. */
 const BRANCHES_KEPT = 512;
 
@@ -426,8 +429,7 @@ async function* findKeys(
     for (const group of groupsOf(searched)) {
       const pages = new Map(group.map((page) => [page, branches.get(page.offset)])); // They may be forgotten meanwhile.
       const unread = group.filter((page) => pages.get(page) === undefined);
-      for (const [page, bytes] of unread.length === 0 ? [] : await readGroup(file, unread, progress))
-        pages.set(page, bytes);
+      for (const [page, bytes] of await readScattered(file, unread, progress)) pages.set(page, bytes);
       for (const page of group) {
         const bytes = pages.get(page) as Uint8Array;
         if (bytes[0] === BRANCH) {
@@ -441,6 +443,23 @@ async function* findKeys(
   };
   if (table.root !== undefined && keys.length > 0)
     yield* below([{ ...table.root, from: 0, to: keys.length }], 0);
+}
+
+/** Pages that stand far from each other, each checked. */
+async function readScattered<P extends PageRef>(
+  file: LocalFile,
+  pages: readonly P[],
+  progress: Progress,
+): Promise<readonly (readonly [P, Uint8Array])[]> {
+  if (pages.length === 0) return [];
+  if (pages.some(({ length }) => length > READ_NOW_BYTES)) return readGroup(file, pages, progress);
+  return Promise.all(
+    pages.map(async (page) => {
+      const bytes = new Uint8Array(page.length);
+      if (file.readNow(bytes, page.offset) < bytes.length) throw truncated(file.path, page);
+      return [page, await wholePage(file, page, bytes)] as const;
+    }),
+  );
 }
 
 function remember(branches: Map<number, Uint8Array>, offset: number, bytes: Uint8Array): void {
