@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 import { resolveSource, SnapshotManager } from 'vecsnap';
-import { encodeChunk, levelIndex, PackBuilder, splitPlanes } from 'vecsnap/cas';
+import { encodeChunk, levelIndex, PackBuilder } from 'vecsnap/cas';
 import { DEFAULT_ROW_GROUPS, RowGrouper } from 'vecsnap/chunker';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { DEFAULT_CONFIG } from 'vecsnap/snapshot';
@@ -29,6 +29,7 @@ import { DEFAULT_CONFIG } from 'vecsnap/snapshot';
  * @property {number} wholeSeconds a whole create through the library in one thread, without the start of the process
  */
 
+const PRIMITIVES = { sha256: nodeSha256, deflate: nodeDeflate };
 /** The size at which a pack is written. */
 const PACK_BYTES = 16 * 1024 * 1024;
 
@@ -115,13 +116,9 @@ class Stages {
     const { length } = bytes;
     this.bytes += length;
     const address = this.#time('hash', length, () => nodeSha256(bytes));
-    const before = this.#seconds('split');
-    this.#time('split', length, () => splitPlanes(bytes, 4));
-    const splitting = this.#seconds('split') - before;
     const encoded = this.#time('encode', length, () =>
-      encodeChunk({ bytes, width: 4 }, DEFAULT_CONFIG, nodeDeflate),
+      encodeChunk({ bytes, width: 4 }, DEFAULT_CONFIG, PRIMITIVES),
     );
-    this.#add('encode', -splitting, 0); // Encoding begins with splitting, which has a row of its own.
     const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
     this.#builder.add({ address, kind: 'data', codec: encoded.codec, length, bytes: kept });
   }
@@ -183,11 +180,6 @@ class Stages {
     const result = await work();
     this.#add(name, (performance.now() - started) / 1000, bytesOf(result));
     return result;
-  }
-
-  /** @param {string} name */
-  #seconds(name) {
-    return this.#stages.get(name)?.seconds ?? 0;
   }
 
   /** @param {string} name @param {number} seconds @param {number} bytes */
