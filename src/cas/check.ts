@@ -56,6 +56,7 @@ class PackCheck {
   readonly #copied = new DigestTable();
   /** Those of them that were checked. */
   readonly #checked = new DigestTable();
+  readonly #buffers = new RunBuffers();
   /** Packs whose directories cannot be read. */
   readonly #unreadable = new Set<string>();
 
@@ -113,8 +114,11 @@ class PackCheck {
 
   async *#checkEntries(name: string, entries: readonly DirectoryEntry[]): AsyncGenerator<PackFinding> {
     const runs = mapAhead(inRuns(entries), RUNS_AHEAD, async (run) => {
-      const chunks = await readChunks(this.#store, name, run);
-      return { chunks, damaged: await damagedIn(this.#store, chunks) };
+      const bytes = this.#buffers.take(storedBytes(run));
+      const chunks = await readChunks(this.#store, name, run, bytes);
+      const damaged = await damagedIn(this.#store, chunks);
+      this.#buffers.giveBack(bytes);
+      return { chunks, damaged };
     });
     for await (const { chunks, damaged } of runs) {
       for (const { entry, stored, error } of chunks) {
@@ -143,6 +147,29 @@ class PackCheck {
   }
 }
 
+/**
+ * Memory for runs, used again for one after the other: worker threads keep shared memory that they were sent until they collect
+ * garbage, which they seldom do.
+ */
+class RunBuffers {
+  readonly #spare: SharedArrayBuffer[] = [];
+
+  take(length: number): Uint8Array {
+    const spare = length <= READ_BYTES ? this.#spare.pop() : undefined;
+    return new Uint8Array(spare ?? new SharedArrayBuffer(Math.max(length, READ_BYTES)), 0, length);
+  }
+
+  giveBack({ buffer }: Uint8Array): void {
+    if (buffer.byteLength === READ_BYTES) this.#spare.push(buffer as SharedArrayBuffer);
+  }
+}
+
+/** Bytes of a pack from the first chunk of a run to the end of the last. */
+function storedBytes(run: readonly DirectoryEntry[]): number {
+  const last = run.at(-1) as DirectoryEntry;
+  return last.offset + last.storedLength - (run[0] as DirectoryEntry).offset;
+}
+
 /** A chunk as it stands in a pack, or why it cannot be put together. */
 interface ReadChunk {
   readonly entry: DirectoryEntry;
@@ -168,7 +195,8 @@ export async function readChecked(
   name: string,
   run: readonly DirectoryEntry[],
 ): Promise<{ entry: DirectoryEntry; bytes: Uint8Array }[]> {
-  const chunks = await readChunks(store, name, run);
+  const bytes = new Uint8Array(new SharedArrayBuffer(storedBytes(run)));
+  const chunks = await readChunks(store, name, run, bytes);
   const damaged = await damagedIn(store, chunks);
   return chunks.map(({ entry, stored, error }) => {
     if (stored === undefined) throw error as VecsnapError;
@@ -181,11 +209,11 @@ async function readChunks(
   store: ChunkStore,
   name: string,
   run: readonly DirectoryEntry[],
+  bytes: Uint8Array,
 ): Promise<ReadChunk[]> {
   const start = (run[0] as DirectoryEntry).offset;
-  const last = run.at(-1) as DirectoryEntry;
-  const bytes = new Uint8Array(new SharedArrayBuffer(last.offset + last.storedLength - start));
-  await store.parts.blobs.read(name, start, bytes); // What is missing at the end stays zero and fails its hash.
+  const filled = await store.parts.blobs.read(name, start, bytes);
+  bytes.fill(0, filled); // What is missing at the end fails its hash.
   const bases = await basesIn(store, run);
   return run.map((entry, i): ReadChunk => {
     const { address, codec, length, offset, storedLength } = entry;
