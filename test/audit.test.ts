@@ -222,7 +222,37 @@ describe('ownership', () => {
       owner: 0,
       shared: true,
       sharedAcross: false,
+      held: false,
     });
     expect(table.find(nodeSha256(utf8('nothing')))).toBeUndefined();
+  });
+});
+
+describe('chunks that only deltas hold', () => {
+  it('are stored bytes of whoever needs them, and no content of anybody', async () => {
+    const environment = memoryEnvironment({
+      sha256: nodeSha256,
+      coder: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
+    });
+    const manager = await SnapshotManager.init({ environment });
+    const source = (changed: number) =>
+      memorySource({
+        schema: SCHEMA,
+        records: Array.from({ length: 3000 }, (_, i) => ({
+          id: BigInt(i),
+          vectors: [seededBytes(100, i === 7 ? changed : i)],
+          payload: utf8('{}'),
+        })),
+      });
+    const first = await manager.createSnapshot(source(7), 'first');
+    const second = await manager.createIncrementalSnapshot(source(-1), 'second', first.id);
+    await manager.deleteSnapshot(first.id);
+    const stats = await manager.stats();
+    expect(second.addedBytes).toBeLessThan(3000);
+    expect(stats.uniqueBytes).toBeLessThan(stats.logicalBytes * 1.01);
+    expect(stats.storedBytes).toBeGreaterThan(stats.logicalBytes * 0.8);
+    const [collection] = stats.collections;
+    expect(collection?.newBytes).toBeGreaterThan(stats.storedBytes);
+    await manager.close();
   });
 });

@@ -18,6 +18,8 @@ export interface Ownership {
   readonly shared: boolean;
   /** Whether a snapshot of another collection needs it as well. */
   readonly sharedAcross: boolean;
+  /** Whether it is needed only because a delta copies from it. */
+  readonly held: boolean;
 }
 
 /** A chunk that copies from others. */
@@ -34,6 +36,8 @@ export class OwnershipTable {
   readonly #table = new DigestTable();
   #owners = new Uint32Array(64);
   #flags = new Uint8Array(64);
+  /** Chunks with lower numbers are reached by snapshots; the others are held. */
+  #reached = Infinity;
 
   /** @param snapshots oldest first. */
   static async build(chunks: ChunkReader, snapshots: readonly Audited[]): Promise<OwnershipTable> {
@@ -47,6 +51,7 @@ export class OwnershipTable {
 
   /** Notes that whoever needs a delta needs what it is told by, directly or not. */
   async addBases(store: ChunkStore, snapshots: readonly Audited[]): Promise<void> {
+    this.#reached = this.#table.size;
     const deltas: Delta[] = [];
     for await (const entry of store.parts.index.entries()) {
       const [bases = []] = await store.basesOf([entry]);
@@ -84,6 +89,7 @@ export class OwnershipTable {
       owner: this.#owners[index] as number,
       shared: (flags & SHARED) !== 0,
       sharedAcross: (flags & SHARED_ACROSS) !== 0,
+      held: index >= this.#reached,
     };
   }
 

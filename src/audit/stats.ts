@@ -57,7 +57,7 @@ export interface RepositoryStats {
   readonly logicalBytes: number;
   /** Plaintext bytes of all chunks that snapshots need, each counted once; the nodes of manifests included. */
   readonly uniqueBytes: number;
-  /** Bytes of those chunks as they are kept. */
+  /** Bytes of those chunks as they are kept, and of what deltas among them copy from. */
   readonly storedBytes: number;
   /** What deduplication saves: logical less unique bytes. Below zero when manifests outweigh what is shared. */
   readonly dedupeSavedBytes: number;
@@ -109,9 +109,10 @@ export async function computeStats(
     if (found.shared) shares.shared += bytes;
     else shares.own += bytes;
     if (found.sharedAcross) shares.acrossShared += bytes;
-    uniqueBytes += entry.length;
     storedBytes += entry.storedLength;
     referenced += bytes;
+    if (found.held) continue; // It is no content of a snapshot; what it takes is a part of how others are kept.
+    uniqueBytes += entry.length;
     nodes += entry.kind === 'node' ? 1 : 0;
     histogram.add(entry.length);
   }
