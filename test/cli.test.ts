@@ -279,7 +279,7 @@ describe('diff', () => {
     ])
       expect(output).toContain(part);
     expect(await text('diff', repo, 'before', 'before')).toMatch(/identical\.\n$/);
-    expect(await text('diff', repo, 'before', 'after', '--ids', '0')).not.toContain('r5');
+    expect(await text('diff', repo, 'before', 'after', '--ids', '0')).not.toContain('r5 (by');
   });
 
   it('names files', async () => {
