@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import type { CodecNumber, CompressionOptions, PlainChunk, StoredChunk } from '../cas/codec.js';
-import { type AddressedChunk, type ChunkCoder, inlineCoder } from '../cas/coder.js';
+import type { CodecNumber, CompressionOptions, EncodedChunk, PlainChunk, StoredChunk } from '../cas/codec.js';
+import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
 import { nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { Envelope, Job, Reply } from './pool-protocol.js';
@@ -11,8 +11,6 @@ import type { Envelope, Job, Reply } from './pool-protocol.js';
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
 
-/** Where addresses were not asked for. */
-const NO_ADDRESS = new Uint8Array(ADDRESS_LENGTH) as Address;
 /** Buffers that are kept for jobs to come: as many as the packs that are written at the same time may give back. */
 const MOST_SPARE = 32;
 
@@ -49,7 +47,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     chunks: readonly PlainChunk[],
     options: CompressionOptions,
     addressed: boolean,
-  ): Promise<AddressedChunk[]> => {
+  ): Promise<{ forms: EncodedChunk[]; addresses: Address[] }> => {
     const buffer = spare.pop();
     const job: Job = { operation: 'encode', chunks, options, addressed, spare: buffer };
     const reply = (await send(job, buffer && [buffer])) as Reply & { operation: 'encode' };
@@ -57,12 +55,12 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     const take = taker(reply.bytes);
     // Copied, because the buffer will be used again.
     const addresses = addressed ? addressesIn(take(chunks.length * ADDRESS_LENGTH).slice()) : [];
-    return reply.chunks.map(({ codec, length, bases }, i) => ({
-      address: addresses[i] ?? NO_ADDRESS,
+    const forms = reply.chunks.map(({ codec, length, bases }, i) => ({
       codec: codec as CodecNumber,
       bases,
       bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
     }));
+    return { forms, addresses };
   };
 
   return {
@@ -72,11 +70,12 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     },
     async encode(chunks, options) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
-      return encode(chunks, options, false);
+      return (await encode(chunks, options, false)).forms;
     },
     async addressAndEncode(chunks, options) {
       if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.addressAndEncode(chunks, options);
-      return encode(chunks, options, true);
+      const { forms, addresses } = await encode(chunks, options, true);
+      return forms.map((form, i) => ({ ...form, address: addresses[i] as Address }));
     },
     release(encoded) {
       for (const { buffer } of encoded) {
