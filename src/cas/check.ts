@@ -8,6 +8,7 @@ import {
   type Address,
   DigestTable,
   formatAddress,
+  isUnreadable,
   isVecsnapError,
   mapAhead,
   VecsnapError,
@@ -135,9 +136,7 @@ class PackCheck {
   /** Notes that all that a delta copies from was checked with it. */
   async *#noteBasesOf({ bases = [] }: StoredChunk, damaged: DigestTable): AsyncGenerator<PackFinding> {
     for (const base of bases) {
-      const known = this.#checked.size;
-      this.#checked.add(base.address);
-      if (this.#checked.size === known) continue; // With all that it copies from.
+      if (!this.#checked.addNew(base.address)) continue; // With all that it copies from.
       yield* this.#noteBasesOf(base, damaged);
       if (!damaged.has(base.address)) continue;
       const [location] = await this.#store.locate([base.address]);
@@ -248,7 +247,7 @@ async function storedOrError(
   try {
     return await store.getStored(addresses);
   } catch (error) {
-    if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED')) return error;
+    if (isUnreadable(error)) return error;
     throw error;
   }
 }

@@ -252,9 +252,7 @@ export class ChunkStore {
   /** Looks up the chunks that are not in `table` yet, and adds them. */
   async #locateNew(wanted: readonly Wish[], table: DigestTable): Promise<Found[]> {
     const fresh = wanted.filter(({ address }) => {
-      const known = table.size;
-      table.add(address);
-      return table.size > known;
+      return table.addNew(address);
     });
     const locations = await this.locate(fresh.map(({ address }) => address));
     const missing = fresh.find((_, i) => locations[i] === undefined);

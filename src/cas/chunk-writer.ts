@@ -9,6 +9,7 @@ import {
   type ChunkKind,
   copyBytes,
   DigestTable,
+  isUnreadable,
   isVecsnapError,
   mapAhead,
   toHex,
@@ -209,9 +210,7 @@ export class ChunkWriter {
     const standing = await this.#whole.check(unseen.map((i) => addresses[i] as Address));
     return unseen.flatMap((i, j) => {
       const address = addresses[i] as Address;
-      const known = this.#seen.size;
-      if (standing[j] !== 'whole') this.#seen.add(address); // Another call may have added it meanwhile.
-      if (this.#seen.size === known) return [];
+      if (standing[j] === 'whole' || !this.#seen.addNew(address)) return []; // Another call may have added it meanwhile.
       const chunk = chunks[i] as NewChunk;
       const isAbsent = standing[j] === 'absent';
       return [{ address, chunk: isAbsent ? chunk : { ...chunk, similar: undefined }, position: i }];
@@ -277,8 +276,7 @@ export class ChunkWriter {
     try {
       return await this.#store.getStored(addresses);
     } catch (error) {
-      if (isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'))
-        return undefined;
+      if (isUnreadable(error)) return undefined;
       throw error;
     }
   }

@@ -50,7 +50,7 @@ export class Wholeness {
     const broken = new DigestTable();
     let next = addresses.map((address, i) => ({ address, location: locations[i] }));
     while (next.length > 0) {
-      const fresh = next.filter(({ address }) => addNew(seen, address));
+      const fresh = next.filter(({ address }) => seen.addNew(address));
       const deltas = await this.#basesOf(fresh, broken);
       doubts.push(...deltas);
       const wanted = deltas.flatMap(({ bases }) => bases).filter((base) => !this.#whole.has(base));
@@ -99,10 +99,4 @@ function spread(doubts: readonly Doubt[], broken: DigestTable): void {
     for (const { address, bases } of doubts.toReversed())
       if (bases.some((base) => broken.has(base))) broken.add(address);
   }
-}
-
-function addNew(table: DigestTable, address: Address): boolean {
-  const known = table.size;
-  table.add(address);
-  return table.size > known;
 }

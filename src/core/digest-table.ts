@@ -37,6 +37,13 @@ export class DigestTable {
     return this.#insert(slot, address);
   }
 
+  /** Adds `address`. Gives whether it is new. */
+  addNew(address: Address): boolean {
+    const known = this.#size;
+    this.add(address);
+    return this.#size > known;
+  }
+
   /** Makes room for `size` addresses in all, which is quicker than to grow with each. */
   reserve(size: number): void {
     if (size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests(size);

@@ -91,3 +91,8 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
     });
   }
 }
+
+/** Whether this is why a chunk cannot be read: it, something that it copies from, or their pack is missing or damaged. */
+export function isUnreadable(error: unknown): error is VecsnapError {
+  return isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED');
+}

@@ -27,11 +27,7 @@ export async function mark(
 ): Promise<LiveChunks> {
   const live = new DigestTable();
   const entered = new DigestTable();
-  const enter = (node: Address): boolean => {
-    const known = entered.size;
-    entered.add(node);
-    return entered.size > known;
-  };
+  const enter = (node: Address): boolean => entered.addNew(node);
   try {
     for (const manifest of manifests) {
       throwIfAborted(signal);

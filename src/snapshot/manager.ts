@@ -2,6 +2,7 @@
 import {
   type Address,
   formatAddress,
+  isUnreadable,
   isVecsnapError,
   type RecordBatch,
   VecsnapError,
@@ -96,8 +97,6 @@ function preload({ coder }: Environment): void {
 
 /** Loads what reads and writes chunks. */
 const loadWork = () => import('./work.js');
-/** What is wrong with a snapshot that others do without. */
-const UNREADABLE = ['CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED'] as const;
 /** Tries in all when a source changes while it is read. */
 const TAKE_ATTEMPTS = 3;
 
@@ -530,7 +529,7 @@ export class SnapshotManager {
       const { nonFiniteCount } = snapshot;
       return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store };
     } catch (error) {
-      if (isVecsnapError(error, ...UNREADABLE)) return undefined;
+      if (isUnreadable(error)) return undefined;
       throw error;
     }
   }
@@ -653,7 +652,7 @@ interface TakePlan {
 /** Why a snapshot whose source tells what changed is taken by reading everything; undefined for an error that ends it. */
 function refusalOf(error: unknown): string | undefined {
   if (error instanceof HintsRefused) return scanNote(error.message);
-  if (!isVecsnapError(error, ...UNREADABLE)) return undefined;
+  if (!isUnreadable(error)) return undefined;
   return scanNote(`a part of the snapshot before cannot be read (${error.message})`);
 }
 

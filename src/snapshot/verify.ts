@@ -146,7 +146,7 @@ class Verification {
     let current: Address = root;
     const enter = (node: Address): boolean => {
       current = node;
-      return addNew(entered, node);
+      return entered.addNew(node);
     };
     const note = (error: unknown): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
@@ -188,7 +188,7 @@ class Verification {
       const entered = new DigestTable();
       const reported = new DigestTable();
       for await (const address of this.#reach(snapshot, entered)) {
-        if (!this.#damaged.has(address) || !addNew(reported, address)) continue;
+        if (!this.#damaged.has(address) || !reported.addNew(address)) continue;
         const key = toHex(address);
         needs.set(key, [...(needs.get(key) ?? []), snapshot.id]);
       }
@@ -198,13 +198,7 @@ class Verification {
 }
 
 async function* fresh(addresses: AsyncIterable<Address>, seen: DigestTable): AsyncGenerator<Address> {
-  for await (const address of addresses) if (addNew(seen, address)) yield address;
-}
-
-function addNew(table: DigestTable, address: Address): boolean {
-  const known = table.size;
-  table.add(address);
-  return table.size > known;
+  for await (const address of addresses) if (seen.addNew(address)) yield address;
 }
 
 /** An error about a node names it with a CID of its own codec. */
