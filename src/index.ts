@@ -12,21 +12,24 @@ export {
 } from './core/index.js';
 export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
 export {
-  type CollectOptions,
   type CreateOptions,
   type RestoreOptions,
+  type RestoreReport,
   type SnapshotFilter,
   SnapshotManager,
   type TargetOf,
 } from './snapshot/manager.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
+export type { CollectOptions } from './snapshot/collect.js';
 export type { ReadOptions } from './snapshot/content.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
+export type { RepairOptions, RepairReport } from './snapshot/repair.js';
+export type { Losses, LostFiles, LostRecords } from './snapshot/salvage.js';
 export type { RecordKey, Selection } from './snapshot/selection.js';
-export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
+export type { Snapshot, SnapshotDamage, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
 export type {
   ChangeHints,

@@ -16,7 +16,7 @@ import {
 import { chunkDamaged, type ChunkStore } from './chunk-store.js';
 import type { StoredChunk } from './codec.js';
 import type { Location } from './index-port.js';
-import { checkPackHeader, type DirectoryEntry, readPackDirectory, readRange } from './pack.js';
+import { checkPackHeader, type DirectoryEntry, packMissing, readPackDirectory, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
 export interface PackFinding {
@@ -80,7 +80,7 @@ class PackCheck {
 
   /** Checks the chunks of a pack that no delta copies from, and all that they copy from. */
   async *checkChunks(name: string): AsyncGenerator<PackFinding> {
-    const entries = await this.#entries(name);
+    const entries = (await this.#entries(name)).filter((entry) => !this.#isKnown(name, entry));
     const located = await this.#store.locate(entries.map(({ address }) => address));
     for (const [i, entry] of entries.entries()) {
       if (!agrees(entry, name, located[i]))
@@ -97,7 +97,13 @@ class PackCheck {
     if (this.#checked.size === this.#copied.size) return;
     const isLeft = ({ address }: DirectoryEntry): boolean =>
       this.#copied.has(address) && !this.#checked.has(address);
-    yield* this.#checkEntries(name, (await this.#entries(name)).filter(isLeft));
+    const isFresh = (entry: DirectoryEntry): boolean => isLeft(entry) && !this.#isKnown(name, entry);
+    yield* this.#checkEntries(name, (await this.#entries(name)).filter(isFresh));
+  }
+
+  /** Whether the copy is known to be damaged. Where somebody needs the chunk, it is missed there. */
+  #isKnown(name: string, { offset }: DirectoryEntry): boolean {
+    return this.#store.parts.damage?.isBad(name, offset) === true;
   }
 
   #noteBases(entries: readonly DirectoryEntry[]): void {
@@ -105,7 +111,7 @@ class PackCheck {
   }
 
   /** What the pack has, or as much as the index knows of it: its chunks may be whole although its directory is damaged. */
-  async #entries(name: string): Promise<DirectoryEntry[]> {
+  async #entries(name: string): Promise<readonly DirectoryEntry[]> {
     if (!this.#unreadable.has(name)) return this.#store.directory(name);
     const entries: DirectoryEntry[] = [];
     if ((await this.#store.parts.blobs.stat(name)) === undefined) return entries; // They are missed where somebody needs them.
@@ -165,8 +171,8 @@ class RunBuffers {
 
 /** Bytes of a pack from the first chunk of a run to the end of the last. */
 function storedBytes(run: readonly DirectoryEntry[]): number {
-  const last = run.at(-1) as DirectoryEntry;
-  return last.offset + last.storedLength - (run[0] as DirectoryEntry).offset;
+  const end = Math.max(...run.map(({ offset, storedLength }) => offset + storedLength));
+  return end - (run[0] as DirectoryEntry).offset;
 }
 
 /** A chunk as it stands in a pack, or why it cannot be put together. */
@@ -184,24 +190,44 @@ async function damagedIn(store: ChunkStore, chunks: readonly ReadChunk[]): Promi
   return damaged;
 }
 
-/**
- * The encoded bytes of chunks that stand near each other in a pack.
- * @throws VecsnapError CHUNK_DAMAGED for the first that does not fit its address, CHUNK_MISSING when it copies from one that is
- * missing.
- */
-export async function readChecked(
+/** What became of a copy of a chunk that was read. */
+export interface CheckedCopy {
+  readonly entry: DirectoryEntry;
+  /** `bad`: its own bytes are wrong. `baseless`: what it copies from cannot be had, so nobody can tell. */
+  readonly state: 'sound' | 'bad' | 'baseless';
+  /** As it is kept, with all that it copies from; not there when that is missing. */
+  readonly stored?: StoredChunk | undefined;
+}
+
+/** Reads copies of chunks that stand in a pack, in order, and tells of each whether it is sound. */
+export async function* checkCopies(
   store: ChunkStore,
   name: string,
-  run: readonly DirectoryEntry[],
-): Promise<{ entry: DirectoryEntry; bytes: Uint8Array }[]> {
-  const bytes = new Uint8Array(new SharedArrayBuffer(storedBytes(run)));
-  const chunks = await readChunks(store, name, run, bytes);
-  const damaged = await damagedIn(store, chunks);
-  return chunks.map(({ entry, stored, error }) => {
-    if (stored === undefined) throw error as VecsnapError;
-    if (damaged.has(entry.address)) throw chunkDamaged(entry.address, { ...entry, pack: name });
-    return { entry, bytes: stored.bytes };
-  });
+  entries: readonly DirectoryEntry[],
+): AsyncGenerator<CheckedCopy> {
+  for (const run of inRuns(entries)) {
+    const chunks = await readChunks(
+      store,
+      name,
+      run,
+      new Uint8Array(new SharedArrayBuffer(storedBytes(run))),
+    );
+    const damaged = await damagedIn(store, chunks);
+    for (const { entry, stored } of chunks) {
+      if (stored === undefined) yield { entry, state: 'baseless' };
+      else if (!damaged.has(entry.address)) yield { entry, state: 'sound', stored };
+      else yield { entry, state: await stateOf(store, stored), stored };
+    }
+  }
+}
+
+/** Of a chunk of which some copy is damaged, or something that it copies from. */
+async function stateOf(store: ChunkStore, stored: StoredChunk): Promise<CheckedCopy['state']> {
+  const { coder } = store.parts;
+  const [plain] = await coder.decode([stored], true);
+  if (plain !== undefined) return 'sound';
+  const bases = await coder.decode(stored.bases ?? [], true);
+  return bases.includes(undefined) ? 'baseless' : 'bad';
 }
 
 async function readChunks(
@@ -211,7 +237,7 @@ async function readChunks(
   bytes: Uint8Array,
 ): Promise<ReadChunk[]> {
   const start = (run[0] as DirectoryEntry).offset;
-  const filled = await store.parts.blobs.read(name, start, bytes);
+  const filled = await readFilled(store, name, start, bytes);
   bytes.fill(0, filled); // What is missing at the end fails its hash.
   const bases = await basesIn(store, run);
   return run.map((entry, i): ReadChunk => {
@@ -222,6 +248,20 @@ async function readChunks(
     if (own === undefined) return { entry, stored: plain };
     return isVecsnapError(own) ? { entry, error: own } : { entry, stored: { ...plain, bases: own } };
   });
+}
+
+/** @throws VecsnapError PACK_MISSING. */
+async function readFilled(
+  store: ChunkStore,
+  name: string,
+  start: number,
+  bytes: Uint8Array,
+): Promise<number> {
+  try {
+    return await store.parts.blobs.read(name, start, bytes);
+  } catch (cause) {
+    throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
+  }
 }
 
 /** What the deltas of a run copy from, or why that cannot be had; undefined for the other chunks. */

@@ -58,7 +58,7 @@ export const PACK_PREFIX = 'packs/';
 /** "vsnpack" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
-const FOOTER_BYTES = 44;
+export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
 /** Longer chunks are never written, so a directory that tells of one is damaged; nobody makes room for it. */
 const MAX_CHUNK_BYTES = 2 ** 30;
@@ -190,7 +190,18 @@ function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }:
   return out;
 }
 
-function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): DirectoryEntry[] {
+/**
+ * The entries of a directory.
+ * @param count how many there must be; undefined when that is not known.
+ * @param end where the directory begins, and so the last chunk ends.
+ * @throws VecsnapError PACK_DAMAGED.
+ */
+export function decodeDirectory(
+  name: string,
+  directory: Uint8Array,
+  count: number | undefined,
+  end: number,
+): DirectoryEntry[] {
   const reader = new ByteReader(copyBytes(directory)); // Not in shared memory, where every look at a byte takes longer.
   const entries: DirectoryEntry[] = [];
   let offset = HEADER.length;
@@ -203,9 +214,39 @@ function decodeDirectory(name: string, directory: Uint8Array, count: number, end
   } catch (cause) {
     throw packDamaged(name, 'its directory cannot be decoded', cause);
   }
-  if (entries.length !== count || offset !== end)
+  if (entries.length !== (count ?? entries.length) || offset !== end)
     throw packDamaged(name, 'its directory does not fit its size');
   return entries;
+}
+
+/** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
+export function frontEntries(directory: Uint8Array): DirectoryEntry[] {
+  const reader = new ByteReader(copyBytes(directory));
+  const entries: DirectoryEntry[] = [];
+  let offset = HEADER.length;
+  try {
+    while (reader.remaining > 0) {
+      const entry = decodeEntry(reader, offset);
+      entries.push(entry);
+      offset += entry.storedLength;
+    }
+  } catch (error) {
+    if (!(error instanceof VecsnapError || error instanceof RangeError)) throw error; // What is left makes no sense.
+  }
+  return entries;
+}
+
+/** Whether a pack ends as packs do, but for one bit. */
+export function hasFooter(footer: Uint8Array): boolean {
+  return bitsApart(footer.subarray(40), FOOTER_MAGIC) <= 1;
+}
+
+/** Bits that differ between two byte strings of the same length. */
+export function bitsApart(a: Uint8Array, b: Uint8Array): number {
+  let bits = 0;
+  for (const [i, byte] of a.entries())
+    for (let rest = byte ^ (b[i] as number); rest > 0; rest &= rest - 1) bits++;
+  return bits;
 }
 
 /** All entries have the same properties, and a directory has thousands, which is why nothing is spread or copied here. */

@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   SNAPSHOT_UNKNOWN: 'No snapshot has that id, ending or name.',
   SNAPSHOT_AMBIGUOUS: 'Several snapshots match the ending that was given.',
   SNAPSHOT_DAMAGED: 'The blob of a snapshot fails its checksum or cannot be decoded.',
+  NOTE_DAMAGED: 'The note of a repair fails its checksum or cannot be decoded.',
   MANIFEST_DAMAGED: 'A node of a manifest does not follow the format.',
   CHUNK_MISSING: 'A chunk that is referred to stands in no pack.',
   CHUNK_DAMAGED: 'The bytes of a chunk do not hash to its address, or cannot be decoded.',

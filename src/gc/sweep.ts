@@ -1,5 +1,12 @@
-/** Sweep: carries a plan out. What is needed is durable elsewhere before anything is deleted (docs/ordering.md, G1 to G4). */
-import { VecsnapError } from '../core/index.js';
+/** Sweep: carries a plan out. What is needed is durable elsewhere before anything is deleted (docs/ordering.md, G1 to G7). */
+import {
+  type Address,
+  DigestTable,
+  equalBytes,
+  formatAddress,
+  isVecsnapError,
+  VecsnapError,
+} from '../core/index.js';
 import { type ChunkStore, ChunkWriter, type DirectoryEntry, PACK_PREFIX } from '../cas/index.js';
 import type { IsNeeded } from './live.js';
 import type { PreparedSweep, SweepPlan } from './plan.js';
@@ -8,37 +15,122 @@ import type { PreparedSweep, SweepPlan } from './plan.js';
 export interface SweepReport extends SweepPlan {
   /** Bytes of packs that were written for chunks that are needed. */
   readonly writtenBytes: number;
+  /** Packs that were to be rewritten and were not, because a chunk in them that is needed is damaged (docs/ordering.md, G6). */
+  readonly damagedPacks: readonly string[];
+  /** Packs that were to be rewritten and were not, because the store is full (docs/ordering.md, G7). */
+  readonly postponedPacks: readonly string[];
 }
 
 const spent = new WeakSet<SweepPlan>();
 
 /**
  * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
- * @throws VecsnapError PLAN_SPENT when the plan was carried out before; CHUNK_DAMAGED when a chunk that is to be rewritten is
- * damaged, in which case its pack stays.
+ * @throws VecsnapError PLAN_SPENT when the plan was carried out before; SWEEP_REFUSED when a pack holds more than the index said;
+ * STORE_FAILED.
  */
 export async function sweep(store: ChunkStore, prepared: PreparedSweep): Promise<SweepReport> {
   const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
   spent.add(plan);
   const before = await packBytesIn(store);
+  await confirm(store, prepared);
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const writtenBytes = await rewrite(store, prepared);
-  await remove(store, plan.rewrittenPacks);
+  const done = await rewriteAsFarAsFits(store, prepared);
   await store.refresh();
-  return { ...plan, writtenBytes, reclaimedBytes: before - (await packBytesIn(store)) };
+  const kept = new Set([...done.damagedPacks, ...done.postponedPacks]);
+  return {
+    ...plan,
+    ...done,
+    rewrittenPacks: plan.rewrittenPacks.filter((pack) => !kept.has(pack)),
+    keptPacks: [...plan.keptPacks, ...done.damagedPacks],
+    reclaimedBytes: before - (await packBytesIn(store)),
+  };
 }
 
-async function rewrite(store: ChunkStore, { plan, flattened, isNeeded }: PreparedSweep): Promise<number> {
-  const writer = new ChunkWriter(store);
+type Done = Pick<SweepReport, 'writtenBytes' | 'damagedPacks' | 'postponedPacks'>;
+
+/** All together, as it was planned; when that does not fit, what does. */
+async function rewriteAsFarAsFits(store: ChunkStore, prepared: PreparedSweep): Promise<Done> {
+  const { rewrittenPacks } = prepared.plan;
   try {
-    await writer.flatten(flattened);
-    for (const pack of plan.rewrittenPacks) await writer.copy(pack, await neededIn(store, pack, isNeeded));
-    return (await writer.commit()).bytes;
+    return { ...(await rewrite(store, prepared, rewrittenPacks)), postponedPacks: [] };
   } catch (error) {
-    await writer.abandon();
+    if (!isVecsnapError(error, 'STORE_FULL')) throw error;
+    return rewriteOneByOne(store, prepared);
+  }
+}
+
+/**
+ * Rewrites pack by pack, the one first of which least is needed, so that each gives room for the next. Deltas stay, and so does what
+ * they copy from: flattening them would take room.
+ */
+async function rewriteOneByOne(store: ChunkStore, prepared: PreparedSweep): Promise<Done> {
+  const unflattened = { ...prepared, flattened: [], isNeeded: prepared.isLive };
+  const packs = await byNeededBytes(store, prepared.plan.rewrittenPacks, prepared.isLive);
+  const damaged: string[] = [];
+  let written = 0;
+  for (const [i, pack] of packs.entries()) {
+    try {
+      const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack]);
+      written += writtenBytes;
+      damaged.push(...damagedPacks);
+    } catch (error) {
+      if (!isVecsnapError(error, 'STORE_FULL')) throw error;
+      return { writtenBytes: written, damagedPacks: damaged, postponedPacks: packs.slice(i) };
+    }
+  }
+  return { writtenBytes: written, damagedPacks: damaged, postponedPacks: [] };
+}
+
+async function byNeededBytes(
+  store: ChunkStore,
+  packs: readonly string[],
+  isNeeded: IsNeeded,
+): Promise<string[]> {
+  const sized: { pack: string; bytes: number }[] = [];
+  for (const pack of packs) {
+    const needed = await neededIn(store, pack, isNeeded);
+    sized.push({ pack, bytes: needed.reduce((sum, { storedLength }) => sum + storedLength, 0) });
+  }
+  return sized.toSorted((a, b) => a.bytes - b.bytes).map(({ pack }) => pack);
+}
+
+async function rewrite(
+  store: ChunkStore,
+  { flattened, isNeeded }: Pick<PreparedSweep, 'flattened' | 'isNeeded'>,
+  packs: readonly string[],
+): Promise<Omit<Done, 'postponedPacks'>> {
+  const writer = new ChunkWriter(store);
+  const damagedPacks: string[] = [];
+  try {
+    const stillNeeded = await withBases(store, await writer.flatten(flattened));
+    const isKept: IsNeeded = (address) => isNeeded(address) || stillNeeded.has(address);
+    for (const pack of packs) {
+      const damaged = await writer.copy(pack, await neededIn(store, pack, isKept));
+      if (damaged.length > 0) damagedPacks.push(pack);
+    }
+    const { bytes } = await writer.commit();
+    await remove(
+      store,
+      packs.filter((pack) => !damagedPacks.includes(pack)),
+    );
+    return { writtenBytes: bytes, damagedPacks };
+  } catch (error) {
+    await writer.abandon().catch(() => undefined); // What stays is swept one day. The first error says what is wrong.
     throw error;
   }
+}
+
+/** Chunks with all that they copy from, as far as it is there. */
+async function withBases(store: ChunkStore, addresses: readonly Address[]): Promise<DigestTable> {
+  const all = new DigestTable();
+  let next = addresses;
+  while (next.length > 0) {
+    const fresh = next.filter((address) => all.addNew(address));
+    const locations = await store.locate(fresh);
+    next = (await store.basesOf(locations.filter((location) => location !== undefined))).flat();
+  }
+  return all;
 }
 
 /** The needed chunks of a pack, as far as they are found in it and not in another. */
@@ -46,6 +138,48 @@ async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Pr
   const needed = (await store.directory(pack)).filter(({ address }) => isNeeded(address));
   const locations = await store.locate(needed.map(({ address }) => address));
   return needed.filter(({ offset }, i) => locations[i]?.pack === pack && locations[i].offset === offset);
+}
+
+/**
+ * Asks the packs themselves before any of them goes: a live chunk in one that goes must be found there, and is then copied, or stand in
+ * another where the index says, and where the directory of that one says the same. The index alone is not to be believed: it may be
+ * garbled (docs/ordering.md, G8).
+ * @throws VecsnapError SWEEP_REFUSED.
+ */
+async function confirm(store: ChunkStore, { plan, isLive }: PreparedSweep): Promise<void> {
+  const elsewhere = new Map<string, Map<number, Address>>();
+  const isDeleted = new Set(plan.deletedPacks);
+  for (const pack of [...plan.deletedPacks, ...plan.rewrittenPacks]) {
+    if (!store.parts.index.packs().has(pack)) continue; // It has no directory, and was emptied by a repair.
+    const live = (await store.directory(pack)).filter(
+      ({ address, offset }) => isLive(address) && store.parts.damage?.isBad(pack, offset) !== true,
+    );
+    const locations = await store.locate(live.map(({ address }) => address));
+    for (const [i, { address, offset }] of live.entries()) {
+      const location = locations[i];
+      const isHere = location?.pack === pack && location.offset === offset;
+      if (location === undefined || (isHere && isDeleted.has(pack))) throw indexWrong(pack, address);
+      if (isHere) continue;
+      const places = elsewhere.get(location.pack) ?? new Map<number, Address>();
+      elsewhere.set(location.pack, places.set(location.offset, address));
+    }
+  }
+  for (const [pack, places] of elsewhere) await confirmPlaces(store, pack, places, isDeleted);
+}
+
+async function confirmPlaces(
+  store: ChunkStore,
+  pack: string,
+  places: ReadonlyMap<number, Address>,
+  isDeleted: ReadonlySet<string>,
+): Promise<void> {
+  const [first] = places.values();
+  if (isDeleted.has(pack)) throw indexWrong(pack, first as Address);
+  const there = new Map((await store.directory(pack)).map(({ offset, address }) => [offset, address]));
+  for (const [offset, address] of places) {
+    const found = there.get(offset);
+    if (found === undefined || !equalBytes(found, address)) throw indexWrong(pack, address);
+  }
 }
 
 async function remove(store: ChunkStore, packs: readonly string[]): Promise<void> {
@@ -57,6 +191,17 @@ async function packBytesIn(store: ChunkStore): Promise<number> {
   let bytes = 0;
   for await (const { size } of store.parts.blobs.list(PACK_PREFIX)) bytes += size;
   return bytes;
+}
+
+function indexWrong(pack: string, address: Address): VecsnapError {
+  return new VecsnapError(
+    'SWEEP_REFUSED',
+    'The index disagrees with the directories of packs, so nothing is deleted.',
+    {
+      place: `${formatAddress(address, 'data')} in ${pack}`,
+      remedy: 'Run repair: it builds the index anew from the packs.',
+    },
+  );
 }
 
 function planSpent(): VecsnapError {

@@ -33,7 +33,13 @@ export function directoryEnvironment(
     clock: systemClock,
     random: systemRandom,
     openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
-    discardIndex: () => rm(indexPath, { recursive: true, force: true }),
+    async discardIndex() {
+      try {
+        await rm(indexPath, { recursive: true, force: true });
+      } catch (cause) {
+        throw storeFailed(indexPath, 'remove the index', cause);
+      }
+    },
     async lock({ operation, timeoutMs, signal }) {
       const { acquireLease, isProcessAlive, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
@@ -143,9 +149,13 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
     return await openDatabase(path);
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
-    await rm(path, { recursive: true, force: true });
-    return openDatabase(path);
+    return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
   }
+}
+
+async function openAnew(path: string): Promise<ChunkIndex> {
+  await rm(path, { recursive: true, force: true });
+  return openDatabase(path);
 }
 
 async function openDatabase(path: string): Promise<ChunkIndex> {
@@ -154,7 +164,7 @@ async function openDatabase(path: string): Promise<ChunkIndex> {
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
   await db.open();
   try {
-    return await levelIndex(db as unknown as IndexDatabase);
+    return await levelIndex(db as unknown as IndexDatabase, () => rm(path, { recursive: true, force: true }));
   } catch (error) {
     await db.close();
     throw error;

@@ -1,6 +1,5 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
 import {
-  type Address,
   formatAddress,
   isUnreadable,
   isVecsnapError,
@@ -9,15 +8,11 @@ import {
 } from '../core/index.js';
 import type { RepositoryStats } from '../audit/index.js';
 import type { ChunkStore, ChunkWriter } from '../cas/index.js';
-import type {
-  LiveChunks,
-  PreparedSweep,
-  RetentionDecision,
-  RetentionPolicy,
-  SweepPlan,
-} from '../gc/index.js';
+import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
+import type { Manifest } from '../manifest/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
+import type { CollectOptions } from './collect.js';
 import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
@@ -42,6 +37,8 @@ import {
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
 import type { BaseSnapshot, Taken } from './take.js';
+import type { RepairOptions, RepairReport } from './repair.js';
+import type { Losses } from './salvage.js';
 import type { VerifyReport } from './verify.js';
 
 /** How a snapshot is taken. */
@@ -69,18 +66,20 @@ export interface SnapshotFilter {
 export interface RestoreOptions extends ReadOptions {
   /** Replace what stands at the target. Default: false, which makes that an error. */
   readonly overwrite?: boolean | undefined;
+  /**
+   * Give what is whole of a damaged snapshot, and tell what is lost, instead of failing. A row group or a file of which anything is lost
+   * is left out whole. Not together with a selection. Default: false.
+   */
+  readonly allowDamaged?: boolean | undefined;
+}
+
+/** What a restore wrote and, with `allowDamaged`, what it could not. */
+export interface RestoreReport extends WriteReport {
+  readonly lost?: Losses | undefined;
 }
 
 /** Makes a target for what came from a format. */
 export type TargetOf = (format: FormatNote) => Target | Promise<Target>;
-
-/** How the store is swept. */
-export interface CollectOptions extends WorkOptions {
-  /** Only say what would be done. Default: false. */
-  readonly dryRun?: boolean | undefined;
-  /** The part of the bytes of all packs that may stay unused, from 0 to 1. Default: 0.05. */
-  readonly maxUnused?: number | undefined;
-}
 
 /** Worker threads start before anything is known to need them when so much is to be restored. */
 const WORTH_WORKERS = 8 * 1024 * 1024;
@@ -229,18 +228,20 @@ export class SnapshotManager {
     id: string,
     target: Target | TargetOf,
     options: RestoreOptions = {},
-  ): Promise<WriteReport> {
+  ): Promise<RestoreReport> {
     const snapshot = await this.#mustGet(id);
     if (typeof target !== 'function') await target.prepare(options);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
     return this.#reading(async (store) => {
       const manifest = await readManifest(store, snapshot);
-      const content = contentOf(store, manifest, options);
-      if (typeof target !== 'function') return target.write(content, options);
-      const made = await target(manifest.format);
-      await made.prepare(options);
-      return made.write(content, options);
+      const { content, lost } = options.allowDamaged
+        ? await wholeContentOf(store, manifest, options)
+        : { content: contentOf(store, manifest, options) };
+      const made = typeof target === 'function' ? await target(manifest.format) : target;
+      if (typeof target === 'function') await made.prepare(options);
+      const report = await made.write(content, options);
+      return lost === undefined ? report : { ...report, lost };
     });
   }
 
@@ -362,13 +363,10 @@ export class SnapshotManager {
    * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
-    const { DEFAULT_SWEEP, mark, sweep } = await loadWork();
-    return this.#repository.write(this.#lockFor('gc', options.signal), async (session) => {
-      const live = await mark(session.store, await this.#allManifests(), options.signal);
-      const { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false } = options;
-      const prepared = await this.#planSweep(session, live, maxUnused);
-      return dryRun ? prepared.plan : sweep(session.store, prepared);
-    });
+    const { collectGarbage } = await loadWork();
+    return this.#repository.locked(this.#lockFor('gc', options.signal), () =>
+      collectGarbage(this.#repository, options),
+    );
   }
 
   /** What is shared, exclusive and reclaimable. */
@@ -396,20 +394,15 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs (docs/ordering.md, R7).
-   * @returns the packs whose directories cannot be read.
+   * Gets back what can be had of a damaged repository, marks the snapshots that lack something, and builds the index anew
+   * (docs/repair.md; docs/ordering.md, R7 and P1).
+   * @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL, STORE_FAILED, ABORTED.
    */
-  async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
-    return this.#repository.locked(this.#lockFor('repair'), async () => {
-      await this.#repository.environment.discardIndex();
-      return this.#repository.read(
-        async ({ store }) => ({
-          packs: store.packs.size,
-          damagedPacks: store.problems.map(({ blob }) => blob),
-        }),
-        'persistent',
-      );
-    });
+  async repair(options: RepairOptions = {}): Promise<RepairReport> {
+    const { repairRepository } = await loadWork();
+    return this.#repository.locked(this.#lockFor('repair', options.signal), () =>
+      repairRepository(this.#repository, options),
+    );
   }
 
   /** Lets go of files and worker threads. */
@@ -447,22 +440,24 @@ export class SnapshotManager {
   }
 
   async #takeOnce(
-    { store }: Session,
+    session: Session,
     source: Source,
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
+    const { store } = session;
     const open = await source.open();
     try {
       const base = await this.#openBase(store, named.baseId);
       const { hints, notes } = await this.#hintsOf(open, named.baseId, base, options);
-      if (hints === undefined) return await this.#takeAndCommit(store, open, { named, base, notes }, options);
+      if (hints === undefined)
+        return await this.#takeAndCommit(session, open, { named, base, notes }, options);
       try {
-        return await this.#takeAndCommit(store, open, { named, base, hints, notes }, options);
+        return await this.#takeAndCommit(session, open, { named, base, hints, notes }, options);
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal === undefined) throw error;
-        return await this.#takeAndCommit(store, open, { named, base, notes: [...notes, refusal] }, options);
+        return await this.#takeAndCommit(session, open, { named, base, notes: [...notes, refusal] }, options);
       }
     } finally {
       await open.close();
@@ -470,13 +465,13 @@ export class SnapshotManager {
   }
 
   async #takeAndCommit(
-    store: ChunkStore,
+    session: Session,
     open: OpenSource,
     { named, notes, ...from }: TakePlan,
     options: CreateOptions,
   ): Promise<Snapshot> {
     const { ChunkWriter } = await loadWork();
-    const writer = new ChunkWriter(store);
+    const writer = new ChunkWriter(session.store);
     let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, from, options);
@@ -489,7 +484,21 @@ export class SnapshotManager {
       await this.#undoTake(writer, own).catch(() => {});
       throw error;
     }
-    return followedBy(open, snapshot);
+    return this.#healed(session, await followedBy(open, snapshot));
+  }
+
+  /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
+  async #healed({ store, notes }: Session, snapshot: Snapshot): Promise<Snapshot> {
+    if (notes.note === undefined || notes.note.snapshots.length === 0) return snapshot;
+    const { noteHealed } = await loadWork();
+    try {
+      await noteHealed(this.#repository, store, notes);
+      return snapshot;
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      const note = `Snapshots may be whole again and stay marked as damaged until the next repair: ${what}`;
+      return { ...snapshot, notes: [...snapshot.notes, note] };
+    }
   }
 
   /** What the source tells about changes since the base, or a note on why that cannot be used. */
@@ -503,6 +512,7 @@ export class SnapshotManager {
       throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
     if (changes === undefined || baseId === null) return { notes: [] };
     if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
+    if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
     if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };
     const told = await changes.since(baseId);
     if ('unknown' in told) return { notes: [scanNote(told.unknown)] };
@@ -527,7 +537,8 @@ export class SnapshotManager {
     try {
       const manifest = await readManifest(store, snapshot);
       const { nonFiniteCount } = snapshot;
-      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store };
+      const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
+      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store, mayLack };
     } catch (error) {
       if (isUnreadable(error)) return undefined;
       throw error;
@@ -598,29 +609,6 @@ export class SnapshotManager {
     return { operation, timeoutMs: this.#lockTimeoutMs, signal };
   }
 
-  /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
-  async #allManifests(): Promise<Address[]> {
-    const { snapshots, problems } = await this.#repository.listSnapshots({ fresh: true });
-    const [problem] = problems;
-    if (problem === undefined) return snapshots.map(manifestAddress);
-    throw new VecsnapError(
-      'SWEEP_REFUSED',
-      'A snapshot cannot be read, so nobody knows what it needs. Nothing is deleted.',
-      {
-        place: problem.blob,
-        remedy: problem.error.remedy,
-        cause: problem.error,
-      },
-    );
-  }
-
-  async #planSweep({ store }: Session, live: LiveChunks, maxUnused: number): Promise<PreparedSweep> {
-    if (!(maxUnused >= 0 && maxUnused <= 1))
-      throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
-    const { planSweep } = await loadWork();
-    return planSweep(store, live, { maxUnused });
-  }
-
   async #otherBytes() {
     const { environment } = this.#repository;
     const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
@@ -630,6 +618,16 @@ export class SnapshotManager {
     }
     return bytes;
   }
+}
+
+/** What can be read of a damaged snapshot; what cannot is in `lost` when the content was read. @throws VecsnapError OPTION_INVALID. */
+async function wholeContentOf(store: ChunkStore, manifest: Manifest, options: RestoreOptions) {
+  const given = (['from', 'to', 'after', 'prefix'] as const).find((option) => options[option] !== undefined);
+  if (given !== undefined)
+    throw invalidOption(given, options[given], 'no selection together with allowDamaged');
+  const { salvagedContent } = await import('./salvage.js');
+  const lost: Losses = { records: [], files: [] };
+  return { content: salvagedContent(store, manifest, lost, options), lost };
 }
 
 /** Waits for the end of `work`. */

@@ -47,6 +47,16 @@ export interface Snapshot {
   readonly metadata: { readonly [key: string]: Json };
   /** What the source had to say, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
+  /** There for a snapshot that a repair found to lack chunks, until they are there again. Not kept with the snapshot. */
+  readonly damage?: SnapshotDamage | undefined;
+}
+
+/** What a repair found out about a snapshot. */
+export interface SnapshotDamage {
+  /** Chunks that are lost. Below a lost node there may be more. */
+  readonly lostChunks: number;
+  /** When that was found, ISO 8601, UTC. */
+  readonly notedAt: string;
 }
 
 /** Where snapshot blobs stand. */
@@ -94,7 +104,7 @@ export function nextCreationTime(clock: Clock, existing: readonly string[]): num
 
 /** The bytes of a snapshot blob. */
 export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  const { checksum, createdAt, sizeBytes: _, ...plain } = snapshot;
+  const { checksum, createdAt, sizeBytes: _, damage: _damage, ...plain } = snapshot;
   const value = {
     ...plain,
     version: VERSION,
@@ -120,6 +130,14 @@ export function decodeSnapshot(bytes: Uint8Array, blob: string, sha256: Sha256):
     checksum: formatAddress(manifest as Address, 'node'),
     sizeBytes: plain['logicalBytes'],
   } as unknown as Snapshot;
+}
+
+/** The id that a blob says its snapshot has, whatever the blob is called; undefined for a blob that is no whole snapshot. */
+export function snapshotIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  if ('flaw' in unsealed) return undefined;
+  const id = (unsealed.value as { readonly [key: string]: Canonical } | null)?.['id'];
+  return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
 }
 
 /** The address of a snapshot's manifest. */

@@ -4,8 +4,11 @@
  */
 export { computeStats } from '../audit/index.js';
 export { ChunkWriter, packEntryBytes } from '../cas/index.js';
-export { decideRetention, DEFAULT_SWEEP, mark, planSweep, sweep } from '../gc/index.js';
+export { decideRetention, mark } from '../gc/index.js';
+export { collectGarbage } from './collect.js';
 export { contentOf, readManifest } from './content.js';
 export { diffSnapshots } from './diff.js';
+export { noteHealed } from './healing.js';
+export { repairRepository } from './repair.js';
 export { takeContent } from './take.js';
 export { verifyRepository, verifySnapshots } from './verify.js';
