@@ -130,15 +130,17 @@ export class ChunkWriter {
   }
 
   /**
-   * Adds chunks of another pack in the form they have there, each checked against its address first.
-   * @returns those that are damaged, or copy from what is missing: they were not added.
+   * Adds chunks of another pack in the form they have there, each checked against its address first: all of them, or none.
+   * @returns those that are damaged, or copy from what is missing. When there are any, nothing was added.
    */
   async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<DirectoryEntry[]> {
+    const sound: { entry: DirectoryEntry; bytes: Uint8Array }[] = [];
     const unreadable: DirectoryEntry[] = [];
     for await (const { entry, state, stored } of checkCopies(this.#store, pack, entries)) {
-      if (state === 'sound' && stored !== undefined) await this.add(entry, stored.bytes);
+      if (state === 'sound' && stored !== undefined) sound.push({ entry, bytes: stored.bytes });
       else unreadable.push(entry);
     }
+    if (unreadable.length === 0) for (const { entry, bytes } of sound) await this.add(entry, bytes);
     return unreadable;
   }
 

@@ -25,17 +25,22 @@ const spent = new WeakSet<SweepPlan>();
 
 /**
  * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
+ * @param onFull is called when the store is full, before it is tried whether less fits: there may be space that is held back.
  * @throws VecsnapError PLAN_SPENT when the plan was carried out before; SWEEP_REFUSED when a pack holds more than the index said;
  * STORE_FAILED.
  */
-export async function sweep(store: ChunkStore, prepared: PreparedSweep): Promise<SweepReport> {
+export async function sweep(
+  store: ChunkStore,
+  prepared: PreparedSweep,
+  onFull?: () => Promise<void>,
+): Promise<SweepReport> {
   const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
   spent.add(plan);
   const before = await packBytesIn(store);
   await confirm(store, prepared);
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const done = await rewriteAsFarAsFits(store, prepared);
+  const done = await rewriteAsFarAsFits(store, prepared, onFull);
   await store.refresh();
   const kept = new Set([...done.damagedPacks, ...done.postponedPacks]);
   return {
@@ -50,12 +55,17 @@ export async function sweep(store: ChunkStore, prepared: PreparedSweep): Promise
 type Done = Pick<SweepReport, 'writtenBytes' | 'damagedPacks' | 'postponedPacks'>;
 
 /** All together, as it was planned; when that does not fit, what does. */
-async function rewriteAsFarAsFits(store: ChunkStore, prepared: PreparedSweep): Promise<Done> {
+async function rewriteAsFarAsFits(
+  store: ChunkStore,
+  prepared: PreparedSweep,
+  onFull: (() => Promise<void>) | undefined,
+): Promise<Done> {
   const { rewrittenPacks } = prepared.plan;
   try {
     return { ...(await rewrite(store, prepared, rewrittenPacks)), postponedPacks: [] };
   } catch (error) {
     if (!isVecsnapError(error, 'STORE_FULL')) throw error;
+    await onFull?.();
     return rewriteOneByOne(store, prepared);
   }
 }

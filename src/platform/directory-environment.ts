@@ -1,12 +1,19 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import {
+  blockingFsOperations,
+  type FsBlobStore,
+  fsBlobStore,
+  type FsOperations,
+  nodeFsOperations,
+} from '../blob/fs.js';
 import type { Lease } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
+import { fileReserve } from './file-reserve.js';
 import { nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -15,14 +22,17 @@ export interface DirectoryOptions {
   readonly workers?: number | undefined;
   /** Whether small reads are done in the calling thread. Default: false. */
   readonly blockingReads?: boolean | undefined;
+  /** The calls by which blobs are read and written. Default: those of Node.js. */
+  readonly operations?: FsOperations | undefined;
 }
 
 /** An environment around the repository in `directory`, which need not be there yet. */
 export function directoryEnvironment(
   directory: string,
-  { workers, blockingReads = false }: DirectoryOptions = {},
+  { workers, blockingReads = false, ...options }: DirectoryOptions = {},
 ): Environment {
-  const operations = blockingReads ? blockingFsOperations : nodeFsOperations;
+  const operations = options.operations ?? (blockingReads ? blockingFsOperations : nodeFsOperations);
+  const reserve = fileReserve(join(directory, 'reserve'), operations);
   const blobs = fsBlobStore(directory, { operations });
   const coder = coderOnDemand(workers);
   const indexPath = join(directory, 'index');
@@ -55,7 +65,8 @@ export function directoryEnvironment(
       return lease;
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
-    indexBytes: () => bytesBelow(indexPath),
+    reserve,
+    indexBytes: async () => (await bytesBelow(indexPath)) + (await reserve.bytes()),
     async close() {
       await coder.close();
       await blobs.close();

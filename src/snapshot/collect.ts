@@ -38,12 +38,24 @@ async function collect(
   { repository, store, notes }: Session,
   { maxUnused, dryRun = false, signal }: CollectOptions & { readonly maxUnused: number },
 ): Promise<SweepPlan> {
-  const snapshots = readable(await repository.listSnapshots({ fresh: true }));
+  const snapshots = await everySnapshot(repository);
   const { note } = notes;
   const live = await mark(store, snapshots.map(manifestAddress), signal, note?.lost);
   const emptied = snapshots.some(({ damage }) => damage !== undefined) ? [] : note?.emptied;
   const prepared = await planSweep(store, live, { maxUnused, emptied });
-  return dryRun ? prepared.plan : sweep(store, prepared);
+  const onFull = async (): Promise<void> => void (await repository.environment.reserve?.giveUp());
+  return dryRun ? prepared.plan : sweep(store, prepared, onFull);
+}
+
+/**
+ * All snapshots. They are listed twice, and what one list has counts: nowhere else would a list that is late do harm for good
+ * (docs/ordering.md, G1).
+ */
+async function everySnapshot(repository: Repository): Promise<readonly Snapshot[]> {
+  const first = readable(await repository.listSnapshots({ fresh: true }));
+  const known = new Set(first.map(({ id }) => id));
+  const ids = (await repository.snapshotIds()).filter((id) => !known.has(id));
+  return ids.length === 0 ? first : [...first, ...readable(await repository.listSnapshots({ fresh: true }))];
 }
 
 /** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */

@@ -333,7 +333,7 @@ export class SnapshotManager {
 
   /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer (docs/ordering.md, F2). */
   async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
-    await this.#repository.locked(this.#lockFor('forget', signal), async () => {
+    await this.#repository.lockedToFree(this.#lockFor('forget', signal), async () => {
       const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
       for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
     });
@@ -364,7 +364,7 @@ export class SnapshotManager {
    */
   async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
     const { collectGarbage } = await loadWork();
-    return this.#repository.locked(this.#lockFor('gc', options.signal), () =>
+    return this.#repository.lockedToFree(this.#lockFor('gc', options.signal), () =>
       collectGarbage(this.#repository, options),
     );
   }
@@ -400,7 +400,7 @@ export class SnapshotManager {
    */
   async repair(options: RepairOptions = {}): Promise<RepairReport> {
     const { repairRepository } = await loadWork();
-    return this.#repository.locked(this.#lockFor('repair', options.signal), () =>
+    return this.#repository.lockedToFree(this.#lockFor('repair', options.signal), () =>
       repairRepository(this.#repository, options),
     );
   }

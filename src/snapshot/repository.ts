@@ -73,6 +73,7 @@ export class Repository {
     } catch (cause) {
       throw isVecsnapError(cause, 'BLOB_EXISTS') ? repositoryExists(blobs.place) : cause;
     }
+    await environment.reserve?.restore();
     return new Repository(environment, config, options);
   }
 
@@ -208,6 +209,24 @@ export class Repository {
       return await work();
     } finally {
       await lock.release();
+    }
+  }
+
+  /**
+   * The same for work that gives space back: on a full disk the reserve is given up for it, and held back again afterwards
+   * (docs/ordering.md, G7). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
+   */
+  async lockedToFree<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
+    const { reserve } = this.environment;
+    const lock = await this.environment.lock(request).catch(async (error: unknown) => {
+      if (!isVecsnapError(error, 'STORE_FULL') || !(await reserve?.giveUp())) throw error;
+      return this.environment.lock(request);
+    });
+    try {
+      return await work();
+    } finally {
+      await lock.release();
+      await reserve?.restore();
     }
   }
 
