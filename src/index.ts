@@ -26,6 +26,7 @@ export type { SnapshotDifference } from './snapshot/diff.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
+export type { ConfigRepair } from './snapshot/repair-config.js';
 export type { RepairOptions, RepairReport } from './snapshot/repair.js';
 export type { Losses, LostFiles, LostRecords } from './snapshot/salvage.js';
 export type { RecordKey, Selection } from './snapshot/selection.js';

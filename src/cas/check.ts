@@ -7,6 +7,7 @@
 import {
   type Address,
   DigestTable,
+  equalBytes,
   formatAddress,
   isUnreadable,
   isVecsnapError,
@@ -193,8 +194,11 @@ async function damagedIn(store: ChunkStore, chunks: readonly ReadChunk[]): Promi
 /** What became of a copy of a chunk that was read. */
 export interface CheckedCopy {
   readonly entry: DirectoryEntry;
-  /** `bad`: its own bytes are wrong. `baseless`: what it copies from cannot be had, so nobody can tell. */
-  readonly state: 'sound' | 'bad' | 'baseless';
+  /**
+   * `bad`: its own bytes are wrong. `odd`: they are not as they were written, and say the same. `baseless`: what it copies from cannot
+   * be had, so nobody can tell.
+   */
+  readonly state: 'sound' | 'odd' | 'bad' | 'baseless';
   /** As it is kept, with all that it copies from; not there when that is missing. */
   readonly stored?: StoredChunk | undefined;
 }
@@ -225,7 +229,10 @@ export async function* checkCopies(
 async function stateOf(store: ChunkStore, stored: StoredChunk): Promise<CheckedCopy['state']> {
   const { coder } = store.parts;
   const [plain] = await coder.decode([stored], true);
-  if (plain !== undefined) return 'sound';
+  if (plain !== undefined) {
+    const flagged = await coder.check([stored]); // What copies from an odd chunk is flagged too.
+    return flagged.length === 1 && equalBytes(flagged[0] as Address, stored.address) ? 'odd' : 'sound';
+  }
   const bases = await coder.decode(stored.bases ?? [], true);
   return bases.includes(undefined) ? 'baseless' : 'bad';
 }

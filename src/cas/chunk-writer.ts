@@ -137,7 +137,8 @@ export class ChunkWriter {
     const sound: { entry: DirectoryEntry; bytes: Uint8Array }[] = [];
     const unreadable: DirectoryEntry[] = [];
     for await (const { entry, state, stored } of checkCopies(this.#store, pack, entries)) {
-      if (state === 'sound' && stored !== undefined) sound.push({ entry, bytes: stored.bytes });
+      const isSound = state === 'sound' || state === 'odd';
+      if (isSound && stored !== undefined) sound.push({ entry, bytes: stored.bytes });
       else unreadable.push(entry);
     }
     if (unreadable.length === 0) for (const { entry, bytes } of sound) await this.add(entry, bytes);

@@ -175,6 +175,13 @@ export function checkPackHeader(name: string, start: Uint8Array): void {
   }
 }
 
+/** Whether the first bytes of a blob are those of a pack of any version, but for one bit. @throws VecsnapError PACK_MISSING. */
+export async function beginsAsPack(blobs: BlobStore, name: string, size: number): Promise<boolean> {
+  if (size < HEADER.length) return false;
+  const start = await readRange(blobs, name, 0, HEADER.length - 1);
+  return bitsApart(start, HEADER.subarray(0, HEADER.length - 1)) <= 1;
+}
+
 function withBases(entry: PackEntry, bases: readonly Address[]): DirectoryEntry {
   return { ...entry, baseCount: bases.length, bases };
 }

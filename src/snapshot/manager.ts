@@ -37,6 +37,7 @@ import {
   SNAPSHOT_PREFIX,
 } from './snapshot.js';
 import type { BaseSnapshot, Taken } from './take.js';
+import type { ConfigRepair } from './repair-config.js';
 import type { RepairOptions, RepairReport } from './repair.js';
 import type { Losses } from './salvage.js';
 import type { VerifyReport } from './verify.js';
@@ -140,6 +141,24 @@ export class SnapshotManager {
     return SnapshotManager.#with(environment, settings, () =>
       Repository.init(environment, settings, parameters),
     );
+  }
+
+  /**
+   * Makes a repository that cannot be opened because of its config one that can (docs/repair.md). Nothing is done to a sound one.
+   * @throws VecsnapError NOT_A_REPOSITORY, REPOSITORY_NEWER, REPOSITORY_LOCKED, STORE_FAILED.
+   */
+  static async repairConfig(
+    config: SnapshotConfig,
+    { dryRun = false }: { readonly dryRun?: boolean } = {},
+  ): Promise<ConfigRepair> {
+    const { lockTimeoutMs: timeoutMs } = checkConfig(config);
+    const environment = await environmentOf(config, 'open');
+    try {
+      const { repairConfig } = await loadWork();
+      return await repairConfig(environment, { operation: 'repair', timeoutMs }, dryRun);
+    } finally {
+      if (config.environment === undefined) await environment.close();
+    }
   }
 
   static async #with(

@@ -22,14 +22,19 @@ import {
   memoryIndex,
   mendChunk,
   mendDirectory,
+  PACK_PREFIX,
+  beginsAsPack,
   type StoredChunk,
 } from '../cas/index.js';
+import type { Environment } from './environment.js';
 import { type BadCopy, type FoundNotes, knownDamage, loadNotes, replaceNotes } from './damage-note.js';
 import { findLosses, type Losses } from './losses.js';
 import { mendSnapshots } from './mend-blobs.js';
+import { putInPlace } from './misplaced.js';
 import { overlayOn } from './overlay.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { Repository } from './repository.js';
+import { SNAPSHOT_PREFIX, snapshotIdIn } from './snapshot.js';
 
 /** How a repository is repaired. */
 export interface RepairOptions extends WorkOptions {
@@ -48,7 +53,7 @@ export interface RepairReport {
   readonly savedChunks: number;
   /** Bytes of the packs that were written for them. */
   readonly writtenBytes: number;
-  /** Snapshots in whose blob a flipped bit was mended. */
+  /** Snapshots in whose blob a flipped bit was mended, or which stood under the name of another blob. */
   readonly mendedSnapshots: readonly string[];
   /** Copies of chunks that are damaged and were noted, so that they do not count as stored. */
   readonly damagedCopies: number;
@@ -69,7 +74,8 @@ export async function repairRepository(
   const blobs = dryRun ? overlayOn(environment.blobs) : environment.blobs;
   const within = { ...environment, blobs };
   const notes = await loadNotes(within);
-  const mendedSnapshots = await mendSnapshots(within);
+  const putBack = await putBackMisplaced(within);
+  const mendedSnapshots = [...putBack, ...(await mendSnapshots(within))];
   const remembered = await rememberedEntries(repository, blobs);
   const store = await repository.openChunks(memoryIndex(), { blobs });
   const progress = new ProgressCounter('repair', onProgress, { bytes: bytesIn(store) });
@@ -94,6 +100,21 @@ export async function repairRepository(
     damagedSnapshots: losses.snapshots,
     unreadableSnapshots: problems.map(({ blob }) => blob),
   };
+}
+
+/** Packs in the places of snapshots, and snapshots in those of packs. @returns the ids of snapshots that are there again. */
+async function putBackMisplaced(environment: Environment): Promise<string[]> {
+  const { blobs, sha256 } = environment;
+  const names: string[] = [];
+  for await (const { name } of blobs.list(SNAPSHOT_PREFIX))
+    if (snapshotIdIn(await blobs.get(name), sha256) === undefined) names.push(name);
+  for await (const { name, size } of blobs.list(PACK_PREFIX))
+    if (!(await beginsAsPack(blobs, name, size))) names.push(name);
+  const places: (string | undefined)[] = [];
+  for (const name of names) places.push(await putInPlace(blobs, name, environment));
+  return places.flatMap((place) =>
+    place?.startsWith(SNAPSHOT_PREFIX) ? [place.slice(SNAPSHOT_PREFIX.length)] : [],
+  );
 }
 
 type Note = Parameters<typeof replaceNotes>[2];
@@ -200,7 +221,7 @@ class Rescue {
         union(await knownEntries(blobs, pack), remembered.get(name) ?? []);
       await this.#store.adopt(
         name,
-        entries.filter((entry) => isComplete(entry) && endsWithin(entry, pack.size)),
+        entries.filter((entry) => isReadable(entry) && endsWithin(entry, pack.size)),
       );
     }
   }
@@ -242,6 +263,7 @@ class Rescue {
       this.#progress.add(1, entry.storedLength);
       if (state === 'baseless') this.#baseless.push({ pack, entry });
       else if (state === 'bad' && isKnownCodec(entry.codec)) this.#damaged.push({ pack, entry });
+      else if (state === 'odd') await this.#writeAnew(writer, { pack, entry });
       else await this.#keep(writer, { pack, entry }, stored);
     }
   }
@@ -253,6 +275,13 @@ class Rescue {
     const [location] = await this.#store.locate([entry.address]);
     const isHere = location?.pack === pack && location.offset === entry.offset;
     if (isHere) await writer.add(entry, stored.bytes);
+  }
+
+  /** A chunk whose bytes say what they should, but are not as they were written. */
+  async #writeAnew(writer: ChunkWriter, { pack, entry }: Copy): Promise<void> {
+    this.#damaged.push({ pack, entry });
+    if (!this.#sound.has(entry.address) && (await writer.flatten([entry.address])).length === 0)
+      this.#sound.add(entry.address);
   }
 
   /** Mends damaged chunks of which there is no sound copy. */
@@ -270,9 +299,9 @@ class Rescue {
   }
 }
 
-/** A delta is of no use when nobody knows what it copies from. */
-function isComplete({ codec, bases }: DirectoryEntry): boolean {
-  return codec !== CODECS.delta || bases !== undefined;
+/** A delta is of no use when nobody knows what it copies from; and what cannot be decoded cannot be checked. */
+function isReadable({ codec, bases }: DirectoryEntry): boolean {
+  return isKnownCodec(codec) && (codec !== CODECS.delta || bases !== undefined);
 }
 
 function endsWithin({ offset, storedLength }: DirectoryEntry, size: number): boolean {
