@@ -10,7 +10,7 @@ export {
   type VectorColumn,
   VecsnapError,
 } from './core/index.js';
-export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
+export type { RetentionDecision, RetentionPolicy, SweepPlan, SweepReport } from './gc/index.js';
 export {
   type CreateOptions,
   type RestoreOptions,

@@ -7,7 +7,14 @@ import {
   isVecsnapError,
   VecsnapError,
 } from '../core/index.js';
-import { type ChunkStore, ChunkWriter, type DirectoryEntry, PACK_PREFIX } from '../cas/index.js';
+import {
+  type ChunkStore,
+  ChunkWriter,
+  type DirectoryEntry,
+  PACK_OVERHEAD,
+  PACK_PREFIX,
+  packEntryBytes,
+} from '../cas/index.js';
 import type { IsNeeded } from './live.js';
 import type { PreparedSweep, SweepPlan } from './plan.js';
 
@@ -19,6 +26,8 @@ export interface SweepReport extends SweepPlan {
   readonly damagedPacks: readonly string[];
   /** Packs that were to be rewritten and were not, because the store is full (docs/ordering.md, G7). */
   readonly postponedPacks: readonly string[];
+  /** Bytes of room that the next of these takes; 0 when there is none. */
+  readonly roomNeeded: number;
 }
 
 const spent = new WeakSet<SweepPlan>();
@@ -52,7 +61,7 @@ export async function sweep(
   };
 }
 
-type Done = Pick<SweepReport, 'writtenBytes' | 'damagedPacks' | 'postponedPacks'>;
+type Done = Pick<SweepReport, 'writtenBytes' | 'damagedPacks' | 'postponedPacks' | 'roomNeeded'>;
 
 /** All together, as it was planned; when that does not fit, what does. */
 async function rewriteAsFarAsFits(
@@ -62,7 +71,7 @@ async function rewriteAsFarAsFits(
 ): Promise<Done> {
   const { rewrittenPacks } = prepared.plan;
   try {
-    return { ...(await rewrite(store, prepared, rewrittenPacks)), postponedPacks: [] };
+    return { ...(await rewrite(store, prepared, rewrittenPacks)), postponedPacks: [], roomNeeded: 0 };
   } catch (error) {
     if (!isVecsnapError(error, 'STORE_FULL')) throw error;
     await onFull?.();
@@ -79,37 +88,38 @@ async function rewriteOneByOne(store: ChunkStore, prepared: PreparedSweep): Prom
   const packs = await byNeededBytes(store, prepared.plan.rewrittenPacks, prepared.isLive);
   const damaged: string[] = [];
   let written = 0;
-  for (const [i, pack] of packs.entries()) {
+  for (const [i, { pack, bytes }] of packs.entries()) {
     try {
       const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack]);
       written += writtenBytes;
       damaged.push(...damagedPacks);
     } catch (error) {
       if (!isVecsnapError(error, 'STORE_FULL')) throw error;
-      return { writtenBytes: written, damagedPacks: damaged, postponedPacks: packs.slice(i) };
+      const postponedPacks = packs.slice(i).map((one) => one.pack);
+      return { writtenBytes: written, damagedPacks: damaged, postponedPacks, roomNeeded: bytes };
     }
   }
-  return { writtenBytes: written, damagedPacks: damaged, postponedPacks: [] };
+  return { writtenBytes: written, damagedPacks: damaged, postponedPacks: [], roomNeeded: 0 };
 }
 
 async function byNeededBytes(
   store: ChunkStore,
   packs: readonly string[],
   isNeeded: IsNeeded,
-): Promise<string[]> {
+): Promise<{ pack: string; bytes: number }[]> {
   const sized: { pack: string; bytes: number }[] = [];
   for (const pack of packs) {
     const needed = await neededIn(store, pack, isNeeded);
-    sized.push({ pack, bytes: needed.reduce((sum, { storedLength }) => sum + storedLength, 0) });
+    sized.push({ pack, bytes: needed.reduce((sum, entry) => sum + packEntryBytes(entry), PACK_OVERHEAD) });
   }
-  return sized.toSorted((a, b) => a.bytes - b.bytes).map(({ pack }) => pack);
+  return sized.toSorted((a, b) => a.bytes - b.bytes);
 }
 
 async function rewrite(
   store: ChunkStore,
   { flattened, isNeeded }: Pick<PreparedSweep, 'flattened' | 'isNeeded'>,
   packs: readonly string[],
-): Promise<Omit<Done, 'postponedPacks'>> {
+): Promise<Pick<Done, 'writtenBytes' | 'damagedPacks'>> {
   const writer = new ChunkWriter(store);
   const damagedPacks: string[] = [];
   try {

@@ -22,6 +22,8 @@ export interface DirectoryOptions {
   readonly workers?: number | undefined;
   /** Whether small reads are done in the calling thread. Default: false. */
   readonly blockingReads?: boolean | undefined;
+  /** Bytes on disk that are held back. Default: 262,144. */
+  readonly reserveBytes?: number | undefined;
   /** The calls by which blobs are read and written. Default: those of Node.js. */
   readonly operations?: FsOperations | undefined;
 }
@@ -32,7 +34,7 @@ export function directoryEnvironment(
   { workers, blockingReads = false, ...options }: DirectoryOptions = {},
 ): Environment {
   const operations = options.operations ?? (blockingReads ? blockingFsOperations : nodeFsOperations);
-  const reserve = fileReserve(join(directory, 'reserve'), operations);
+  const reserve = fileReserve(join(directory, 'reserve'), operations, options.reserveBytes);
   const blobs = fsBlobStore(directory, { operations });
   const coder = coderOnDemand(workers);
   const indexPath = join(directory, 'index');

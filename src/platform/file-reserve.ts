@@ -14,9 +14,11 @@ export interface FileReserve extends Reserve {
 
 /** Room for a lock, a note, some folders, and the little that is needed of the first packs to be rewritten. */
 const RESERVE_BYTES = 256 * 1024;
+/** So much is written at a time. */
+const PIECE_BYTES = 1024 * 1024;
 
-/** The reserve at `path`. Nothing depends on it, so whatever cannot be done to it is left undone. */
-export function fileReserve(path: string, fs: FsOperations): FileReserve {
+/** The reserve at `path`, of so many bytes. Nothing depends on it, so whatever cannot be done to it is left undone. */
+export function fileReserve(path: string, fs: FsOperations, reserveBytes = RESERVE_BYTES): FileReserve {
   const bytes = (): Promise<number> =>
     fs.lstat(path).then(
       ({ kind, size }) => (kind === 'file' ? size : 0),
@@ -31,21 +33,22 @@ export function fileReserve(path: string, fs: FsOperations): FileReserve {
     bytes,
     giveUp: async () => (await bytes()) > 0 && remove(),
     async restore() {
-      if ((await bytes()) >= RESERVE_BYTES) return;
-      await remove(); // One that a crash has left unfinished.
-      if (!(await write(path, fs))) await remove();
+      if ((await bytes()) >= reserveBytes) return;
+      await remove(); // One that a crash has left unfinished, or a smaller one.
+      if (!(await write(path, reserveBytes, fs))) await remove();
     },
   };
 }
 
 /** Says whether all of it could be written. */
-async function write(path: string, fs: FsOperations): Promise<boolean> {
+async function write(path: string, length: number, fs: FsOperations): Promise<boolean> {
   const descriptor = await fs.openNew(path).catch(() => undefined); // A disk that is full or read-only.
   if (descriptor === undefined) return false;
   try {
-    const written = await fs.writev(descriptor, [systemRandom(RESERVE_BYTES)]);
+    for (let left = length; left > 0;)
+      left -= await fs.writev(descriptor, [systemRandom(Math.min(left, PIECE_BYTES))]);
     await fs.fsync(descriptor);
-    return written === RESERVE_BYTES;
+    return true;
   } catch {
     return false; // Likewise.
   } finally {

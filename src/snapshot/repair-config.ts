@@ -4,7 +4,7 @@
  * nothing with them.
  */
 import { isVecsnapError, toHex } from '../core/index.js';
-import { CONFIG_BLOB, decodeConfig, encodeConfig, newConfig } from './config.js';
+import { CONFIG_BLOB, decodeConfig, encodeConfig, newConfig, notARepository } from './config.js';
 import { bitsApart } from '../cas/pack.js';
 import type { Environment, LockRequest } from './environment.js';
 import { finishReplacing, mendSealed, replace } from './mend-blobs.js';
@@ -31,7 +31,8 @@ export async function repairConfig(
   });
   const failure = bytes === undefined ? undefined : whyUnreadable(bytes, environment);
   if (bytes !== undefined && failure === undefined) return 'sound';
-  if (isVecsnapError(failure, 'NOT_A_REPOSITORY') && !(await hasContent(environment))) throw failure;
+  const isForeign = bytes === undefined || isVecsnapError(failure, 'NOT_A_REPOSITORY');
+  if (isForeign && !(await hasContent(environment))) throw notARepository(blobs.place);
   const mended = (bytes && mendSealed(bytes, sha256)) ?? (await misplacedConfig(blobs, sha256));
   const isMended = mended !== undefined && isConfig(mended, sha256);
   if (isDryRun) return isMended ? 'mended' : 'made anew';

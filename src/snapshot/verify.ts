@@ -53,11 +53,11 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
   const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
   return repository.read(async (session) => {
     const verification = new Verification(session, snapshots, options);
-    for (const { blob, error } of problems) verification.add({ error, blob });
+    for (const { blob, error } of [...problems, ...session.notes.problems]) verification.add({ error, blob });
     await verification.checkPacks();
     await verification.checkReferences(false);
     return verification.report();
-  }, 'persistent');
+  });
 }
 
 /** Verifies what the given snapshots need, and nothing else. */

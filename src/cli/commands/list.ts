@@ -16,7 +16,7 @@ export const list: CliCommand<CollectionOption> = {
     ["vecsnap list repo --json | jq -r '.[0].id'", 'the id of the newest: JSON has the newest first'],
   ],
   notes: `ID is the end of the id, which is enough to name a snapshot. Logical is the size of the content, added what the repository
-grew by. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
+grew by. A snapshot is damaged when a repair found that it lacks something; restore --salvage gives the rest. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
   run: (call, [repo], filter) =>
     withRepository(repo, {}, async (manager) => {
       const { snapshots: all, problems } = await listReadable(manager, call);
@@ -44,19 +44,25 @@ const COLUMNS: readonly Column[] = [
   { head: 'Added', align: 'right' },
 ];
 const TAGS: Column = { head: 'Tags', shrinksTo: 4 };
+const STATE: Column = { head: 'State' };
 
 function listText(snapshots: readonly Snapshot[]): string {
   if (snapshots.length === 0) return 'No snapshots.';
   const added = snapshots.reduce((sum, { addedBytes }) => sum + addedBytes, 0);
   const total = `${plural(snapshots.length, 'snapshot')}, ${bytesText(added)} added in all`;
   const hasTags = snapshots.some(({ tags }) => tags.length > 0);
+  const isAnyDamaged = snapshots.some(({ damage }) => damage !== undefined);
+  const columns = [...COLUMNS, ...(isAnyDamaged ? [STATE] : []), ...(hasTags ? [TAGS] : [])];
   const width = outputWidth();
-  const rows = snapshots.toReversed().map((snapshot) => row(snapshot, width < NARROW));
-  return `${tableText(hasTags ? [...COLUMNS, TAGS] : COLUMNS, rows, width)}\n${total}`;
+  const rows = snapshots.toReversed().map((snapshot) => {
+    const state = isAnyDamaged ? [snapshot.damage === undefined ? '' : 'damaged'] : [];
+    return [...row(snapshot, width < NARROW), ...state, ...(hasTags ? [snapshot.tags.join(', ')] : [])];
+  });
+  return `${tableText(columns, rows, width)}\n${total}`;
 }
 
 function row(snapshot: Snapshot, narrow: boolean): string[] {
-  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes, tags } = snapshot;
+  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes } = snapshot;
   return [
     shortId(id),
     narrow ? timeText(createdAt).slice(0, MINUTES) : timeText(createdAt),
@@ -66,7 +72,6 @@ function row(snapshot: Snapshot, narrow: boolean): string[] {
     contentText(snapshot),
     bytesText(logicalBytes),
     bytesText(addedBytes),
-    tags.join(', '),
   ];
 }
 
