@@ -254,9 +254,8 @@ describe('an index that fails', () => {
     const index = memoryIndex();
     await withManager(environmentOn(blobs, index), (manager) => manager.stats()); // It knows all packs now.
     const failing = environmentOn(blobs, failingIndex(index, nth, when));
-    await expect(withManager(failing, (manager) => manager.collectGarbage({ maxUnused: 0 }))).rejects.toThrow(
-      'an injected fault',
-    );
+    // R8: another one takes its place, and nobody notices.
+    await withManager(failing, (manager) => manager.collectGarbage({ maxUnused: 0 }));
     expect(await expectWhole(blobs, index)).toEqual(['second']);
     await withManager(environmentOn(blobs, index), (manager) => manager.collectGarbage({ maxUnused: 0 }));
     expect(await expectWhole(blobs, index)).toEqual(['second']);

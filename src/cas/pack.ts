@@ -57,6 +57,8 @@ export const PACK_PREFIX = 'packs/';
 
 /** "vsnpack" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
+/** Bytes of the header of a pack. */
+export const PACK_HEADER_BYTES = HEADER.length;
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
 export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;

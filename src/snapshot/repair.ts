@@ -9,7 +9,7 @@
  *
  * Nothing of the old is deleted but notes and the index.
  */
-import { DigestTable, formatAddress, throwIfAborted, toHex } from '../core/index.js';
+import { DigestTable, formatAddress, isVecsnapError, throwIfAborted, toHex } from '../core/index.js';
 import type { BlobStore } from '../blob/port.js';
 import {
   checkCopies,
@@ -24,6 +24,9 @@ import {
   mendDirectory,
   PACK_PREFIX,
   beginsAsPack,
+  checkPackHeader,
+  PACK_HEADER_BYTES,
+  readRange,
   type StoredChunk,
 } from '../cas/index.js';
 import type { Environment } from './environment.js';
@@ -47,7 +50,7 @@ export interface RepairReport {
   readonly dryRun: boolean;
   /** Packs in the store, before. */
   readonly packs: number;
-  /** Packs whose directories cannot be read. They are left alone. */
+  /** Packs whose directory cannot be read, or that do not begin as packs do. What is sound in them was written to others. */
   readonly damagedPacks: readonly string[];
   /** Chunks that were written anew because their pack has no directory any more, or because a flipped bit could be mended. */
   readonly savedChunks: number;
@@ -86,7 +89,7 @@ export async function repairRepository(
   await store.close();
   const { snapshots, problems } = await repository.listSnapshots({ fresh: true, store: blobs });
   const losses = await lossesWithout(repository, blobs, rescue.badCopies(), snapshots, signal);
-  const note = { ...losses, copies: rescue.badCopies(), emptied: rescue.damagedPacks() };
+  const note = { ...losses, copies: rescue.badCopies(), emptied: rescue.emptied() };
   if (!dryRun) await conclude(repository, notes, note);
   return {
     dryRun,
@@ -184,6 +187,8 @@ class Rescue {
   /** Packs without a directory. */
   readonly #damagedPacks: ReadonlySet<string>;
   readonly #sound = new DigestTable();
+  /** Packs that have a directory and do not begin as packs do. */
+  readonly #headless = new Set<string>();
   /** Chunks that could not be mended. */
   readonly #hopeless = new DigestTable();
   readonly #damaged: Copy[] = [];
@@ -199,8 +204,13 @@ class Rescue {
     this.#damagedPacks = new Set(store.problems.map(({ blob }) => blob));
   }
 
-  damagedPacks(): readonly string[] {
+  /** Packs without a directory. */
+  emptied(): readonly string[] {
     return [...this.#damagedPacks];
+  }
+
+  damagedPacks(): readonly string[] {
+    return [...this.#damagedPacks, ...this.#headless];
   }
 
   /** Those that somebody would take for stored: copies in packs without a directory are not. */
@@ -229,8 +239,10 @@ class Rescue {
   /** Checks all copies; saves what can be saved; and looks again at those of which nobody could tell before. */
   async checkAll(): Promise<void> {
     await this.#saving(async (writer) => {
-      for (const pack of this.#store.packs.keys())
+      for (const pack of this.#store.packs.keys()) {
+        await this.#checkHeader(pack);
         await this.#check(pack, await this.#store.directory(pack), writer);
+      }
       await this.#mend(writer);
     });
     for (let before = Infinity; this.#baseless.length < before;) {
@@ -268,10 +280,22 @@ class Rescue {
     }
   }
 
-  /** Notes that a chunk is there; when it is only in a pack without a directory, it is written to another. */
+  async #checkHeader(pack: string): Promise<void> {
+    if (this.#damagedPacks.has(pack)) return;
+    try {
+      checkPackHeader(pack, await readRange(this.#store.parts.blobs, pack, 0, PACK_HEADER_BYTES));
+    } catch (error) {
+      if (!isVecsnapError(error, 'PACK_DAMAGED', 'REPOSITORY_NEWER')) throw error;
+      this.#headless.add(pack); // It was written by this version or an older one, as its directory can be read.
+    }
+  }
+
+  /** Notes that a chunk is there; when it is only in a pack that is damaged itself, it is written to another. */
   async #keep(writer: ChunkWriter, { pack, entry }: Copy, stored: StoredChunk | undefined): Promise<void> {
     const isNew = this.#sound.addNew(entry.address);
-    if (!isNew || !this.#damagedPacks.has(pack) || stored === undefined) return;
+    if (this.#headless.has(pack)) this.#damaged.push({ pack, entry });
+    else if (!this.#damagedPacks.has(pack)) return;
+    if (!isNew || stored === undefined) return;
     const [location] = await this.#store.locate([entry.address]);
     const isHere = location?.pack === pack && location.offset === entry.offset;
     if (isHere) await writer.add(entry, stored.bytes);
