@@ -187,6 +187,16 @@ describe('a chunk that is lost', () => {
     expect(await flawsOf(environment, ['first', 'second', 'files'])).toEqual([]);
   });
 
+  it('comes back also when the index could not be thrown away (P3)', async () => {
+    const index = memoryIndex();
+    const knowing = { ...lockingEnvironment(blobs, index), discardIndex: async () => {} };
+    const own = await SnapshotManager.open({ environment: knowing });
+    await own.collectGarbage({ dryRun: true }); // Now the index has the damaged copy.
+    await own.repair();
+    await own.createSnapshot(memorySource(content('first')), 'first');
+    expect(await restoredText(own, idOf('first'))).toBe(textOf(content('first')));
+  });
+
   it('heals through an incremental snapshot, also on a damaged base', async () => {
     await manager.repair();
     await manager.createIncrementalSnapshot(memorySource(content('first')), 'first', idOf('first'));

@@ -17,7 +17,7 @@ import {
 import { chunkDamaged, type ChunkStore } from './chunk-store.js';
 import type { StoredChunk } from './codec.js';
 import type { Location } from './index-port.js';
-import { checkPackHeader, type DirectoryEntry, packMissing, readPackDirectory, readRange } from './pack.js';
+import { checkPackHeader, type DirectoryEntry, readAsFarAs, readPackDirectory, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
 export interface PackFinding {
@@ -244,7 +244,7 @@ async function readChunks(
   bytes: Uint8Array,
 ): Promise<ReadChunk[]> {
   const start = (run[0] as DirectoryEntry).offset;
-  const filled = await readFilled(store, name, start, bytes);
+  const filled = await readAsFarAs(store.parts.blobs, name, start, bytes);
   bytes.fill(0, filled); // What is missing at the end fails its hash.
   const bases = await basesIn(store, run);
   return run.map((entry, i): ReadChunk => {
@@ -255,20 +255,6 @@ async function readChunks(
     if (own === undefined) return { entry, stored: plain };
     return isVecsnapError(own) ? { entry, error: own } : { entry, stored: { ...plain, bases: own } };
   });
-}
-
-/** @throws VecsnapError PACK_MISSING. */
-async function readFilled(
-  store: ChunkStore,
-  name: string,
-  start: number,
-  bytes: Uint8Array,
-): Promise<number> {
-  try {
-    return await store.parts.blobs.read(name, start, bytes);
-  } catch (cause) {
-    throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
-  }
 }
 
 /** What the deltas of a run copy from, or why that cannot be had; undefined for the other chunks. */

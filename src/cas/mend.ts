@@ -23,6 +23,8 @@ import {
 const MOST_WORK = 2 ** 31;
 /** Directories may take longer: with one, all chunks of a pack come back. */
 const MOST_DIRECTORY_WORK = 2 ** 33;
+/** Longer chunks are not believed in when nothing vouches for their entry: making room for them would cost more than they are worth. */
+const MOST_PLAIN_BYTES = 16 * 1024 * 1024;
 /** Forms of a chunk that are tried together. */
 const TRIED_TOGETHER = 512;
 /**
@@ -95,7 +97,8 @@ export async function knownEntries(blobs: BlobStore, { name, size }: BlobStat): 
   const footer = copyBytes(await readRange(blobs, name, size - FOOTER_BYTES, FOOTER_BYTES));
   const length = viewOf(footer).getUint32(0, true);
   if (!hasFooter(footer) || length > size - PACK_OVERHEAD) return [];
-  return frontEntries(await readRange(blobs, name, size - FOOTER_BYTES - length, length));
+  const entries = frontEntries(await readRange(blobs, name, size - FOOTER_BYTES - length, length));
+  return entries.filter((entry) => entry.length <= MOST_PLAIN_BYTES);
 }
 
 /** Undefined when it does not fit the size of its pack, however right its checksum is. */

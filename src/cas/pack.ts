@@ -145,7 +145,7 @@ export async function readPackDirectory(
 
 /**
  * Reads a range of a pack.
- * @throws VecsnapError PACK_DAMAGED when the pack ends before, PACK_MISSING.
+ * @throws VecsnapError PACK_DAMAGED when the pack ends before, PACK_MISSING, STORE_FAILED.
  */
 export async function readRange(
   blobs: BlobStore,
@@ -154,11 +154,32 @@ export async function readRange(
   length: number,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(new SharedArrayBuffer(length));
-  const filled = await blobs.read(name, offset, bytes).catch((cause: unknown) => {
-    throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
-  });
+  const filled = await readAsFarAs(blobs, name, offset, bytes);
   if (filled < length) throw packDamaged(name, `it ends at byte ${offset + filled}`);
   return bytes;
+}
+
+/**
+ * Fills `into` with bytes of a pack, as far as the pack goes. A store that gives less than it has is not taken for one that has less:
+ * that would make damage of a failure.
+ * @returns the bytes read.
+ * @throws VecsnapError PACK_MISSING, STORE_FAILED.
+ */
+export async function readAsFarAs(
+  blobs: BlobStore,
+  name: string,
+  offset: number,
+  into: Uint8Array,
+): Promise<number> {
+  let filled = 0;
+  for (let read = 1; filled < into.length && read > 0; filled += read) {
+    read = await blobs.read(name, offset + filled, into.subarray(filled)).catch((cause: unknown) => {
+      throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
+    });
+  }
+  const end = Math.min(offset + into.length, (filled < into.length && (await blobs.stat(name))?.size) || 0);
+  if (offset + filled < end) throw readShort(name, offset + filled);
+  return filled;
 }
 
 /** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
@@ -288,6 +309,17 @@ function packDamaged(name: string, what: string, cause?: unknown): VecsnapError 
       'Run verify to see which snapshots this concerns; restore the file from another copy if there is one.',
     cause,
   });
+}
+
+function readShort(name: string, at: number): VecsnapError {
+  return new VecsnapError(
+    'STORE_FAILED',
+    `The store gives nothing from byte ${at} of a pack on, which has more.`,
+    {
+      place: name,
+      remedy: 'Check the disk, and run the command again.',
+    },
+  );
 }
 
 /** A pack that the index names is not there. */

@@ -274,7 +274,7 @@ class Rescue {
     for await (const { entry, state, stored } of checkCopies(this.#store, pack, entries)) {
       this.#progress.add(1, entry.storedLength);
       if (state === 'baseless') this.#baseless.push({ pack, entry });
-      else if (state === 'bad' && isKnownCodec(entry.codec)) this.#damaged.push({ pack, entry });
+      else if (state === 'bad' && isKnownCodec(entry.codec)) await this.#lookAgain(writer, { pack, entry });
       else if (state === 'odd') await this.#writeAnew(writer, { pack, entry });
       else await this.#keep(writer, { pack, entry }, stored);
     }
@@ -299,6 +299,14 @@ class Rescue {
     const [location] = await this.#store.locate([entry.address]);
     const isHere = location?.pack === pack && location.offset === entry.offset;
     if (isHere) await writer.add(entry, stored.bytes);
+  }
+
+  /** What is read wrong once may be right the next time: then the disk is at fault, or the memory, and nothing is lost. */
+  async #lookAgain(writer: ChunkWriter, copy: Copy): Promise<void> {
+    for await (const { state, stored } of checkCopies(this.#store, copy.pack, [copy.entry])) {
+      if (state === 'sound') await this.#keep(writer, copy, stored);
+      else this.#damaged.push(copy);
+    }
   }
 
   /** A chunk whose bytes say what they should, but are not as they were written. */

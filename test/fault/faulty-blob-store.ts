@@ -35,7 +35,7 @@ export interface Faults {
   readonly shortReads?: number;
   /** How many lists miss a blob after its put, and still show it after its delete, which the port forbids. */
   readonly listsLate?: number;
-  /** Only the n-th list misses what was put last, and nothing else goes wrong with lists. Not together with `listsLate`. */
+  /** Only the n-th list misses what was put last of all that it should show. Not together with `listsLate`. */
   readonly lateList?: number;
   /** Milliseconds that calls take longer, one after the other, again and again. */
   readonly delays?: readonly number[];
@@ -60,7 +60,7 @@ class Faulty implements FaultyBlobStore {
   #reads = 0;
   #lists = 0;
   #calls = 0;
-  #last: string | undefined;
+  readonly #put: string[] = [];
   #late: LateNames;
 
   constructor(inner: BlobStore, faults: Faults) {
@@ -89,7 +89,7 @@ class Faulty implements FaultyBlobStore {
     await this.#wholly('put', name, size, async () => {
       await this.#inner.put(name, bytes);
       this.#late.put(name);
-      this.#last = name;
+      this.#put.push(name);
     });
   }
 
@@ -115,7 +115,8 @@ class Faulty implements FaultyBlobStore {
     if (failure && failure.when !== 'torn') throw errorOf(failure, 'list', prefix);
     await this.#delay();
     if (++this.#lists === this.#faults.lateList) {
-      for await (const stat of this.#inner.list(prefix)) if (stat.name !== this.#last) yield stat;
+      const last = this.#put.findLast((name) => name.startsWith(prefix));
+      for await (const stat of this.#inner.list(prefix)) if (stat.name !== last) yield stat;
       return;
     }
     if (failure === undefined && this.#faults.listsLate === undefined) return yield* this.#inner.list(prefix);
