@@ -17,14 +17,9 @@ import {
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import {
-  type EncodedChunk,
-  type Kin,
-  numberWidth,
-  type PlainBase,
-  type PlainChunk,
-  type StoredChunk,
-} from './codec.js';
+import { type EncodedChunk, numberWidth, type PlainBase, type PlainChunk } from './codec.js';
+import type { ChunkToEncode } from './coder.js';
+import type { StoredForm } from './found-chunks.js';
 import type { Location } from './index-port.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 import { Wholeness } from './wholeness.js';
@@ -161,16 +156,19 @@ export class ChunkWriter {
 
   async #standAlone(addresses: readonly Address[]): Promise<PackedChunk[]> {
     const locations = await this.#store.locate(addresses);
-    const stored = await this.#store.getStored(addresses);
-    const plain = await this.#store.decode(stored);
-    const chunks = stored.map((chunk, i): PlainChunk => ({
-      bytes: plain[i] as Uint8Array,
-      width: numberWidth(chunk),
-    }));
+    const chunks = await this.#store.useChunksInMemory(addresses, async (stored) => {
+      const plain = await this.#store.decode(stored);
+      return stored.roots.map((root, i): ChunkToEncode => {
+        const { codec } = stored.found.forms[root] as StoredForm;
+        const width = numberWidth({ codec, bytes: stored.bytesInMemory(root) });
+        return { bytes: plain[i] as Uint8Array, width };
+      });
+    });
     const encoded = await this.#store.parts.coder.encode(chunks, this.#store.options);
-    return stored.map(({ address, length }, i) => {
+    return addresses.map((address, i) => {
       const { codec, bytes } = encoded[i] as EncodedChunk;
-      return { address, kind: (locations[i] as Location).kind, codec, length, bytes };
+      const { kind, length } = locations[i] as Location;
+      return { address: copyBytes(address) as Address, kind, codec, length, bytes };
     });
   }
 
@@ -223,7 +221,7 @@ export class ChunkWriter {
     if (!this.#expectsNew || chunks.some(({ similar }) => similar !== undefined)) {
       return { addresses: await coder.address(chunks.map(({ bytes }) => bytes)) };
     }
-    const plain = chunks.map(({ bytes, width }): PlainChunk => ({ bytes, width }));
+    const plain = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
     const early = await coder.addressAndEncode(plain, this.#store.options);
     return { addresses: early.map(({ address }) => address), early };
   }
@@ -232,33 +230,36 @@ export class ChunkWriter {
   async #encode(fresh: readonly Fresh[]): Promise<EncodedChunk[]> {
     const encoded: EncodedChunk[] = [];
     if (fresh.length === 0) return encoded;
-    const kin = await this.#kinOf(fresh.map(({ chunk }) => chunk));
-    const plain = fresh.map(({ chunk: { bytes, width } }, i): PlainChunk => ({ bytes, width, kin: kin[i] }));
-    const forms = await this.#store.parts.coder.encode(plain, this.#store.options);
+    const forms = await this.#encodeWithKin(fresh.map(({ chunk }) => chunk));
     for (const [i, { position }] of fresh.entries()) encoded[position] = forms[i] as EncodedChunk;
     return encoded;
   }
 
-  /** The chunks that new ones may be told by, those left out that cannot be put together. */
-  async #kinOf(chunks: readonly NewChunk[]): Promise<(Kin | undefined)[]> {
+  /** The encoded forms of chunks that may be told by others; those that cannot be put together are left out. */
+  async #encodeWithKin(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
+    const { coder } = this.#store.parts;
+    const { options } = this.#store;
+    const alone = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
     const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
-    if (wanted.length === 0 || this.#store.options.compression === 'none') return [];
+    if (wanted.length === 0 || options.compression === 'none') return coder.encode(alone, options);
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
-    const known = await this.#plainBases(chunks, sound);
+    const known = new Map<string, number | PlainBase>(await this.#plainBases(chunks, sound));
     const unread = [...sound].filter((address) => !known.has(toHex(address)));
-    const stored = await this.#storedIfThere(unread.map((address) => copyBytes(address) as Address));
-    if (stored === undefined) return [];
-    const bases = new Map<string, StoredChunk | PlainBase>(known);
-    for (const chunk of stored) bases.set(toHex(chunk.address), chunk);
-    return chunks.map(({ similar }) => {
-      if (similar === undefined) return undefined;
-      return {
-        unit: similar.unit,
-        chunks: similar.addresses.flatMap((address) => bases.get(toHex(address)) ?? []),
-      };
-    });
+    for (const [i, address] of unread.entries()) known.set(toHex(address), i);
+    try {
+      return await this.#store.useChunks(unread, (stored) =>
+        coder.encode(
+          chunks.map((chunk) => withKnown(chunk, known)),
+          options,
+          stored.graph(),
+        ),
+      );
+    } catch (error) {
+      if (isUnreadable(error)) return coder.encode(alone, options); // Which heals what they hold.
+      throw error;
+    }
   }
 
   /** The bases whose plaintext came with the chunks, by their address in hexadecimal. */
@@ -269,16 +270,6 @@ export class ChunkWriter {
     const usable = given.filter(({ address }) => sound.has(address));
     const chains = await this.#store.chainLengths(usable.map(({ address }) => address));
     return new Map(usable.map((base, i) => [toHex(base.address), { ...base, chain: chains[i] as number }]));
-  }
-
-  /** Undefined when something that they need is missing: then new chunks stand alone, which heals what they hold. */
-  async #storedIfThere(addresses: readonly Address[]): Promise<StoredChunk[] | undefined> {
-    try {
-      return await this.#store.getStored(addresses);
-    } catch (error) {
-      if (isUnreadable(error)) return undefined;
-      throw error;
-    }
   }
 
   async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
@@ -333,6 +324,16 @@ export class ChunkWriter {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+/** A chunk with those it may be told by, as far as they are known, by their addresses in hexadecimal. */
+function withKnown(
+  { bytes, width, similar }: NewChunk,
+  known: ReadonlyMap<string, number | PlainBase>,
+): ChunkToEncode {
+  if (similar === undefined) return { bytes, width };
+  const chunks = similar.addresses.flatMap((address) => known.get(toHex(address)) ?? []);
+  return { bytes, width, kin: { unit: similar.unit, chunks } };
 }
 
 function* slices<T>(items: readonly T[], length: number): Generator<readonly T[]> {

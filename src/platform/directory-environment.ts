@@ -7,7 +7,8 @@ import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
-import { nodeSha256, systemClock, systemRandom } from './node.js';
+import { plainBytes } from '../cas/chunk-graph.js';
+import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
 export interface DirectoryOptions {
@@ -84,28 +85,24 @@ function cacheFile(path: string): DerivedBytes {
   };
 }
 
-/** Until a worker thread has started, so many stored bytes are sooner decoded here than there. */
-const DECODED_BEFORE_WORKERS = 128 * 1024;
+/** Starting worker threads takes as long as decoding so many bytes here does; less than that is decoded here. */
+const DECODED_BEFORE_WORKERS = 1024 * 1024;
 
 /** The pool of coders, whose code and threads are loaded with the first chunk. */
 function coderOnDemand(workers: number | undefined): ChunkCoder {
   let loaded: Promise<{ pool: ChunkCoder; inline: ChunkCoder }> | undefined;
-  let hasStarted = false; // Whether a worker has answered.
+  let decodedHere = 0; // Bytes of plaintext.
   const load = () => (loaded ??= loadCoders(workers));
   return {
     address: async (chunks) => (await load()).pool.address(chunks),
-    encode: async (chunks, options) => (await load()).pool.encode(chunks, options),
-    addressAndEncode: async (chunks, options) => (await load()).pool.addressAndEncode(chunks, options),
-    async decode(chunks, verify) {
+    encode: async (...job) => (await load()).pool.encode(...job),
+    addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),
+    async decode(graph, verify) {
       const { pool, inline } = await load();
-      if (hasStarted) return pool.decode(chunks, verify);
-      const isSmall = chunks.reduce((sum, { bytes }) => sum + bytes.length, 0) <= DECODED_BEFORE_WORKERS;
-      if (isSmall) return inline.decode(chunks, verify);
-      const decoded = await pool.decode(chunks, verify);
-      hasStarted = true;
-      return decoded;
+      if (decodedHere <= DECODED_BEFORE_WORKERS) decodedHere += plainBytes(graph);
+      return (decodedHere <= DECODED_BEFORE_WORKERS ? inline : pool).decode(graph, verify);
     },
-    check: async (chunks) => (await load()).pool.check(chunks),
+    check: async (graph) => (await load()).pool.check(graph),
     release(encoded) {
       void loaded?.then(({ pool }) => pool.release?.(encoded));
     },
@@ -126,7 +123,8 @@ async function loadCoders(workers: number | undefined): Promise<{ pool: ChunkCod
     import('../cas/coder.js'),
     import('./node-deflate.js'),
   ]);
-  return { pool: pooledCoder(workers), inline: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }) };
+  const primitives = { sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile };
+  return { pool: pooledCoder(workers), inline: inlineCoder(primitives) };
 }
 
 async function openMemoryIndex(): Promise<ChunkIndex> {

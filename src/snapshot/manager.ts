@@ -92,7 +92,8 @@ const loadReading = () => import('./content.js');
  * goes wrong again, and is told, when it is needed.
  */
 function preload({ coder }: Environment): void {
-  Promise.all([loadReading(), import('../cas/index.js'), coder.decode([], true)]).catch(() => undefined);
+  const decodeNothing = import('../cas/index.js').then((cas) => coder.decode(cas.graphInMemory([]), true));
+  Promise.all([loadReading(), decodeNothing]).catch(() => undefined);
 }
 
 /** Loads what reads and writes chunks. */
