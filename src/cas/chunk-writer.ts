@@ -17,16 +17,9 @@ import {
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import {
-  type EncodedChunk,
-  type Kin,
-  numberWidth,
-  type PlainBase,
-  type PlainChunk,
-  type StoredChunk,
-} from './codec.js';
-import type { Location } from './index-port.js';
+import { type EncodedChunk, type Kin, type PlainBase, type PlainChunk, type StoredChunk } from './codec.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import { standAlone } from './stand-alone.js';
 import { Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -149,7 +142,7 @@ export class ChunkWriter {
    */
   async flatten(addresses: readonly Address[]): Promise<void> {
     for await (const chunks of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
-      this.#standAlone(some),
+      standAlone(this.#store, some),
     )) {
       for (const chunk of chunks) {
         this.#chunks++;
@@ -157,21 +150,6 @@ export class ChunkWriter {
         await this.#addToPack(chunk);
       }
     }
-  }
-
-  async #standAlone(addresses: readonly Address[]): Promise<PackedChunk[]> {
-    const locations = await this.#store.locate(addresses);
-    const stored = await this.#store.getStored(addresses);
-    const plain = await this.#store.decode(stored);
-    const chunks = stored.map((chunk, i): PlainChunk => ({
-      bytes: plain[i] as Uint8Array,
-      width: numberWidth(chunk),
-    }));
-    const encoded = await this.#store.parts.coder.encode(chunks, this.#store.options);
-    return stored.map(({ address, length }, i) => {
-      const { codec, bytes } = encoded[i] as EncodedChunk;
-      return { address, kind: (locations[i] as Location).kind, codec, length, bytes };
-    });
   }
 
   /** Makes everything durable and then known to the index. */
