@@ -22,13 +22,14 @@ export interface Calendar {
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-/** The first moment that a `Date` has. */
+/** The first and the last moment that a `Date` has. */
 const FIRST = -8.64e15;
+const LAST = 8.64e15;
 
 /** @param timeZone of the IANA data base, such as `Europe/Berlin`. @throws VecsnapError OPTION_INVALID. */
 export function calendarOf(timeZone: string): Calendar {
   const offsetAt = offsetsOf(timeZone);
-  const local = (time: number): Date => new Date(Math.max(FIRST, time + offsetAt(time)));
+  const local = (time: number): Date => localAt(time, offsetAt);
   return {
     hour: (time) => `${dayText(local(time))} ${hourText(local(time))}${offsetText(offsetAt(time))}`,
     day: (time) => dayText(local(time)),
@@ -86,6 +87,11 @@ function utc(year: number, month: number, day: number): number {
   return new Date(0).setUTCFullYear(year, month, day);
 }
 
+/** What the clock shows at a time, in the fields for UTC. */
+function localAt(time: number, offsetAt: OffsetAt): Date {
+  return new Date(Math.min(LAST, Math.max(FIRST, time + offsetAt(time))));
+}
+
 function dayText(local: Date): string {
   return local.toISOString().split('T', 1)[0] as string;
 }
@@ -111,7 +117,7 @@ function weekText(local: Date): string {
 }
 
 function timeBefore(time: number, duration: Duration, offsetAt: OffsetAt): number {
-  const local = new Date(Math.max(FIRST, time + offsetAt(time)));
+  const local = localAt(time, offsetAt);
   const months = local.getUTCFullYear() * 12 + local.getUTCMonth() - duration.years * 12 - duration.months;
   const [year, month] = [Math.floor(months / 12), ((months % 12) + 12) % 12];
   const lastDay = new Date(utc(year, month + 1, 0)).getUTCDate();
