@@ -65,11 +65,15 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
     if (typeof timeZone !== 'string' || !/^[A-Za-z]/.test(timeZone)) throw new RangeError('not a name');
     return new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', { ...options, timeZone });
   } catch (cause) {
-    throw new VecsnapError('OPTION_INVALID', `There is no time zone ${String(timeZone).slice(0, 80)}.`, {
-      place: 'timeZone',
-      remedy: 'Give the IANA name of one, such as UTC or Europe/Berlin.',
-      cause,
-    });
+    throw new VecsnapError(
+      'OPTION_INVALID',
+      `There is no time zone ${JSON.stringify(timeZone).slice(0, 80)}.`,
+      {
+        place: 'timeZone',
+        remedy: 'Give the IANA name of one, such as UTC or Europe/Berlin.',
+        cause,
+      },
+    );
   }
 }
 

@@ -273,8 +273,7 @@ export class SnapshotManager {
     { overwrite, signal, onProgress }: Omit<RestoreOptions, keyof ReadOptions> & WorkOptions = {},
   ): Promise<WriteReport & { path: string }> {
     const { folderTarget } = await import('../source/folder-target.js');
-    const [marked] = await this.#marked([await this.#mustGet(id)]);
-    const { pinned: _, ...snapshot } = marked as Snapshot; // A pin is for this repository.
+    const [snapshot] = (await this.#marked([await this.#mustGet(id)])) as [Snapshot];
     const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
     const options = { overwrite, signal, onProgress }; // All records: the folder says that it is the snapshot.
     return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };

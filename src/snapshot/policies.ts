@@ -65,12 +65,12 @@ function decode(unsealed: ReturnType<typeof unseal>, blob: string): readonly Sto
   const { version, policies } = (unsealed.value ?? {}) as { readonly [key: string]: Canonical };
   if (version !== VERSION) throw newerPolicy(blob, version);
   if (!Array.isArray(policies) || !policies.every(isStoredPolicy)) throw policyDamaged(blob);
-  return policies as unknown as readonly StoredPolicy[];
+  return policies;
 }
 
 /** Its options are checked when it is used. */
-function isStoredPolicy(value: Canonical): boolean {
-  const { collection, policy } = (value ?? {}) as { readonly [key: string]: Canonical };
+function isStoredPolicy(value: unknown): value is StoredPolicy {
+  const { collection, policy } = (value ?? {}) as { readonly [key: string]: unknown };
   const isNamed = collection === null || typeof collection === 'string';
   return isNamed && typeof policy === 'object' && policy !== null && !Array.isArray(policy);
 }
