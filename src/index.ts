@@ -10,15 +10,18 @@ export {
   type VectorColumn,
   VecsnapError,
 } from './core/index.js';
-export type { RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
+export type { KeptSnapshot, RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
 export {
-  type CollectOptions,
   type CreateOptions,
   type RestoreOptions,
   type SnapshotFilter,
   SnapshotManager,
   type TargetOf,
 } from './snapshot/manager.js';
+export type { CollectOptions, CollectReport } from './snapshot/collect.js';
+export type { ForgetOptions, ForgetPrice, ForgetReport, SnapshotPrice } from './snapshot/forget.js';
+export type { Marks, MarksChange } from './snapshot/marks.js';
+export type { StoredPolicy } from './snapshot/policies.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
 export type { ReadOptions } from './snapshot/content.js';
 export type { SnapshotDifference } from './snapshot/diff.js';

@@ -17,11 +17,10 @@ import {
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import { type EncodedChunk, numberWidth, type PlainBase, type PlainChunk } from './codec.js';
+import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
-import type { StoredForm } from './found-chunks.js';
-import type { Location } from './index-port.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import { standAlone } from './stand-alone.js';
 import { Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -144,7 +143,7 @@ export class ChunkWriter {
    */
   async flatten(addresses: readonly Address[]): Promise<void> {
     for await (const chunks of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
-      this.#standAlone(some),
+      standAlone(this.#store, some),
     )) {
       for (const chunk of chunks) {
         this.#chunks++;
@@ -152,24 +151,6 @@ export class ChunkWriter {
         await this.#addToPack(chunk);
       }
     }
-  }
-
-  async #standAlone(addresses: readonly Address[]): Promise<PackedChunk[]> {
-    const locations = await this.#store.locate(addresses);
-    const chunks = await this.#store.useChunksInMemory(addresses, async (stored) => {
-      const plain = await this.#store.decode(stored);
-      return stored.roots.map((root, i): ChunkToEncode => {
-        const { codec } = stored.found.forms[root] as StoredForm;
-        const width = numberWidth({ codec, bytes: stored.bytesInMemory(root) });
-        return { bytes: plain[i] as Uint8Array, width };
-      });
-    });
-    const encoded = await this.#store.parts.coder.encode(chunks, this.#store.options);
-    return addresses.map((address, i) => {
-      const { codec, bytes } = encoded[i] as EncodedChunk;
-      const { kind, length } = locations[i] as Location;
-      return { address: copyBytes(address) as Address, kind, codec, length, bytes };
-    });
   }
 
   /** Makes everything durable and then known to the index. */

@@ -11,3 +11,4 @@ export * from './level-index.js';
 export * from './memory-index.js';
 export * from './pack.js';
 export * from './planes.js';
+export { standAlone } from './stand-alone.js';

@@ -65,6 +65,9 @@ const MAX_CHUNK_BYTES = 2 ** 30;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
 const TAIL_BYTES = 64 * 1024;
 
+/** Bytes of an empty pack before its first chunk. */
+export const PACK_HEADER_BYTES = HEADER.length;
+
 /** Bytes of a pack beside its chunks and directory entries. */
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
 

@@ -42,7 +42,11 @@ async function rewrite(store: ChunkStore, { plan, flattened, isNeeded }: Prepare
 }
 
 /** The needed chunks of a pack, as far as they are found in it and not in another. */
-async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Promise<DirectoryEntry[]> {
+export async function neededIn(
+  store: ChunkStore,
+  pack: string,
+  isNeeded: IsNeeded,
+): Promise<DirectoryEntry[]> {
   const needed = (await store.directory(pack)).filter(({ address }) => isNeeded(address));
   const locations = await store.locate(needed.map(({ address }) => address));
   return needed.filter(({ offset }, i) => locations[i]?.pack === pack && locations[i].offset === offset);

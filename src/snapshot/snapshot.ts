@@ -43,7 +43,10 @@ export interface Snapshot {
   readonly addedBytes: number;
   /** Numbers in floating-point vectors that are NaN or infinite. They are kept bit for bit. */
   readonly nonFiniteCount: number;
+  /** Those of now, which may be others than those that it was taken with. */
   readonly tags: readonly string[];
+  /** Whether it is kept whatever policies say. */
+  readonly pinned: boolean;
   readonly metadata: { readonly [key: string]: Json };
   /** What the source had to say, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
@@ -94,7 +97,7 @@ export function nextCreationTime(clock: Clock, existing: readonly string[]): num
 
 /** The bytes of a snapshot blob. */
 export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  const { checksum, createdAt, sizeBytes: _, ...plain } = snapshot;
+  const { checksum, createdAt, sizeBytes: _, pinned: __, ...plain } = snapshot; // Pins stand elsewhere: they change.
   const value = {
     ...plain,
     version: VERSION,
@@ -104,14 +107,23 @@ export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
   return seal(MAGIC, value, sha256);
 }
 
-/** @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER. */
-export function decodeSnapshot(bytes: Uint8Array, blob: string, sha256: Sha256): Snapshot {
+/**
+ * The snapshot that a blob holds, with the tags that it was taken with, and not pinned.
+ * @param blob its name: `prefix` and the id.
+ * @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER.
+ */
+export function decodeSnapshot(
+  bytes: Uint8Array,
+  blob: string,
+  sha256: Sha256,
+  prefix: string = SNAPSHOT_PREFIX,
+): Snapshot {
   const unsealed = unseal(MAGIC, bytes, sha256);
   if ('flaw' in unsealed) throw snapshotDamaged(blob);
   const { version, manifest, createdAt, ...plain } = unsealed.value as { readonly [key: string]: Canonical };
   if (version !== VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
-  if (!isAddress || !Number.isSafeInteger(createdAt) || `${SNAPSHOT_PREFIX}${String(plain['id'])}` !== blob) {
+  if (!isAddress || !Number.isSafeInteger(createdAt) || `${prefix}${String(plain['id'])}` !== blob) {
     throw snapshotDamaged(blob);
   }
   return {
@@ -119,6 +131,7 @@ export function decodeSnapshot(bytes: Uint8Array, blob: string, sha256: Sha256):
     createdAt: new Date(createdAt as number).toISOString(),
     checksum: formatAddress(manifest as Address, 'node'),
     sizeBytes: plain['logicalBytes'],
+    pinned: false,
   } as unknown as Snapshot;
 }
 

@@ -12,8 +12,10 @@ import {
 } from '../core/index.js';
 import { checkPacks, type ChunkStore } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
+import { marksProblems } from './marks.js';
+import { POLICIES_NAME, readPolicies } from './policies.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
-import type { Repository, Session } from './repository.js';
+import type { Repository, Session, SnapshotProblem } from './repository.js';
 import { manifestAddress, type Snapshot } from './snapshot.js';
 
 /** One thing that is wrong. */
@@ -53,11 +55,25 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
   const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
   return repository.read(async (session) => {
     const verification = new Verification(session, snapshots, options);
-    for (const { blob, error } of problems) verification.add({ error, blob });
+    for (const { blob, error } of [...problems, ...(await stateProblems(repository))])
+      verification.add({ error, blob });
     await verification.checkPacks();
     await verification.checkReferences(false);
     return verification.report();
   }, 'persistent');
+}
+
+/** Marks and policies that cannot be read. */
+async function stateProblems({ environment }: Repository): Promise<readonly SnapshotProblem[]> {
+  const policies = await readPolicies(environment).then(
+    () => [],
+    (error: unknown) => {
+      if (isVecsnapError(error, 'POLICY_DAMAGED', 'REPOSITORY_NEWER'))
+        return [{ blob: error.place ?? POLICIES_NAME, error }];
+      throw error;
+    },
+  );
+  return [...(await marksProblems(environment)), ...policies];
 }
 
 /** Verifies what the given snapshots need, and nothing else. */

@@ -4,8 +4,10 @@
  */
 export { computeStats } from '../audit/index.js';
 export { ChunkWriter, packEntryBytes } from '../cas/index.js';
-export { decideRetention, DEFAULT_SWEEP, mark, planSweep, sweep } from '../gc/index.js';
+export { checkPolicy, mark } from '../gc/index.js';
+export { collectGarbage } from './collect.js';
 export { contentOf, readManifest } from './content.js';
 export { diffSnapshots } from './diff.js';
+export { decideBy, forget } from './forget.js';
 export { takeContent } from './take.js';
 export { verifyRepository, verifySnapshots } from './verify.js';

@@ -1,5 +1,5 @@
 /** `vecsnap gc`: gives back the space of what no snapshot needs. */
-import type { SweepPlan } from '../../index.js';
+import type { CollectReport } from '../../index.js';
 import type { CliCommand } from '../command.js';
 import { addLockTimeout, type LockOption, REPO } from '../options.js';
 import { withRepository } from '../session.js';
@@ -18,7 +18,8 @@ export const gc: CliCommand<Flags> = {
     ['vecsnap gc repo --dry-run', 'says how much that would give back'],
     ['vecsnap gc repo --json | jq .reclaimedBytes', 'how much it gave back, as a number'],
   ],
-  notes: 'When anything that a snapshot needs is missing, nothing is deleted, and the exit code is 3.',
+  notes: `What was forgotten cannot be had back after this. When anything that a snapshot needs is missing, nothing is deleted, and the
+exit code is 3.`,
   run: (call, [repo], flags) =>
     withRepository(repo, flags, async (manager) => {
       const { dryRun = false } = flags;
@@ -29,15 +30,24 @@ export const gc: CliCommand<Flags> = {
 };
 
 function planText(
-  { deletedPacks, rewrittenPacks, keptPacks, flattenedChunks, reclaimedBytes }: SweepPlan,
+  {
+    deletedPacks,
+    rewrittenPacks,
+    keptPacks,
+    flattenedChunks,
+    reclaimedBytes,
+    forgottenSnapshots,
+  }: CollectReport,
   dryRun: boolean,
 ): string {
   const kept =
     keptPacks.length === 0
       ? ''
       : `\n${plural(keptPacks.length, 'damaged pack')} left alone; see vecsnap verify.`;
-  if (deletedPacks.length + rewrittenPacks.length === 0) return `Nothing to give back.${kept}`;
+  const count = forgottenSnapshots.length;
+  const final = count === 0 ? '' : `, ${plural(count, 'forgotten snapshot')} gone for ever`;
+  if (deletedPacks.length + rewrittenPacks.length + count === 0) return `Nothing to give back.${kept}`;
   const packs = `${plural(deletedPacks.length, 'pack')} deleted, ${plural(rewrittenPacks.length, 'pack')} rewritten`;
   const flattened = flattenedChunks === 0 ? '' : `, ${plural(flattenedChunks, 'delta')} flattened`;
-  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}${flattened}.${kept}`;
+  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}${flattened}${final}.${kept}`;
 }

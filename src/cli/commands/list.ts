@@ -7,9 +7,17 @@ import { inCollection, listReadable, withRepository } from '../session.js';
 import { type Column, outputWidth, tableText } from '../table.js';
 import { bytesText, countText, plural, shortId, timeText } from '../text.js';
 
-export const list: CliCommand<CollectionOption> = {
+interface Flags extends CollectionOption {
+  readonly forgotten?: boolean;
+}
+
+export const list: CliCommand<Flags> = {
   onInterrupt: 'exit',
-  configure: (command) => addCollection(command.argument(...REPO), 'only snapshots of this collection'),
+  configure: (command) =>
+    addCollection(command.argument(...REPO), 'only snapshots of this collection').option(
+      '--forgotten',
+      'those that were dropped and that unforget can have back',
+    ),
   examples: [
     ['vecsnap list repo', 'all snapshots, the newest at the bottom'],
     ['vecsnap list repo --collection docs', 'those of one collection'],
@@ -17,9 +25,9 @@ export const list: CliCommand<CollectionOption> = {
   ],
   notes: `ID is the end of the id, which is enough to name a snapshot. Logical is the size of the content, added what the repository
 grew by. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
-  run: (call, [repo], filter) =>
+  run: (call, [repo], { forgotten = false, ...filter }) =>
     withRepository(repo, {}, async (manager) => {
-      const { snapshots: all, problems } = await listReadable(manager, call);
+      const { snapshots: all, problems } = await listReadable(manager, call, { forgotten });
       const snapshots = inCollection(all, filter);
       return {
         value: snapshots,
@@ -49,14 +57,14 @@ function listText(snapshots: readonly Snapshot[]): string {
   if (snapshots.length === 0) return 'No snapshots.';
   const added = snapshots.reduce((sum, { addedBytes }) => sum + addedBytes, 0);
   const total = `${plural(snapshots.length, 'snapshot')}, ${bytesText(added)} added in all`;
-  const hasTags = snapshots.some(({ tags }) => tags.length > 0);
+  const hasTags = snapshots.some(({ tags, pinned }) => tags.length > 0 || pinned);
   const width = outputWidth();
   const rows = snapshots.toReversed().map((snapshot) => row(snapshot, width < NARROW));
   return `${tableText(hasTags ? [...COLUMNS, TAGS] : COLUMNS, rows, width)}\n${total}`;
 }
 
 function row(snapshot: Snapshot, narrow: boolean): string[] {
-  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes, tags } = snapshot;
+  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes, tags, pinned } = snapshot;
   return [
     shortId(id),
     narrow ? timeText(createdAt).slice(0, MINUTES) : timeText(createdAt),
@@ -66,7 +74,7 @@ function row(snapshot: Snapshot, narrow: boolean): string[] {
     contentText(snapshot),
     bytesText(logicalBytes),
     bytesText(addedBytes),
-    tags.join(', '),
+    [...(pinned ? ['(pinned)'] : []), ...tags].join(', '),
   ];
 }
 

@@ -41,6 +41,7 @@ function snapshotText(snapshot: Snapshot): string {
     ['added', exactText(snapshot.addedBytes)],
     ['NaN or infinite', countText(snapshot.nonFiniteCount)],
     ['tags', snapshot.tags.map((tag) => shown(tag)).join(', ')],
+    ['pinned', snapshot.pinned ? 'yes' : 'no'],
     ...metadata,
     ...snapshot.notes.map((note): [string, string] => ['note', shown(note, LONGEST)]),
     ['checksum', snapshot.checksum],
