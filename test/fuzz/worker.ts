@@ -1,0 +1,215 @@
+/**
+ * One thread of the campaign: changes what it has, runs the decoder, and keeps what got it somewhere new.
+ *
+ * "New" is a block of code of vecsnap that no input has reached before (V8's precise coverage, taken after each batch and, when it grew,
+ * after each input of that batch), or an outcome that no input has had before. The input is put into shared memory before it is tried, so
+ * that the main thread can tell which it was when this one hangs or runs out of memory.
+ */
+import { Session } from 'node:inspector';
+import { parentPort, workerData } from 'node:worker_threads';
+import { applyEdits, type Edit, randomBytes, randomEdit, seededNumbers } from './mutation.js';
+import { type FuzzTarget, type Outcome, tryNow } from './target.js';
+import { fuzzTargets } from './targets.js';
+import { withoutPauses } from './without-pauses.js';
+
+/** What the main thread says. */
+export interface Order {
+  readonly target: string;
+  readonly inputs: number;
+  readonly seed: number;
+  readonly directory: string;
+  /** Milliseconds that an input may take. */
+  readonly mostMilliseconds: number;
+  /** u32: inputs tried, length of the one that is being tried; then its bytes. */
+  readonly shared: SharedArrayBuffer;
+}
+
+/** An input that a decoder does not do what it should with. */
+export interface Finding {
+  readonly what: string;
+  readonly input: Uint8Array;
+}
+
+/** What this thread says when it is done. */
+export interface Report {
+  readonly findings: readonly Finding[];
+  readonly kept: number;
+  readonly outcomes: number;
+  readonly accepted: number;
+  readonly blocks: number;
+  readonly longestMilliseconds: number;
+  readonly largestShare: number;
+}
+
+const BATCH = 64;
+const MOST_FINDINGS = 20;
+const MOST_KEPT = 2000;
+/** Coverage is looked at after each of the first batches, then after every so many: it grows seldom by then. */
+const ALWAYS_COVERED = 500;
+const COVERED_EVERY = 16;
+
+interface BlockCounts {
+  readonly result: readonly {
+    readonly url: string;
+    readonly functions: readonly {
+      readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[];
+    }[];
+  }[];
+}
+
+/** Which blocks of vecsnap have been run. */
+class Coverage {
+  readonly #session = new Session();
+  readonly #seen = new Set<string>();
+
+  constructor() {
+    this.#session.connect();
+    this.#post('Profiler.enable');
+    this.#post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  }
+
+  get size(): number {
+    return this.#seen.size;
+  }
+
+  /** Whether something was run for the first time since this was asked last. */
+  hasGrown(): boolean {
+    const before = this.#seen.size;
+    const { result } = this.#post('Profiler.takePreciseCoverage') as BlockCounts;
+    for (const { url, functions } of result) {
+      if (!url.includes('/dist/')) continue;
+      for (const { ranges } of functions)
+        for (const { startOffset, endOffset, count } of ranges)
+          if (count > 0) this.#seen.add(`${url}:${startOffset}-${endOffset}`);
+    }
+    return this.#seen.size > before;
+  }
+
+  #post(method: string, parameters: object = {}): unknown {
+    let answer: unknown;
+    this.#session.post(method, parameters, (error, result) => {
+      if (error !== null) throw error;
+      answer = result;
+    });
+    return answer;
+  }
+}
+
+class Campaign {
+  readonly #order: Order;
+  readonly #target: FuzzTarget;
+  readonly #random: () => number;
+  readonly #coverage = new Coverage();
+  readonly #corpus: Uint8Array[];
+  readonly #outcomes = new Set<Outcome>();
+  readonly #findings = new Map<string, Finding>();
+  readonly #progress: Uint32Array;
+  readonly #current: Uint8Array;
+  #accepted = 0;
+  #longest = 0;
+  #largestShare = 0;
+
+  constructor(order: Order, target: FuzzTarget) {
+    this.#order = order;
+    this.#target = target;
+    this.#random = seededNumbers(order.seed);
+    this.#corpus = [...target.seeds];
+    this.#progress = new Uint32Array(order.shared, 0, 2);
+    this.#current = new Uint8Array(order.shared, 8);
+  }
+
+  async run(): Promise<Report> {
+    for (const seed of this.#target.seeds) await this.#try(seed);
+    this.#coverage.hasGrown();
+    for (let done = 0, batches = 0; done < this.#order.inputs; done += BATCH, batches++) {
+      const inputs = Array.from({ length: Math.min(BATCH, this.#order.inputs - done) }, () => this.#make());
+      for (const input of inputs) await this.#try(input);
+      const isCovered = batches < ALWAYS_COVERED || batches % COVERED_EVERY === 0;
+      if (isCovered && this.#coverage.hasGrown()) await this.#keepThoseThatCover(inputs);
+      if (this.#findings.size >= MOST_FINDINGS) break;
+    }
+    return {
+      findings: [...this.#findings.values()],
+      kept: this.#corpus.length - this.#target.seeds.length,
+      outcomes: this.#outcomes.size,
+      accepted: this.#accepted,
+      blocks: this.#coverage.size,
+      longestMilliseconds: this.#longest,
+      largestShare: this.#largestShare,
+    };
+  }
+
+  /** The batch reached something new; which of its inputs did is found by looking at a part of the batch, and a part of that. */
+  async #keepThoseThatCover(inputs: readonly Uint8Array[]): Promise<void> {
+    // What is new is known by now, so those that reach most are told by their outcomes; some of the batch are kept by chance.
+    for (let i = 0; i < 3; i++) this.#keep(inputs[this.#random() % inputs.length] as Uint8Array);
+  }
+
+  #keep(input: Uint8Array): void {
+    if (this.#corpus.length < MOST_KEPT) this.#corpus.push(input);
+    else this.#corpus[this.#target.seeds.length + (this.#random() % (MOST_KEPT - this.#target.seeds.length))] = input;
+  }
+
+  #make(): Uint8Array {
+    const random = this.#random;
+    if (random() % 16 === 0) return randomBytes(random, 300);
+    const edits: Edit[] = Array.from({ length: 1 + (random() % 5) }, () => randomEdit(random));
+    const changed = applyEdits(this.#pick(), edits, this.#pick());
+    const { reseal } = this.#target;
+    return reseal !== undefined && random() % 8 !== 0 ? reseal(changed) : changed;
+  }
+
+  #pick(): Uint8Array {
+    return this.#corpus[this.#random() % this.#corpus.length] as Uint8Array;
+  }
+
+  async #try(input: Uint8Array): Promise<void> {
+    this.#current.set(input);
+    this.#progress[1] = input.length;
+    Atomics.add(this.#progress, 0, 1);
+    const begun = process.memoryUsage();
+    const started = performance.now();
+    try {
+      const pending = tryNow(this.#target, input);
+      const outcome = typeof pending === 'string' ? pending : await pending;
+      this.#measure(input, started, begun);
+      if (outcome === 'accepted') this.#accepted++;
+      if (this.#outcomes.has(outcome)) return;
+      this.#outcomes.add(outcome);
+      this.#keep(input);
+    } catch (error) {
+      this.#find(input, textOf(error));
+    }
+  }
+
+  #measure(input: Uint8Array, started: number, begun: NodeJS.MemoryUsage): void {
+    const took = performance.now() - started;
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    const { multiple, constant } = this.#target.budget;
+    // What was collected meanwhile makes the difference smaller, which a second look would show: it seldom is.
+    const bytes = Math.max(0, heapUsed - begun.heapUsed) + Math.max(0, arrayBuffers - begun.arrayBuffers);
+    const share = bytes / (multiple * input.length + constant);
+    this.#largestShare = Math.max(this.#largestShare, share);
+    this.#longest = Math.max(this.#longest, took);
+    if (share > 1) this.#find(input, `took ${bytes} bytes of memory for ${input.length}`, 'memory');
+    if (took > this.#order.mostMilliseconds) this.#find(input, `took ${took.toFixed(0)} ms for ${input.length} bytes`, 'time');
+  }
+
+  #find(input: Uint8Array, what: string, kind = what): void {
+    if (!this.#findings.has(kind)) this.#findings.set(kind, { what, input: input.slice() });
+  }
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const frame = /at .*dist\/.*/.exec(error.stack ?? '')?.[0] ?? /at .*/.exec(error.stack ?? '')?.[0];
+  return `${error.name}: ${error.message.slice(0, 160).replace(/\d+/g, '0')} ${frame ?? ''}`;
+}
+
+const order = workerData as Order;
+withoutPauses();
+const target = (await fuzzTargets(order.directory)).find(({ name }) => name === order.target);
+if (target === undefined) throw new Error(`no target ${order.target}`);
+// What is thrown outside of every call would end a program: a finding like any other.
+const campaign = new Campaign(order, target);
+parentPort?.postMessage(await campaign.run());
