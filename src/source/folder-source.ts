@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import {
-  type Canonical,
+  asMap,
   checkSchema,
   concatBytes,
   decodeCanonical,
@@ -163,13 +163,7 @@ function countOf(value: unknown, place: string): number {
 
 function decodeFormat(text: unknown, place: string): FormatNote {
   const format = decodeCanonical(new Uint8Array(Buffer.from(String(text), 'base64')));
-  const isMap =
-    typeof format === 'object' &&
-    format !== null &&
-    !Array.isArray(format) &&
-    !(format instanceof Uint8Array);
-  const name = isMap ? (format as { readonly [key: string]: Canonical })['name'] : undefined;
-  if (typeof name !== 'string') throw importDamaged('its format has no name', place);
+  if (typeof asMap(format)?.['name'] !== 'string') throw importDamaged('its format has no name', place);
   return format as FormatNote;
 }
 
