@@ -14,6 +14,7 @@
  * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead (docs/ordering.md, L1 to L3).
  */
 import {
+  asMap,
   type Canonical,
   type Clock,
   decodeCanonical,
@@ -207,12 +208,6 @@ function decodeOrNull(bytes: Uint8Array): Canonical {
     if (isVecsnapError(cause, 'ENCODING_INVALID')) return null;
     throw cause;
   }
-}
-
-function asMap(value: Canonical | undefined): Readonly<Record<string, Canonical>> | undefined {
-  const isMap =
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-  return isMap ? (value as Readonly<Record<string, Canonical>>) : undefined;
 }
 
 function isIdentity(value: Record<keyof ProcessIdentity, unknown>): value is ProcessIdentity & typeof value {

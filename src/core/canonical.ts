@@ -185,8 +185,9 @@ function notShortest(): VecsnapError {
 }
 
 function readArray(reader: ByteReader, length: number, depth: number): Canonical {
-  const items: Canonical[] = [];
-  while (items.length < length) items.push(readValue(reader, depth + 1));
+  if (length > reader.remaining) throw invalid('an array ends too early');
+  const items = new Array<Canonical>(length); // Not grown item by item, which leaves room for more than it needs.
+  for (let i = 0; i < length; i++) items[i] = readValue(reader, depth + 1);
   return items;
 }
 
@@ -202,6 +203,20 @@ function readMap(reader: ByteReader, size: number, depth: number): Canonical {
     previous = key;
   }
   return map;
+}
+
+/** The value as a map; undefined when it is something else. */
+export function asMap(value: Canonical | undefined): { readonly [key: string]: Canonical } | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    return undefined;
+  return value as { readonly [key: string]: Canonical };
+}
+
+/** The value as an error message shows it: a map has no text of its own, and may be large. */
+export function quoteValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Array.isArray(value) ? 'an array' : value instanceof Uint8Array ? 'bytes' : 'a map';
 }
 
 function invalid(what: string, cause?: unknown): VecsnapError {
