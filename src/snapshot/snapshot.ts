@@ -2,10 +2,12 @@
 import {
   type Address,
   ADDRESS_LENGTH,
+  asMap,
   type Canonical,
   type Clock,
   formatAddress,
   parseAddress,
+  quoteValue,
   type RandomBytes,
   type Sha256,
   VecsnapError,
@@ -120,19 +122,73 @@ export function decodeSnapshot(
 ): Snapshot {
   const unsealed = unseal(MAGIC, bytes, sha256);
   if ('flaw' in unsealed) throw snapshotDamaged(blob);
-  const { version, manifest, createdAt, ...plain } = unsealed.value as { readonly [key: string]: Canonical };
+  const map = asMap(unsealed.value);
+  if (map === undefined) throw snapshotDamaged(blob);
+  const { version, manifest, createdAt, ...plain } = map;
   if (version !== VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
-  if (!isAddress || !Number.isSafeInteger(createdAt) || `${prefix}${String(plain['id'])}` !== blob) {
-    throw snapshotDamaged(blob);
-  }
-  return {
+  const isDerived = ['checksum', 'sizeBytes', 'pinned'].some((key) => key in plain);
+  if (!isAddress || !isTime(createdAt) || isDerived) throw snapshotDamaged(blob);
+  const snapshot = {
     ...plain,
-    createdAt: new Date(createdAt as number).toISOString(),
+    createdAt: new Date(createdAt).toISOString(),
     checksum: formatAddress(manifest as Address, 'node'),
     sizeBytes: plain['logicalBytes'],
     pinned: false,
-  } as unknown as Snapshot;
+  };
+  if (!isSnapshot(snapshot) || `${prefix}${snapshot.id}` !== blob) throw snapshotDamaged(blob);
+  return snapshot;
+}
+
+/** Whether it is milliseconds since 1970, as many as an id has bits for. */
+function isTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
+}
+
+const COUNTS = [
+  'vectorCount',
+  'fileCount',
+  'logicalBytes',
+  'sizeBytes',
+  'addedBytes',
+  'nonFiniteCount',
+] as const;
+
+/** Whether all that a snapshot always has is there, and is what it should be. */
+export function isSnapshot(value: unknown): value is Snapshot {
+  if (typeof value !== 'object' || value === null) return false;
+  const {
+    id,
+    name,
+    collection,
+    snapshotType,
+    baseId,
+    tags,
+    notes,
+    metadata,
+    createdAt,
+    checksum,
+    pinned,
+    ...counts
+  } = value as { readonly [key: string]: unknown };
+  return (
+    [id, name, collection, createdAt, checksum].every(isText) &&
+    isSnapshotId(id as string) &&
+    (snapshotType === 'full' || snapshotType === 'incremental') &&
+    (baseId === null || isText(baseId)) &&
+    [tags, notes].every((texts) => Array.isArray(texts) && texts.every((text) => typeof text === 'string')) &&
+    typeof metadata === 'object' &&
+    metadata !== null &&
+    !Array.isArray(metadata) &&
+    !(metadata instanceof Uint8Array) &&
+    typeof pinned === 'boolean' &&
+    COUNTS.every((count) => Number.isSafeInteger(counts[count]) && (counts[count] as number) >= 0)
+  );
+}
+
+/** Texts are not empty. How long a name may be is checked when it is given; the blob bounds it here. */
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
 }
 
 /** The address of a snapshot's manifest. */
@@ -150,7 +206,7 @@ function snapshotDamaged(blob: string): VecsnapError {
 function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `A snapshot has format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    `A snapshot has format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
     {
       place: blob,
       remedy: 'Install a newer version of vecsnap.',
