@@ -31,7 +31,11 @@ function compile(file, done = new Set()) {
   if (done.has(file)) return;
   done.add(file);
   const source = readFileSync(file, 'utf8');
-  const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true };
+  const options = {
+    module: ts.ModuleKind.ESNext,
+    target: ts.ScriptTarget.ES2023,
+    verbatimModuleSyntax: true,
+  };
   const out = join(BUILD, relative('test', file).replace(/\.ts$/, '.js'));
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, ts.transpileModule(source, { compilerOptions: options }).outputText);
@@ -66,7 +70,9 @@ function campaign(target) {
       });
     };
     worker.once('message', end);
-    worker.once('error', (error) => end({ findings: [{ what: `ends the thread: ${error.stack}`, input: current() }] }));
+    worker.once('error', (error) =>
+      end({ findings: [{ what: `ends the thread: ${error.stack}`, input: current() }] }),
+    );
   });
 }
 
@@ -75,7 +81,14 @@ function shmOrTmp() {
 }
 
 function report({ target, tried, seconds, findings, ...more }) {
-  const { accepted = 0, outcomes = 0, kept = 0, blocks = 0, longestMilliseconds = 0, largestShare = 0 } = more;
+  const {
+    accepted = 0,
+    outcomes = 0,
+    kept = 0,
+    blocks = 0,
+    longestMilliseconds = 0,
+    largestShare = 0,
+  } = more;
   const columns = [
     target.padEnd(17),
     `${String(tried).padStart(8)} tried`,

@@ -83,7 +83,8 @@ function applyEdit(bytes: Uint8Array, { kind, at, value }: Edit, other: Uint8Arr
   if (kind === 'flip') return overwritten(bytes, place, [(bytes[place] ?? 0) ^ (1 << (value & 7))]);
   if (kind === 'byte') return overwritten(bytes, place, [value & 0xff]);
   if (kind === 'number') return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)));
-  if (kind === 'bigNumber') return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)).reverse());
+  if (kind === 'bigNumber')
+    return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)).reverse());
   if (kind === 'varint') return spliced(bytes, place, place + 1 + (value % 3), varint(number));
   if (kind === 'cut') return bytes.slice(0, place);
   if (kind === 'remove') return spliced(bytes, place, place + length, []);
@@ -151,5 +152,9 @@ export function randomBytes(random: () => number, most: number): Uint8Array {
 
 /** An edit of chance. */
 export function randomEdit(random: () => number): Edit {
-  return { kind: EDITS[random() % EDITS.length] as Edit['kind'], at: random() & 0xffff, value: random() & 0xffff };
+  return {
+    kind: EDITS[random() % EDITS.length] as Edit['kind'],
+    at: random() & 0xffff,
+    value: random() & 0xffff,
+  };
 }

@@ -60,7 +60,13 @@ function definition(page: number, entries: number, keyType: string, valueType: s
 }
 
 const CONFIG = utf8(
-  JSON.stringify({ dimensions: 3, distance_metric: 'Cosine', storage_path: 'a.db', hnsw_config: null, quantization: null }),
+  JSON.stringify({
+    dimensions: 3,
+    distance_metric: 'Cosine',
+    storage_path: 'a.db',
+    hnsw_config: null,
+    quantization: null,
+  }),
 );
 
 function vector(seed: number): Uint8Array {
@@ -113,7 +119,13 @@ export function resealRedb(bytes: Uint8Array): Uint8Array {
 }
 
 /** Seals what stands below the page whose number stands at `root`, and writes the checksum behind the number. */
-function sealTree(file: Uint8Array, root: number, holdsTables: boolean, depth: number, checksum = root + 8): void {
+function sealTree(
+  file: Uint8Array,
+  root: number,
+  holdsTables: boolean,
+  depth: number,
+  checksum = root + 8,
+): void {
   const view = viewOf(file);
   if (root + 24 > file.length || depth > 5) return;
   const order = view.getUint32(root + 4, true) >>> 27;
@@ -121,7 +133,10 @@ function sealTree(file: Uint8Array, root: number, holdsTables: boolean, depth: n
   const start = pageStart(view) + index * PAGE * 2 ** order;
   if (order > 4 || start + 12 > file.length) return;
   const page = file.subarray(start, start + PAGE * 2 ** order);
-  const end = page[0] === 2 ? sealBranch(file, start, page, holdsTables, depth) : sealLeaf(file, start, page, holdsTables, depth);
+  const end =
+    page[0] === 2
+      ? sealBranch(file, start, page, holdsTables, depth)
+      : sealLeaf(file, start, page, holdsTables, depth);
   if (end >= 9 && end <= page.length) file.set(xxh3(page.subarray(0, end)), checksum);
 }
 
@@ -129,7 +144,13 @@ function pageStart(view: DataView): number {
   return PAGE * (1 + Math.min(1000, view.getUint32(16, true)));
 }
 
-function sealBranch(file: Uint8Array, start: number, page: Uint8Array, holdsTables: boolean, depth: number): number {
+function sealBranch(
+  file: Uint8Array,
+  start: number,
+  page: Uint8Array,
+  holdsTables: boolean,
+  depth: number,
+): number {
   const keys = viewOf(page).getUint16(2, true);
   const last = 8 + 24 * (keys + 1) + 4 * keys - 4;
   if (keys === 0 || keys > 20 || last + 4 > page.length) return 0;
@@ -138,7 +159,13 @@ function sealBranch(file: Uint8Array, start: number, page: Uint8Array, holdsTabl
   return viewOf(page).getUint32(last, true);
 }
 
-function sealLeaf(file: Uint8Array, start: number, page: Uint8Array, holdsTables: boolean, depth: number): number {
+function sealLeaf(
+  file: Uint8Array,
+  start: number,
+  page: Uint8Array,
+  holdsTables: boolean,
+  depth: number,
+): number {
   const view = viewOf(page);
   const count = view.getUint16(2, true);
   if (count === 0 || count > 40 || 4 + 8 * count > page.length) return 0;

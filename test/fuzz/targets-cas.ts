@@ -27,7 +27,9 @@ const FLOATS = new Uint8Array(
   Float32Array.from({ length: 300 }, (_, i) => Math.sin(i * 12.9) / 20).buffer.slice(0),
 );
 /** Enough for four streams of Huffman codes in one plane. */
-const MANY_FLOATS = new Uint8Array(Float32Array.from({ length: 4500 }, (_, i) => Math.sin(i * 1.7) / 9).buffer);
+const MANY_FLOATS = new Uint8Array(
+  Float32Array.from({ length: 4500 }, (_, i) => Math.sin(i * 1.7) / 9).buffer,
+);
 const TEXT = new Uint8Array(Buffer.from('a record, and another one; '.repeat(20)));
 
 /** The length of the plaintext, as u32, and then what is encoded. */
@@ -69,20 +71,35 @@ function decodeOnBoth(input: Uint8Array): void {
   const [reference, kernels] = [false, true].map((on) =>
     attempt(() => decodePlanes(bytes, length, nodeDeflate, { kernels: on }).slice()),
   );
-  if ((reference === undefined) !== (kernels === undefined)) throw new Wrong('one engine accepts, the other does not');
+  if ((reference === undefined) !== (kernels === undefined))
+    throw new Wrong('one engine accepts, the other does not');
   if (reference !== undefined && kernels !== undefined) expectSame('planes', reference, kernels);
   decodeChecked(chunkOf(CODECS.planes, input));
 }
 
 const PLANES: readonly Uint8Array[] = [
-  ...([1, 2, 4, 8] as PlaneWidth[]).map((width) => announced(FLOATS.length, encodePlanes(FLOATS, width, 6, nodeDeflate))),
+  ...([1, 2, 4, 8] as PlaneWidth[]).map((width) =>
+    announced(FLOATS.length, encodePlanes(FLOATS, width, 6, nodeDeflate)),
+  ),
   announced(MANY_FLOATS.length, encodePlanes(MANY_FLOATS, 4, 6, nodeDeflate)),
   announced(800, encodePlanes(new Uint8Array(800), 4, 6, nodeDeflate)),
-  announced(4096, encodePlanes(new Uint8Array(4096).map((_, i) => i % 7 ? 0 : i), 1, 6, nodeDeflate)),
+  announced(
+    4096,
+    encodePlanes(
+      new Uint8Array(4096).map((_, i) => (i % 7 ? 0 : i)),
+      1,
+      6,
+      nodeDeflate,
+    ),
+  ),
 ];
 
 const BASES: readonly StoredChunk[] = [FLOATS, TEXT].map((bytes, i) => {
-  const { codec, bytes: encoded } = encodeChunk({ bytes, width: i === 0 ? 4 : 0 }, { compression: 'auto', compressionLevel: 6 }, PRIMITIVES);
+  const { codec, bytes: encoded } = encodeChunk(
+    { bytes, width: i === 0 ? 4 : 0 },
+    { compression: 'auto', compressionLevel: 6 },
+    PRIMITIVES,
+  );
   return { address: nodeSha256(bytes), codec, bytes: encoded, length: bytes.length };
 });
 
@@ -103,7 +120,14 @@ async function makePack(): Promise<Uint8Array> {
   const address = (seed: number): Address => toAddress(bytesOfLength(32, seed));
   pack.add({ bytes: bytesOfLength(60, 1), address: address(1), kind: 'data', codec: 0, length: 60 });
   pack.add({ bytes: bytesOfLength(30, 2), address: address(2), kind: 'node', codec: 1, length: 300 });
-  pack.add({ bytes: bytesOfLength(9, 3), address: address(3), kind: 'data', codec: 3, length: 90, bases: [address(1), address(2)] });
+  pack.add({
+    bytes: bytesOfLength(9, 3),
+    address: address(3),
+    kind: 'data',
+    codec: 3,
+    length: 90,
+    bases: [address(1), address(2)],
+  });
   return concatBytes(pack.finish(nodeSha256));
 }
 
@@ -138,13 +162,16 @@ function levelDatabase(): MemoryLevel<Uint8Array, Uint8Array> {
 }
 
 const KEYS = ['c', 'p', 'v'].map((letter, i) =>
-  concatBytes([Buffer.from(letter), i === 0 ? NO_ADDRESS : i === 1 ? Buffer.from('packs/ab') : new Uint8Array(0)]),
+  concatBytes([
+    Buffer.from(letter),
+    i === 0 ? NO_ADDRESS : i === 1 ? Buffer.from('packs/ab') : new Uint8Array(0),
+  ]),
 );
 
 async function readIndex(input: Uint8Array): Promise<void> {
   const db = levelDatabase();
-  const values = splitParts(input);
-  for (const [i, key] of KEYS.entries()) await db.put(key, values[i] ?? new Uint8Array(0));
+  const values = [...splitParts(input), new Uint8Array(0), new Uint8Array(0)].slice(0, 2);
+  for (const [i, key] of KEYS.entries()) await db.put(key, values[i] ?? Uint8Array.of(1));
   const index = await levelIndex(db as unknown as IndexDatabase);
   try {
     await index.find([NO_ADDRESS]);
@@ -174,7 +201,13 @@ const EXACT = { multiple: 64, constant: 6 << 20 };
 /** Makes the targets; a pack takes a moment. */
 export async function casTargets(): Promise<FuzzTarget[]> {
   return [
-    { name: 'pack', seeds: [await makePack()], reseal: resealPack, decode: readPack, budget: { multiple: 64, constant: 1 << 20 } },
+    {
+      name: 'pack',
+      seeds: [await makePack()],
+      reseal: resealPack,
+      decode: readPack,
+      budget: { multiple: 64, constant: 1 << 20 },
+    },
     {
       name: 'deflate',
       seeds: [TEXT, FLOATS].map((bytes) => announced(bytes.length, nodeDeflate.deflate(bytes, 6))),
@@ -196,7 +229,7 @@ export async function casTargets(): Promise<FuzzTarget[]> {
     },
     {
       name: 'level-index',
-      seeds: [joinParts([Uint8Array.of(1, 8, 60, 0xac, 2, 7, 2), Uint8Array.of(1, 0x80, 2), Uint8Array.of(1)])],
+      seeds: [joinParts([Uint8Array.of(1, 8, 60, 0xac, 2, 7, 2), Uint8Array.of(1, 0x80, 2)])],
       decode: readIndex,
       budget: { multiple: 5000, constant: 1 << 22 },
     },

@@ -134,7 +134,7 @@ const LEASE = encodeCanonical({
   kind: 'writer',
   holder: {
     operation: 'create',
-    pid: 7,
+    pid: 8,
     host: 'host',
     bootId: 'boot',
     pidNamespace: 'pid:[1]',
@@ -265,7 +265,14 @@ async function listWithCache(bytes: Uint8Array): Promise<void> {
   const repository = await Repository.open(
     {
       blobs,
-      coder: { address: unused, encode: unused, addressAndEncode: unused, decode: unused, check: unused, close: async () => {} },
+      coder: {
+        address: unused,
+        encode: unused,
+        addressAndEncode: unused,
+        decode: unused,
+        check: unused,
+        close: async () => {},
+      },
       sha256: nodeSha256,
       clock: { now: () => 0 },
       random: (length) => new Uint8Array(length),
@@ -283,7 +290,10 @@ async function listWithCache(bytes: Uint8Array): Promise<void> {
   await repository.close();
 }
 
-const CONFIG = encodeConfig(newConfig((length) => bytesOfLength(length, 3)), nodeSha256);
+const CONFIG = encodeConfig(
+  newConfig((length) => bytesOfLength(length, 3)),
+  nodeSha256,
+);
 
 /** A number of records, then the column. */
 function column(count: number, bytes: Uint8Array): Uint8Array {
@@ -336,7 +346,12 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
     budget: OBJECTS,
   },
   { name: 'node', seeds: NODES, decode: decodeEntries, budget: OBJECTS },
-  { name: 'tree', seeds: [joinParts([BRANCH, ...LEAVES])], decode: readTree, budget: { multiple: 5000, constant: 1 << 23 } },
+  {
+    name: 'tree',
+    seeds: [joinParts([BRANCH, ...LEAVES])],
+    decode: readTree,
+    budget: { multiple: 5000, constant: 1 << 23 },
+  },
   { name: 'reachable', seeds: [REACHED], decode: reach, budget: { multiple: 5000, constant: 1 << 23 } },
   {
     name: 'manifest',
@@ -358,8 +373,9 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
     seeds: [CONFIG],
     reseal: resealed,
     decode(bytes) {
-      const config = decodeConfig(bytes, 'repo', nodeSha256);
-      expectSame('a config', bytes, encodeConfig(config, nodeSha256));
+      // What a later version may have added to it is not kept, so the bytes themselves are not compared.
+      const once = encodeConfig(decodeConfig(bytes, 'repo', nodeSha256), nodeSha256);
+      expectSame('a config', once, encodeConfig(decodeConfig(once, 'repo', nodeSha256), nodeSha256));
     },
     budget: OBJECTS,
   },

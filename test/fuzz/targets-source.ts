@@ -36,14 +36,17 @@ async function readSource(source: Source): Promise<Awaited<ReturnType<typeof rea
   }
 }
 
-async function readOpen(open: OpenSource): Promise<{ records: number; vectorBytes: number; fileBytes: number }> {
+async function readOpen(
+  open: OpenSource,
+): Promise<{ records: number; vectorBytes: number; fileBytes: number }> {
   let [records, vectorBytes, fileBytes] = [0, 0, 0];
   for await (const batch of open.records?.() ?? []) {
     const { count, ids, vectors, payloads, release } = batch;
     records += count;
     vectorBytes += vectors.reduce((sum, { length }) => sum + length, 0);
     if (ids !== undefined && ids.length !== count) throw new Wrong('a batch has fewer ids than records');
-    if (payloads !== undefined && payloads.length !== count) throw new Wrong('a batch has fewer payloads than records');
+    if (payloads !== undefined && payloads.length !== count)
+      throw new Wrong('a batch has fewer payloads than records');
     release?.();
   }
   if (open.schema !== undefined && vectorBytes !== records * recordVectorBytes(open.schema))
@@ -76,7 +79,9 @@ const LINES = utf8(
     '',
   ].join('\n'),
 );
-const NUMBERED = utf8('{"id": 7, "vectors": {"a": [1], "b": [2, 3]}}\r\n{"vectors": {"b": [0.1, 3], "a": [5]}, "id": 18446744073709551615}');
+const NUMBERED = utf8(
+  '{"id": 7, "vectors": {"a": [1], "b": [2, 3]}}\r\n{"vectors": {"b": [0.1, 3], "a": [5]}, "id": 18446744073709551615}',
+);
 
 const JSONS = [
   '{"b":[1,2.50,1e3,-0,12345678901234567890],"a":{"__proto__":1,"constructor":null}}',
@@ -146,7 +151,10 @@ function header(start: number): Uint8Array {
 }
 
 const JOURNAL_ID = Buffer.from(bytesOfLength(16, 5)).toString('hex');
-const MARKS = encodeCanonical([['snap', JOURNAL_ID, 40, 3, 'dev:1'], ['other', JOURNAL_ID, 0, null, null]]);
+const MARKS = encodeCanonical([
+  ['snap', JOURNAL_ID, 40, 3, 'dev:1'],
+  ['other', JOURNAL_ID, 0, null, null],
+]);
 const JOURNAL = joinParts([
   concatBytes([
     header(40),
@@ -204,7 +212,8 @@ async function readRedb(path: string): Promise<void> {
     for (const table of file.tables.values()) {
       if (!table.plain) continue;
       for await (const leaf of file.leaves(table))
-        for (let i = 0; i < leaf.count; i++) if (leaf.key(i).length + leaf.value(i).length > 1 << 20) throw new Wrong('long');
+        for (let i = 0; i < leaf.count; i++)
+          if (leaf.key(i).length + leaf.value(i).length > 1 << 20) throw new Wrong('long');
       for await (const { value } of file.find(table, [utf8('a'), utf8('c'), utf8('ü')])) void value;
     }
   } finally {
@@ -282,7 +291,17 @@ export function sourceTargets(directory: string): FuzzTarget[] {
     },
     {
       name: 'folder',
-      seeds: [FOLDER, joinParts([Uint8Array.of(14), ...splitParts(FOLDER).slice(1, 2), ...splitParts(FOLDER).slice(2).map((part) => gzipSync(part))]), joinParts([Uint8Array.of(14), deflateRawSync(FOLDER)])],
+      seeds: [
+        FOLDER,
+        joinParts([
+          Uint8Array.of(14),
+          ...splitParts(FOLDER).slice(1, 2),
+          ...splitParts(FOLDER)
+            .slice(2)
+            .map((part) => gzipSync(part)),
+        ]),
+        joinParts([Uint8Array.of(14), deflateRawSync(FOLDER)]),
+      ],
       decode: async (input) => importFolder(join(directory, 'folder'), input),
       budget: { multiple: 2000, constant: 16 << 20 },
       isSlow: true,

@@ -52,7 +52,11 @@ interface BlockCounts {
   readonly result: readonly {
     readonly url: string;
     readonly functions: readonly {
-      readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[];
+      readonly ranges: readonly {
+        readonly startOffset: number;
+        readonly endOffset: number;
+        readonly count: number;
+      }[];
     }[];
   }[];
 }
@@ -72,17 +76,25 @@ class Coverage {
     return this.#seen.size;
   }
 
-  /** Whether something was run for the first time since this was asked last. */
-  hasGrown(): boolean {
-    const before = this.#seen.size;
+  /** The blocks that were run since this was asked last. */
+  take(): string[] {
     const { result } = this.#post('Profiler.takePreciseCoverage') as BlockCounts;
-    for (const { url, functions } of result) {
-      if (!url.includes('/dist/')) continue;
-      for (const { ranges } of functions)
-        for (const { startOffset, endOffset, count } of ranges)
-          if (count > 0) this.#seen.add(`${url}:${startOffset}-${endOffset}`);
-    }
-    return this.#seen.size > before;
+    return result
+      .filter(({ url }) => url.includes('/dist/'))
+      .flatMap(({ url, functions }) =>
+        functions.flatMap(({ ranges }) =>
+          ranges
+            .filter(({ count }) => count > 0)
+            .map(({ startOffset, endOffset }) => `${url}:${startOffset}-${endOffset}`),
+        ),
+      );
+  }
+
+  /** Those of them that were not run before. */
+  takeNew(): Set<string> {
+    const fresh = new Set(this.take().filter((block) => !this.#seen.has(block)));
+    for (const block of fresh) this.#seen.add(block);
+    return fresh;
   }
 
   #post(method: string, parameters: object = {}): unknown {
@@ -120,12 +132,12 @@ class Campaign {
 
   async run(): Promise<Report> {
     for (const seed of this.#target.seeds) await this.#try(seed);
-    this.#coverage.hasGrown();
+    this.#coverage.takeNew();
     for (let done = 0, batches = 0; done < this.#order.inputs; done += BATCH, batches++) {
       const inputs = Array.from({ length: Math.min(BATCH, this.#order.inputs - done) }, () => this.#make());
       for (const input of inputs) await this.#try(input);
       const isCovered = batches < ALWAYS_COVERED || batches % COVERED_EVERY === 0;
-      if (isCovered && this.#coverage.hasGrown()) await this.#keepThoseThatCover(inputs);
+      if (isCovered) await this.#keepThoseThatCover(inputs, this.#coverage.takeNew());
       if (this.#findings.size >= MOST_FINDINGS) break;
     }
     return {
@@ -139,15 +151,21 @@ class Campaign {
     };
   }
 
-  /** The batch reached something new; which of its inputs did is found by looking at a part of the batch, and a part of that. */
-  async #keepThoseThatCover(inputs: readonly Uint8Array[]): Promise<void> {
-    // What is new is known by now, so those that reach most are told by their outcomes; some of the batch are kept by chance.
-    for (let i = 0; i < 3; i++) this.#keep(inputs[this.#random() % inputs.length] as Uint8Array);
+  /** The batch reached something new; which of its inputs did is found by trying them again one by one. */
+  async #keepThoseThatCover(inputs: readonly Uint8Array[], fresh: Set<string>): Promise<void> {
+    for (const input of inputs) {
+      if (fresh.size === 0) return;
+      await this.#try(input);
+      const reached = this.#coverage.take().filter((block) => fresh.delete(block));
+      if (reached.length > 0) this.#keep(input);
+    }
   }
 
   #keep(input: Uint8Array): void {
     if (this.#corpus.length < MOST_KEPT) this.#corpus.push(input);
-    else this.#corpus[this.#target.seeds.length + (this.#random() % (MOST_KEPT - this.#target.seeds.length))] = input;
+    else
+      this.#corpus[this.#target.seeds.length + (this.#random() % (MOST_KEPT - this.#target.seeds.length))] =
+        input;
   }
 
   #make(): Uint8Array {
@@ -192,7 +210,8 @@ class Campaign {
     this.#largestShare = Math.max(this.#largestShare, share);
     this.#longest = Math.max(this.#longest, took);
     if (share > 1) this.#find(input, `took ${bytes} bytes of memory for ${input.length}`, 'memory');
-    if (took > this.#order.mostMilliseconds) this.#find(input, `took ${took.toFixed(0)} ms for ${input.length} bytes`, 'time');
+    if (took > this.#order.mostMilliseconds)
+      this.#find(input, `took ${took.toFixed(0)} ms for ${input.length} bytes`, 'time');
   }
 
   #find(input: Uint8Array, what: string, kind = what): void {
