@@ -56,7 +56,7 @@ export function tryNow(target: FuzzTarget, input: Uint8Array): Outcome | Promise
 
 function outcomeOf(error: unknown): Outcome {
   if (!isVecsnapError(error)) throw error;
-  return `${error.code}: ${error.message.replace(/"[^]*"|\d+|: [^]*$/g, '').slice(0, 80)}`;
+  return `${error.code}: ${error.message.replace(/"[^"]*"|\d+/g, '').slice(0, 80)}`;
 }
 
 /** Fails unless the two are the same bytes. */

@@ -44,6 +44,8 @@ export interface Report {
 const BATCH = 64;
 const MOST_FINDINGS = 20;
 const MOST_KEPT = 2000;
+/** Some messages repeat what was wrong: of so many, the next tells nothing. */
+const MOST_OUTCOMES = 300;
 /** Coverage is looked at after each of the first batches, then after every so many: it grows seldom by then. */
 const ALWAYS_COVERED = 500;
 const COVERED_EVERY = 16;
@@ -192,7 +194,7 @@ class Campaign {
       const outcome = typeof pending === 'string' ? pending : await pending;
       this.#measure(input, started, begun);
       if (outcome === 'accepted') this.#accepted++;
-      if (this.#outcomes.has(outcome)) return;
+      if (this.#outcomes.has(outcome) || this.#outcomes.size >= MOST_OUTCOMES) return;
       this.#outcomes.add(outcome);
       this.#keep(input);
     } catch (error) {
