@@ -4,7 +4,7 @@ import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { pairsText } from '../table.js';
-import { bytesText, countText, shown, timeText } from '../text.js';
+import { bytesText, countText, printableJson, shown, timeText } from '../text.js';
 
 export const show: CliCommand = {
   onInterrupt: 'exit',
@@ -27,7 +27,7 @@ function snapshotText(snapshot: Snapshot): string {
   const { id, name, collection, createdAt, baseId, vectorCount, fileCount } = snapshot;
   const metadata = Object.entries(snapshot.metadata).map(([key, value]): [string, string] => [
     'metadata',
-    `${shown(key)} = ${shown(JSON.stringify(value), LONGEST)}`,
+    `${shown(key)} = ${shown(printableJson(value), LONGEST)}`,
   ]);
   return pairsText([
     ['id', id],
