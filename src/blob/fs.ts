@@ -171,6 +171,7 @@ class DirectoryBlobStore implements FsBlobStore {
     checkBlobName(name);
     await this.#attempt('delete', name, async () => {
       if ((await this.#entryAt(name))?.kind === 'directory') return;
+      await this.#expectOwnFolders(folderOf(name));
       await unlessMissing(this.#fs.unlink(this.#path(name)));
       await this.#handles.drop(name); // Not before: until it was unlinked a read could have opened it again.
       await unlessMissing(this.#fs.syncDirectory(this.#path(folderOf(name))));
@@ -183,6 +184,7 @@ class DirectoryBlobStore implements FsBlobStore {
 
   async removeTemporary(): Promise<number> {
     return this.#attempt('clean up', 'tmp', async () => {
+      if ((await this.#entryAt('tmp'))?.kind !== 'directory') return 0; // What a link leads to is nobody's to clean up.
       const entries = (await unlessMissing(this.#fs.readdir(this.#path('tmp')))) ?? [];
       const left = entries.filter(({ name, kind }) => kind === 'file' && !this.#temporaryInUse.has(name));
       for (const { name } of left) await unlessMissing(this.#fs.unlink(this.#path(`tmp/${name}`)));
@@ -295,11 +297,15 @@ class DirectoryBlobStore implements FsBlobStore {
   }
 
   #obstructed(name: string, cause: unknown): VecsnapError {
-    return new VecsnapError('STORE_FAILED', 'Something that is no blob stands where the blob should go.', {
-      place: this.#path(name),
-      remedy: 'Move it out of the repository.',
-      cause,
-    });
+    return new VecsnapError(
+      'STORE_FAILED',
+      'Something else stands where a blob or a folder of blobs should be.',
+      {
+        place: this.#path(name),
+        remedy: 'Move it out of the repository.',
+        cause,
+      },
+    );
   }
 
   /** Makes a folder below the store's directory and all above it, so that they survive a power cut. */
@@ -309,11 +315,22 @@ class DirectoryBlobStore implements FsBlobStore {
       await this.#makeRoot(this.place);
     } else {
       await this.#ensureFolder(folderOf(folder));
-      await ignoring('EEXIST', this.#fs.mkdir(this.#path(folder)));
+      await this.#fs.mkdir(this.#path(folder)).catch(async (cause: unknown) => {
+        if (codeOf(cause) !== 'EEXIST') throw cause;
+        await this.#expectOwnFolders(folder);
+      });
       // Also when it was there: who made it may not have synced it yet.
       await this.#fs.syncDirectory(this.#path(folderOf(folder)));
     }
     this.#durableFolders.add(folder);
+  }
+
+  /** Nothing is written or deleted through a link: who made the repository may have put it there. */
+  async #expectOwnFolders(folder: string): Promise<void> {
+    for (let path = folder; path !== ''; path = folderOf(path)) {
+      const entry = await this.#entryAt(path);
+      if (entry !== undefined && entry.kind !== 'directory') throw this.#obstructed(path, undefined);
+    }
   }
 
   /** Makes the directory of the store. One that is there already is taken to be durable, and its parent is left alone. */

@@ -1,6 +1,6 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
 import type { Lease } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
@@ -69,13 +69,23 @@ async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
   }
 }
 
+/** A million snapshots take less. */
+const MOST_CACHE_BYTES = 2 ** 29;
+
 /** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
 function cacheFile(path: string): DerivedBytes {
   return {
-    load: () => readFile(path).catch(() => undefined), // As DerivedBytes says.
+    async load() {
+      try {
+        return (await stat(path)).size > MOST_CACHE_BYTES ? undefined : await readFile(path);
+      } catch {
+        return undefined; // As DerivedBytes says.
+      }
+    },
     async save(bytes) {
       const temporary = `${path}-${toHex(systemRandom(8))}`;
       try {
+        if (!(await lstat(dirname(path))).isDirectory()) return; // Nothing is written through a link.
         await writeFile(temporary, bytes);
         await rename(temporary, path);
       } catch {
@@ -137,6 +147,7 @@ async function openMemoryIndex(): Promise<ChunkIndex> {
  * that cannot be opened or read is discarded: it is rebuilt from the packs.
  */
 async function openLevelIndex(path: string): Promise<ChunkIndex> {
+  if (await hasLinks(path)) await rm(path, { recursive: true, force: true });
   try {
     return await openDatabase(path);
   } catch (error) {
@@ -144,6 +155,18 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
     await rm(path, { recursive: true, force: true });
     return openDatabase(path);
   }
+}
+
+/**
+ * Whether the index, or anything in it, is a link. LevelDB writes files under names that can be foretold, and whoever made the
+ * repository could let these lead to any file of who opens it.
+ */
+async function hasLinks(path: string): Promise<boolean> {
+  const index = await lstat(path).catch(() => undefined); // There may be none yet.
+  if (index === undefined) return false;
+  if (!index.isDirectory()) return true;
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []); // Opening it says what is wrong.
+  return entries.some((entry) => entry.isSymbolicLink());
 }
 
 async function openDatabase(path: string): Promise<ChunkIndex> {
