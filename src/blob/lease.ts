@@ -74,6 +74,9 @@ export interface Lease {
 export type LeaseStore = Pick<BlobStore, 'put' | 'get' | 'list' | 'delete' | 'place'>;
 
 const FORMAT_VERSION = 1;
+/** A lease is far shorter. One that is longer is not read, and counts as one that cannot be decoded. */
+const MOST_BYTES = 64 * 1024;
+const NO_BYTES = new Uint8Array(0);
 const DEFAULT_POLL_MS = 100;
 
 /**
@@ -143,9 +146,9 @@ async function findHolder(
   options: LeaseOptions,
   own?: string,
 ): Promise<Holder | undefined> {
-  for await (const { name } of store.list(prefixOf(options.kind))) {
+  for await (const { name, size } of store.list(prefixOf(options.kind))) {
     if (name === own) continue;
-    const bytes = await getIfThere(store, name);
+    const bytes = size > MOST_BYTES ? NO_BYTES : await getIfThere(store, name);
     if (bytes === undefined) continue;
     const identity = decodeLease(bytes);
     const alive = identity ? await options.isAlive(identity) : isRecent(name, options.clock);
