@@ -262,12 +262,15 @@ export class ChunkStore {
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
   async findMentioned(found: FoundChunks, first: number): Promise<void> {
+    const limit = new BaseLimit();
     for (let round = 0; first < found.addresses.length; round++) {
       if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
       const addresses = found.addresses.slice(first);
       const locations = await this.locate(addresses);
       const missing = locations.indexOf(undefined);
       if (missing >= 0) throw chunkMissing(addresses[missing] as Address, found.dependantOf(first + missing));
+      for (const [i, location] of locations.entries())
+        limit.add(addresses[i] as Address, location as Location, round > 0);
       const bases = await this.basesOf(locations as Location[]);
       for (const [i, own] of bases.entries()) found.place(first + i, locations[i] as Location, own);
       first += addresses.length;
@@ -350,6 +353,20 @@ export class ChunkStore {
   }
 }
 
+/** So many bytes of plaintext may be needed to tell some chunks, besides so many times their own. */
+const MOST_BASE_BYTES = 2 ** 30;
+const MOST_BASE_SHARE = 64;
+
+/** Keeps deltas that are a few bytes long from copying from everything there is: what they copy from is held in memory. */
+class BaseLimit {
+  #left = MOST_BASE_BYTES;
+
+  add(address: Address, { length }: Location, isBase: boolean): void {
+    this.#left += isBase ? -length : MOST_BASE_SHARE * length;
+    if (this.#left < 0) throw copiesTooMuch(address);
+  }
+}
+
 /** Chunks that were found, and their stored bytes, for as long as somebody uses them. */
 export class UsedChunks {
   readonly found: FoundChunks;
@@ -363,7 +380,7 @@ export class UsedChunks {
     this.#bytes = bytes;
   }
 
-  /** Some of them with all that they copy from, to be decoded. @throws VecsnapError CHUNK_DAMAGED for one that copies from itself. */
+  /** Some of them with all that they copy from, to be decoded. @throws VecsnapError CHUNK_DAMAGED for one that copies from itself, or by too long a chain. */
   graph(numbers: readonly number[] = this.roots): ChunkGraph {
     return this.found.graph(numbers, this.#bytes, (address) => {
       throw chainTooLong(address);
@@ -467,6 +484,13 @@ function chainTooLong(address: Address): VecsnapError {
       remedy: 'Run verify to see which snapshots this concerns.',
     },
   );
+}
+
+function copiesTooMuch(address: Address): VecsnapError {
+  return new VecsnapError('CHUNK_DAMAGED', 'Chunks are told by far more of others than any that are written.', {
+    place: formatAddress(address, 'data'),
+    remedy: 'Run verify to see which snapshots this concerns.',
+  });
 }
 
 function sizeChanged(name: string, size: number, indexed: number | undefined): VecsnapError {

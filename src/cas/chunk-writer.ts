@@ -11,8 +11,10 @@ import {
   DigestTable,
   isUnreadable,
   isVecsnapError,
+  maxChunkBytes,
   mapAhead,
   toHex,
+  VecsnapError,
 } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { inRuns, readChecked } from './check.js';
@@ -103,8 +105,12 @@ export class ChunkWriter {
     await this.#whole.check(addresses);
   }
 
-  /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
+  /**
+   * Stores chunks and gives their addresses. They need not be kept any longer once this resolves.
+   * @throws VecsnapError ENCODING_INVALID for a chunk that is longer than any that is read again (core/limits.ts).
+   */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
+    for (const { bytes, kind } of chunks) checkLength(bytes.length, kind);
     const before = this.#turn;
     let passOn = (): void => {};
     this.#turn = new Promise((resolve) => (passOn = resolve));
@@ -319,4 +325,13 @@ function withKnown(
 
 function* slices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
   for (let start = 0; start < items.length; start += length) yield items.slice(start, start + length);
+}
+
+function checkLength(length: number, kind: ChunkKind): void {
+  if (length <= maxChunkBytes(kind)) return;
+  throw new VecsnapError(
+    'ENCODING_INVALID',
+    `A chunk would have ${length} bytes, and no more than ${maxChunkBytes(kind)} are kept together.`,
+    { remedy: 'Make a repository whose nodes have fewer entries, or records of which fewer come together.' },
+  );
 }

@@ -1,6 +1,7 @@
 /** Chunks that were looked up, with all that they copy from: where each stands, and what it copies from. */
 import { type Address, ADDRESS_LENGTH, DigestTable } from '../core/index.js';
 import { type ChunkGraph, FIELD_COUNT, FIELDS, IN_MEMORY } from './chunk-graph.js';
+import { MAX_CHAIN } from './codec.js';
 import type { Location } from './index-port.js';
 
 /** Where a chunk stands, and how it is kept there. */
@@ -58,10 +59,11 @@ export class FoundChunks {
 
   /**
    * Chunks with all that they copy from; all of it must have been placed.
-   * @param onCycle is called with the address of a chunk that copies from itself.
+   * @param onTooLong is called with the address of a chunk that copies from itself, or that is more than {@link MAX_CHAIN} deltas away from
+   * one that stands alone, the longest way.
    */
-  graph(roots: readonly number[], bytes: StoredBytes, onCycle: (address: Address) => never): ChunkGraph {
-    const order = this.#inOrder(roots, onCycle);
+  graph(roots: readonly number[], bytes: StoredBytes, onTooLong: (address: Address) => never): ChunkGraph {
+    const order = this.#inOrder(roots, onTooLong);
     const renumbered = new Map<number, number>();
     const fields = new Float64Array(order.length * FIELD_COUNT);
     const addresses = new Uint8Array(order.length * ADDRESS_LENGTH);
@@ -95,20 +97,23 @@ export class FoundChunks {
   }
 
   /** Chunks and all that they copy from, each after what it copies from. */
-  #inOrder(roots: readonly number[], onCycle: (address: Address) => never): number[] {
+  #inOrder(roots: readonly number[], onTooLong: (address: Address) => never): number[] {
     const order: number[] = [];
-    const entered = new Set<number>();
-    const left = new Set<number>();
-    const visit = (number: number): void => {
-      if (left.has(number)) return;
-      if (entered.has(number)) onCycle(this.addresses[number] as Address);
-      const bases = this.basesOf(number);
-      if (bases.length > 0) entered.add(number);
-      for (const base of bases) visit(base);
-      left.add(number);
+    /** For those that were left: how many deltas each is away from a chunk that stands alone. */
+    const chains = new Map<number, number>();
+    // The rounds in which chunks were found are those of the shortest way to each; a longer way may have any length, or no end.
+    const visit = (number: number, depth: number): number => {
+      const known = chains.get(number);
+      if (known !== undefined) return known;
+      let chain = 0;
+      if (depth <= MAX_CHAIN)
+        for (const base of this.basesOf(number)) chain = Math.max(chain, 1 + visit(base, depth + 1));
+      if (depth > MAX_CHAIN || chain > MAX_CHAIN) onTooLong(this.addresses[number] as Address);
+      chains.set(number, chain);
       order.push(number);
+      return chain;
     };
-    for (const root of roots) visit(root);
+    for (const root of roots) visit(root, 0);
     return order;
   }
 }

@@ -1,5 +1,6 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
 import {
+  asMap,
   formatAddress,
   isUnreadable,
   isVecsnapError,
@@ -30,7 +31,14 @@ import {
   type Settings,
   type SnapshotConfig,
 } from './settings.js';
-import { type Json, manifestAddress, newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
+import {
+  isSnapshotTime,
+  type Json,
+  manifestAddress,
+  newSnapshotId,
+  nextCreationTime,
+  type Snapshot,
+} from './snapshot.js';
 import type { BaseSnapshot, Taken } from './take.js';
 import type { VerifyReport } from './verify.js';
 
@@ -480,6 +488,9 @@ export class SnapshotManager {
     checkName(name, 'name');
     checkName(collection, 'collection');
     for (const tag of options.tags ?? []) checkName(tag, 'tag');
+    const { createdAt } = options;
+    if (createdAt !== undefined && !isSnapshotTime(createdAt.getTime()))
+      throw invalidOption('createdAt', createdAt, 'a time from 1970 to 10889');
     this.#repository.environment.coder.prepare?.();
     return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
       const baseId = await findBase();
@@ -724,10 +735,15 @@ function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolea
 
 /** What an exported folder says about its snapshot. @throws VecsnapError IMPORT_DAMAGED. */
 function importedFrom(snapshot: unknown, place: string): CreateOptions & { name: string } {
-  const { name, collection, createdAt, tags, metadata } = (snapshot ?? {}) as Partial<Snapshot>;
-  const time = new Date(String(createdAt));
-  const isWhole = typeof name === 'string' && typeof collection === 'string' && Array.isArray(tags);
-  if (isWhole && !Number.isNaN(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
+  const { name, collection, createdAt, tags, metadata = {} } = (snapshot ?? {}) as Partial<Snapshot>;
+  const time = new Date(typeof createdAt === 'string' ? createdAt : Number.NaN);
+  const isWhole =
+    typeof name === 'string' &&
+    typeof collection === 'string' &&
+    Array.isArray(tags) &&
+    tags.every((tag) => typeof tag === 'string') &&
+    asMap(metadata) !== undefined;
+  if (isWhole && isSnapshotTime(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
   throw new VecsnapError('IMPORT_DAMAGED', 'The folder does not say which snapshot it is.', {
     place,
     remedy: 'Export the snapshot again.',

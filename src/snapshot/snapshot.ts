@@ -128,7 +128,7 @@ export function decodeSnapshot(
   if (version !== VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
   const isDerived = ['checksum', 'sizeBytes', 'pinned'].some((key) => key in plain);
-  if (!isAddress || !isTime(createdAt) || isDerived) throw snapshotDamaged(blob);
+  if (!isAddress || !isSnapshotTime(createdAt) || isDerived) throw snapshotDamaged(blob);
   const snapshot = {
     ...plain,
     createdAt: new Date(createdAt).toISOString(),
@@ -141,7 +141,7 @@ export function decodeSnapshot(
 }
 
 /** Whether it is milliseconds since 1970, as many as an id has bits for. */
-function isTime(value: unknown): value is number {
+export function isSnapshotTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
 }
 
