@@ -62,7 +62,7 @@ const GROUP: Entry = rowGroupToEntry({
 });
 const FILES: readonly Entry[] = [
   fileToEntry({ path: 'a', type: 'directory', mode: 0o755 }),
-  fileToEntry({ path: 'a/b.bin', type: 'file', mode: 0o644, size: 10, content: A(4) }),
+  fileToEntry({ path: 'a/b.bin', type: 'file', mode: 0o644, size: 318, content: A(4) }),
   fileToEntry({ path: 'a/empty', type: 'file', mode: 0o644, size: 0, content: null }),
   fileToEntry({ path: 'link', type: 'link', mode: 0o777, target: '../a' }),
 ];
@@ -188,7 +188,7 @@ const RECORDS_MANIFEST = encodeManifest({
   format: { name: 'test' },
   schema: { id: 'string', payload: 'none', vectors: [] },
   records: { root: A(20), count: 2, bytes: 8 },
-  files: { root: A(21), count: 4, bytes: 10 },
+  files: { root: A(21), count: 4, bytes: 318 },
 });
 const REACHED_ADDRESSES = [A(10), A(20), A(21), A(4)];
 const REACHED = joinParts([
