@@ -44,7 +44,7 @@ async function* reachableFrom(
     const columns = columnCount(schema);
     const dataOf = (entry: Entry) =>
       entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address));
-    yield* walk(chunks, records, enter, onDamage, dataOf);
+    yield* walk(chunks, records.root, enter, onDamage, dataOf);
   }
   if (files) {
     const streams: ToldTree[] = [];
@@ -54,7 +54,7 @@ async function* reachableFrom(
         streams.push({ root: file.content, bytes: file.size });
       return [];
     };
-    yield* walk(chunks, files, enter, onDamage, dataOf);
+    yield* walk(chunks, files.root, enter, onDamage, dataOf);
     for (const stream of streams)
       yield* walk(chunks, stream, enter, onDamage, (entry) => [entryToStreamChunk(entry).address]);
   }
@@ -62,7 +62,7 @@ async function* reachableFrom(
 
 async function* walk(
   chunks: ChunkReader,
-  tree: ToldTree,
+  tree: Address | ToldTree,
   enter: (node: Address) => boolean,
   onDamage: DamageHandler,
   dataOf: (entry: Entry) => readonly Address[],

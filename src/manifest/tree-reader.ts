@@ -240,7 +240,7 @@ export class TreeReader {
 }
 
 /** Entries of one tree that are compared at a time: they are held in memory. A few that repeat one child could tell of any number. */
-const MOST_COMPARED = 2 ** 22;
+const MOST_COMPARED = 2 ** 20;
 
 function tooDifferent(): VecsnapError {
   return damaged(`two trees differ in more than ${MOST_COMPARED} places, which are too many to compare`);
