@@ -303,8 +303,9 @@ export function sourceTargets(directory: string): FuzzTarget[] {
         joinParts([Uint8Array.of(14), deflateRawSync(FOLDER)]),
       ],
       decode: async (input) => importFolder(join(directory, 'folder'), input),
-      budget: { multiple: 2000, constant: 16 << 20 },
+      budget: { multiple: 2000, constant: 32 << 20 },
       isSlow: true,
+      share: 0.1, // Seven streams, and five files to be written.
     },
     {
       name: 'journal',

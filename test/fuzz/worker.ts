@@ -6,6 +6,7 @@
  * that the main thread can tell which it was when this one hangs or runs out of memory.
  */
 import { Session } from 'node:inspector';
+import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { applyEdits, type Edit, randomBytes, randomEdit, seededNumbers } from './mutation.js';
 import { type FuzzTarget, type Outcome, tryNow } from './target.js';
@@ -49,6 +50,8 @@ const MOST_OUTCOMES = 300;
 /** Coverage is looked at after each of the first batches, then after every so many: it grows seldom by then. */
 const ALWAYS_COVERED = 500;
 const COVERED_EVERY = 16;
+/** After so many batches it is not looked at any more: code that is not counted runs faster, so more is tried. */
+const COVERED_BATCHES = 4000;
 
 interface BlockCounts {
   readonly result: readonly {
@@ -76,6 +79,10 @@ class Coverage {
 
   get size(): number {
     return this.#seen.size;
+  }
+
+  stop(): void {
+    this.#post('Profiler.stopPreciseCoverage');
   }
 
   /** The blocks that were run since this was asked last. */
@@ -135,11 +142,14 @@ class Campaign {
   async run(): Promise<Report> {
     for (const seed of this.#target.seeds) await this.#try(seed);
     this.#coverage.takeNew();
-    for (let done = 0, batches = 0; done < this.#order.inputs; done += BATCH, batches++) {
-      const inputs = Array.from({ length: Math.min(BATCH, this.#order.inputs - done) }, () => this.#make());
+    const wanted = this.#order.inputs * (this.#target.share ?? 1);
+    for (let done = 0, batches = 0; done < wanted; done += BATCH, batches++) {
+      const inputs = Array.from({ length: Math.min(BATCH, wanted - done) }, () => this.#make());
       for (const input of inputs) await this.#try(input);
-      const isCovered = batches < ALWAYS_COVERED || batches % COVERED_EVERY === 0;
-      if (isCovered) await this.#keepThoseThatCover(inputs, this.#coverage.takeNew());
+      if (batches === COVERED_BATCHES) this.#coverage.stop();
+      const isLookedAt = batches < ALWAYS_COVERED || batches % COVERED_EVERY === 0;
+      if (batches < COVERED_BATCHES && isLookedAt)
+        await this.#keepThoseThatCover(inputs, this.#coverage.takeNew());
       if (this.#findings.size >= MOST_FINDINGS) break;
     }
     return {
@@ -187,7 +197,7 @@ class Campaign {
     this.#current.set(input);
     this.#progress[1] = input.length;
     Atomics.add(this.#progress, 0, 1);
-    const begun = process.memoryUsage();
+    const begun = memoryNow();
     const started = performance.now();
     try {
       const pending = tryNow(this.#target, input);
@@ -202,12 +212,11 @@ class Campaign {
     }
   }
 
-  #measure(input: Uint8Array, started: number, begun: NodeJS.MemoryUsage): void {
+  #measure(input: Uint8Array, started: number, begun: number): void {
     const took = performance.now() - started;
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
     const { multiple, constant } = this.#target.budget;
     // What was collected meanwhile makes the difference smaller, which a second look would show: it seldom is.
-    const bytes = Math.max(0, heapUsed - begun.heapUsed) + Math.max(0, arrayBuffers - begun.arrayBuffers);
+    const bytes = Math.max(0, memoryNow() - begun);
     const share = bytes / (multiple * input.length + constant);
     this.#largestShare = Math.max(this.#largestShare, share);
     this.#longest = Math.max(this.#longest, took);
@@ -219,6 +228,12 @@ class Campaign {
   #find(input: Uint8Array, what: string, kind = what): void {
     if (!this.#findings.has(kind)) this.#findings.set(kind, { what, input: input.slice() });
   }
+}
+
+/** Bytes of objects and of array buffers, those that nobody needs any more included until they are collected. */
+function memoryNow(): number {
+  const { used_heap_size: objects, external_memory: buffers } = getHeapStatistics();
+  return objects + buffers;
 }
 
 function textOf(error: unknown): string {
