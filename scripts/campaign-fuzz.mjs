@@ -63,11 +63,9 @@ function campaign(target) {
     }, MOST_MILLISECONDS * HANG_FACTOR);
     const end = (report) => {
       clearInterval(watch);
-      void worker.terminate().then(() => {
-        rmSync(directory, { recursive: true, force: true });
-        const seconds = (performance.now() - started) / 1000;
-        resolve({ target, tried: progress[0], seconds, ...report });
-      });
+      const seconds = (performance.now() - started) / 1000;
+      resolve({ target, tried: progress[0], seconds, ...report });
+      void worker.terminate().finally(() => rmSync(directory, { recursive: true, force: true }));
     };
     worker.once('message', end);
     worker.once('error', (error) =>

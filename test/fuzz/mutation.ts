@@ -84,7 +84,7 @@ function applyEdit(bytes: Uint8Array, { kind, at, value }: Edit, other: Uint8Arr
   if (kind === 'byte') return overwritten(bytes, place, [value & 0xff]);
   if (kind === 'number') return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)));
   if (kind === 'bigNumber')
-    return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)).reverse());
+    return overwritten(bytes, place, littleEndian(number, 1 << (value % 4)).toReversed());
   if (kind === 'varint') return spliced(bytes, place, place + 1 + (value % 3), varint(number));
   if (kind === 'cut') return bytes.slice(0, place);
   if (kind === 'remove') return spliced(bytes, place, place + length, []);

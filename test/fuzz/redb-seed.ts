@@ -169,7 +169,7 @@ function sealLeaf(
   const view = viewOf(page);
   const count = view.getUint16(2, true);
   if (count === 0 || count > 40 || 4 + 8 * count > page.length) return 0;
-  for (let i = 0; holdsTables && i < count; i++)
+  for (let i = 0; i < (holdsTables ? count : 0); i++)
     sealTree(file, start + view.getUint32(4 + 4 * (count + i - 1), true) + 10, false, depth + 1);
   return view.getUint32(8 * count, true);
 }

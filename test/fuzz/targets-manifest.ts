@@ -6,6 +6,7 @@ import {
   decodeCanonical,
   encodeCanonical,
   formatAddress,
+  isVecsnapError,
   parseAddress,
   toAddress,
   utf8,
@@ -320,10 +321,9 @@ function decodeColumns(input: Uint8Array): void {
       failures.push(error);
     }
   }
-  const [unexpected = failures.length === decoders.length ? failures[0] : undefined] = failures.filter(
-    (error) => (error as { code?: string }).code === undefined,
-  );
+  const unexpected = failures.find((error) => !isVecsnapError(error));
   if (unexpected !== undefined) throw unexpected;
+  if (failures.length === decoders.length) throw failures[0];
 }
 
 /** A value of msgpack takes up to so many times the bytes that tell it: an empty map is one byte there and an object here. */
