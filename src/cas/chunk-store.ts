@@ -487,10 +487,14 @@ function chainTooLong(address: Address): VecsnapError {
 }
 
 function copiesTooMuch(address: Address): VecsnapError {
-  return new VecsnapError('CHUNK_DAMAGED', 'Chunks are told by far more of others than any that are written.', {
-    place: formatAddress(address, 'data'),
-    remedy: 'Run verify to see which snapshots this concerns.',
-  });
+  return new VecsnapError(
+    'CHUNK_DAMAGED',
+    'Chunks are told by far more of others than any that are written.',
+    {
+      place: formatAddress(address, 'data'),
+      remedy: 'Run verify to see which snapshots this concerns.',
+    },
+  );
 }
 
 function sizeChanged(name: string, size: number, indexed: number | undefined): VecsnapError {

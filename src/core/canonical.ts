@@ -236,6 +236,11 @@ export function quoteValue(value: unknown): string {
   return Array.isArray(value) ? 'an array' : value instanceof Uint8Array ? 'bytes' : 'a map';
 }
 
+/** The same, and text without quotes. */
+export function valueText(value: unknown): string {
+  return typeof value === 'string' ? value : quoteValue(value);
+}
+
 function invalid(what: string, cause?: unknown): VecsnapError {
   return new VecsnapError('ENCODING_INVALID', `Not canonical msgpack: ${what}.`, {
     remedy:

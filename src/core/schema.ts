@@ -4,7 +4,7 @@
  * A record has an id (unless the collection is a plain matrix), one vector for each vector column, and a
  * payload. Vectors are bare little-endian numbers; `bits` are packed eight to a byte.
  */
-import { quoteValue } from './canonical.js';
+import { valueText } from './canonical.js';
 import { VecsnapError } from './errors.js';
 
 /** How the numbers of a vector are kept. */
@@ -93,12 +93,8 @@ function checkModel(model: unknown): void {
 }
 
 function invalidSchema(field: string, value: unknown): VecsnapError {
-  return new VecsnapError(
-    'SOURCE_INVALID',
-    `The schema is wrong: ${field}: ${typeof value === 'string' ? value : quoteValue(value)}.`,
-    {
-      place: `schema, ${field}`,
-      remedy: 'Use one of the documented values (docs/format.md, schema).',
-    },
-  );
+  return new VecsnapError('SOURCE_INVALID', `The schema is wrong: ${field}: ${valueText(value)}.`, {
+    place: `schema, ${field}`,
+    remedy: 'Use one of the documented values (docs/format.md, schema).',
+  });
 }

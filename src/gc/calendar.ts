@@ -1,5 +1,5 @@
 /** Hours, days, weeks, months and years in a time zone, daylight saving included. Times are milliseconds since 1970. */
-import { VecsnapError } from '../core/index.js';
+import { quoteValue, VecsnapError } from '../core/index.js';
 import type { Duration } from './duration.js';
 
 /** Names the periods in which a time falls: equal names, same period. */
@@ -65,15 +65,11 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
     if (typeof timeZone !== 'string' || !/^[A-Za-z]/.test(timeZone)) throw new RangeError('not a name');
     return new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', { ...options, timeZone });
   } catch (cause) {
-    throw new VecsnapError(
-      'OPTION_INVALID',
-      `There is no time zone ${JSON.stringify(timeZone).slice(0, 80)}.`,
-      {
-        place: 'timeZone',
-        remedy: 'Give the IANA name of one, such as UTC or Europe/Berlin.',
-        cause,
-      },
-    );
+    throw new VecsnapError('OPTION_INVALID', `There is no time zone ${quoteValue(timeZone)}.`, {
+      place: 'timeZone',
+      remedy: 'Give the IANA name of one, such as UTC or Europe/Berlin.',
+      cause,
+    });
   }
 }
 

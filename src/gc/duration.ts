@@ -1,5 +1,5 @@
 /** Durations as people write them: `14d`, `1y2m3d4h`. */
-import { VecsnapError } from '../core/index.js';
+import { valueText, VecsnapError } from '../core/index.js';
 
 /** A length of time on the calendar. Hours are of the clock, all else is of the calendar. */
 export interface Duration {
@@ -33,7 +33,7 @@ export function parseDuration(text: string, option: string): Duration {
 }
 
 function notADuration(text: unknown, option: string): VecsnapError {
-  return new VecsnapError('OPTION_INVALID', `${option} does not take ${String(text).slice(0, 80)}.`, {
+  return new VecsnapError('OPTION_INVALID', `${option} does not take ${valueText(text).slice(0, 80)}.`, {
     place: option,
     remedy: 'Give a duration of years, months, weeks, days and hours, such as 14d or 1y2m3d4h.',
   });

@@ -1,5 +1,5 @@
 /** Retention policies: what they are made of, and what they may not be. */
-import { VecsnapError } from '../core/index.js';
+import { valueText, VecsnapError } from '../core/index.js';
 import { type Calendar, calendarOf } from './calendar.js';
 import { type Duration, parseDuration } from './duration.js';
 
@@ -105,7 +105,7 @@ function checkTags(tags: readonly string[]): ReadonlySet<string> {
 }
 
 function invalid(option: string, value: unknown, remedy: string): VecsnapError {
-  return new VecsnapError('OPTION_INVALID', `${option} does not take ${String(value).slice(0, 80)}.`, {
+  return new VecsnapError('OPTION_INVALID', `${option} does not take ${valueText(value).slice(0, 80)}.`, {
     place: option,
     remedy,
   });

@@ -6,6 +6,7 @@
 import type { BlobStat } from '../blob/port.js';
 import { equalBytes, isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
 import type { Repository, SnapshotListing, SnapshotProblem } from './repository.js';
+import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** Where they stand. */
@@ -67,7 +68,7 @@ async function readForgotten(
   blob: string,
 ): Promise<Snapshot | SnapshotProblem | undefined> {
   try {
-    return decodeSnapshot(await blobs.get(blob), blob, sha256, FORGOTTEN_PREFIX);
+    return decodeSnapshot(await getSealed(blobs, blob), blob, sha256, FORGOTTEN_PREFIX);
   } catch (error) {
     if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Swept, or had back, since it was listed.
     if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER')) return { blob, error };

@@ -1,8 +1,16 @@
 /** Marks: tags and pins of snapshots as they are now. A snapshot never changes, so they stand in blobs of their own. */
-import { type Canonical, isVecsnapError, mapConcurrent, type Sha256, VecsnapError } from '../core/index.js';
+import {
+  asMap,
+  type Canonical,
+  isVecsnapError,
+  mapConcurrent,
+  quoteValue,
+  type Sha256,
+  VecsnapError,
+} from '../core/index.js';
 import type { Environment } from './environment.js';
 import { listNumbered, type Numbered, replaceNumbered } from './numbered-blobs.js';
-import { seal, unseal } from './sealed-blob.js';
+import { getSealed, seal, unseal } from './sealed-blob.js';
 import { checkName } from './settings.js';
 import { isSnapshotId, type Snapshot } from './snapshot.js';
 
@@ -110,7 +118,7 @@ async function readMarks(where: Where, prefix: string): Promise<readonly Read[]>
 }
 
 async function readOne({ blobs, sha256 }: Where, id: string, blob: string): Promise<Read> {
-  const unsealed = unseal(MAGIC, await blobs.get(blob), sha256);
+  const unsealed = unseal(MAGIC, await getSealed(blobs, blob), sha256);
   const marks = 'flaw' in unsealed ? marksDamaged(blob) : decode(unsealed.value, id, blob);
   return marks instanceof VecsnapError ? { id, blob, error: marks } : { id, ...marks };
 }
@@ -120,7 +128,7 @@ function encode(id: string, { tags, pinned }: Marks, sha256: Sha256): Uint8Array
 }
 
 function decode(value: Canonical, id: string, blob: string): Marks | VecsnapError {
-  const { version, id: of, tags, pinned } = (value ?? {}) as { readonly [key: string]: Canonical };
+  const { version, id: of, tags, pinned } = asMap(value) ?? {};
   if (version !== VERSION) return newerMarks(blob, version);
   const isWhole =
     of === id &&
@@ -141,7 +149,7 @@ function marksDamaged(place: string): VecsnapError {
 function newerMarks(place: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `Tags and pins have format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    `Tags and pins have format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
     { place, remedy: 'Install a newer version of vecsnap.' },
   );
 }

@@ -1,9 +1,9 @@
 /** Policies that are stored in the repository: one for each collection that has its own, and one for all others. */
-import { type Canonical, isVecsnapError, VecsnapError } from '../core/index.js';
+import { asMap, type Canonical, isVecsnapError, quoteValue, VecsnapError } from '../core/index.js';
 import type { RetentionPolicy } from '../gc/index.js';
 import type { Environment } from './environment.js';
 import { listNumbered, replaceNumbered } from './numbered-blobs.js';
-import { seal, unseal } from './sealed-blob.js';
+import { getSealed, seal, unseal } from './sealed-blob.js';
 
 /** A policy that is stored. */
 export interface StoredPolicy {
@@ -25,7 +25,7 @@ export async function readPolicies({ blobs, sha256 }: Where): Promise<readonly S
     const found = (await listNumbered(blobs, `${POLICIES_NAME}-`)).get(POLICIES_NAME);
     if (found === undefined) return [];
     const { name } = found.current;
-    const bytes = await blobs.get(name).catch((error: unknown) => {
+    const bytes = await getSealed(blobs, name).catch((error: unknown) => {
       if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Replaced since it was listed.
       throw error;
     });
@@ -62,7 +62,7 @@ function encode(policies: readonly StoredPolicy[], { sha256 }: Where): Uint8Arra
 
 function decode(unsealed: ReturnType<typeof unseal>, blob: string): readonly StoredPolicy[] {
   if ('flaw' in unsealed) throw policyDamaged(blob);
-  const { version, policies } = (unsealed.value ?? {}) as { readonly [key: string]: Canonical };
+  const { version, policies } = asMap(unsealed.value) ?? {};
   if (version !== VERSION) throw newerPolicy(blob, version);
   if (!Array.isArray(policies) || !policies.every(isStoredPolicy)) throw policyDamaged(blob);
   return policies;
@@ -85,7 +85,7 @@ function policyDamaged(place: string): VecsnapError {
 function newerPolicy(place: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `Policies have format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    `Policies have format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
     { place, remedy: 'Install a newer version of vecsnap.' },
   );
 }

@@ -1,6 +1,6 @@
 /** A repository: its config, its snapshots, and sessions that read or write its chunks. */
-import { isVecsnapError, mapConcurrent, MAX_BLOB_BYTES, VecsnapError } from '../core/index.js';
-import type { BlobStat, BlobStore } from '../blob/port.js';
+import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
+import type { BlobStat } from '../blob/port.js';
 import type { ChunkStore, CompressionOptions } from '../cas/index.js';
 import {
   CONFIG_BLOB,
@@ -12,6 +12,7 @@ import {
 } from './config.js';
 import type { Environment, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
+import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** How a repository is worked with. */
@@ -76,7 +77,7 @@ export class Repository {
   /** @throws VecsnapError REPOSITORY_MISSING, NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
   static async open(environment: Environment, options: RepositoryOptions): Promise<Repository> {
     const { blobs, sha256 } = environment;
-    const bytes = await getSmall(blobs, CONFIG_BLOB).catch(async (cause: unknown) => {
+    const bytes = await getSealed(blobs, CONFIG_BLOB).catch(async (cause: unknown) => {
       if (!isVecsnapError(cause, 'BLOB_MISSING')) throw cause;
       if (await hasBlobs(environment)) throw configMissing(blobs.place, cause);
       throw notARepository(blobs.place);
@@ -223,7 +224,7 @@ export class Repository {
 
   async #readSnapshot(blob: string): Promise<Snapshot | SnapshotProblem | undefined> {
     try {
-      return decodeSnapshot(await getSmall(this.environment.blobs, blob), blob, this.environment.sha256);
+      return decodeSnapshot(await getSealed(this.environment.blobs, blob), blob, this.environment.sha256);
     } catch (error) {
       if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Forgotten since it was listed.
       if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID'))
@@ -232,16 +233,6 @@ export class Repository {
     }
   }
 }
-
-/** The start of a blob that is far too long to be what it should be shows as well as the whole that it is not. */
-async function getSmall(blobs: BlobStore, name: string): Promise<Uint8Array> {
-  const stat = await blobs.stat(name);
-  if (stat === undefined || stat.size <= MAX_BLOB_BYTES) return blobs.get(name);
-  const start = new Uint8Array(START_BYTES);
-  return start.subarray(0, await blobs.read(name, 0, start));
-}
-
-const START_BYTES = 64;
 
 function newestFirst(a: Snapshot, b: Snapshot): number {
   if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? 1 : -1;

@@ -1,5 +1,5 @@
 /** Decoders of what stands in a repository and is no chunk of data: msgpack, nodes, trees, manifests, config, snapshots, leases. */
-import { acquireLease, memoryBlobStore } from 'vecsnap/blob';
+import { acquireLease, type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { decodeIdColumn, decodePayloadColumn, findInIdColumn } from 'vecsnap/chunker';
 import {
   type Address,
@@ -33,9 +33,11 @@ import {
   decodeSnapshot,
   encodeConfig,
   encodeSnapshot,
+  type Environment,
   newConfig,
   Repository,
   type Snapshot,
+  SnapshotManager,
 } from 'vecsnap/snapshot';
 import { bytesOfLength, joinParts, splitParts } from './parts.js';
 import { expectSame, type FuzzTarget, Wrong } from './target.js';
@@ -120,6 +122,7 @@ export const SNAPSHOT: Snapshot = {
   tags: ['a', 'b'],
   metadata: { build: 7, nested: { deep: [null, true] } },
   notes: ['a note'],
+  pinned: false,
 };
 const SNAPSHOT_BLOB = `snapshots/${SNAPSHOT.id}`;
 
@@ -257,35 +260,70 @@ async function lookAtLease(bytes: Uint8Array): Promise<void> {
 
 const CACHED = utf8(JSON.stringify({ version: 1, entries: [[SNAPSHOT_BLOB, 3, SNAPSHOT]] }));
 
+/** What listing and retention need of a repository: blobs, and nothing that reads chunks. */
+function environmentOf(blobs: BlobStore, cache?: Uint8Array): Environment {
+  const unused = async (): Promise<never> => Promise.reject(new Error('not needed to list'));
+  return {
+    blobs,
+    coder: {
+      address: unused,
+      encode: unused,
+      addressAndEncode: unused,
+      decode: unused,
+      check: unused,
+      close: async () => {},
+    },
+    sha256: nodeSha256,
+    clock: { now: () => 1_700_000_100_000 },
+    random: (length) => new Uint8Array(length),
+    openIndex: unused,
+    discardIndex: async () => {},
+    lock: unused,
+    ...(cache === undefined ? {} : { cache: { load: async () => cache, save: async () => {} } }),
+    indexBytes: async () => 0,
+    close: async () => {},
+  };
+}
+
+/** A repository with one snapshot, and with a blob of this name. */
+async function retain(name: string, bytes: Uint8Array): Promise<void> {
+  const blobs = memoryBlobStore();
+  await blobs.put('config', CONFIG);
+  await blobs.put(SNAPSHOT_BLOB, encodeSnapshot(SNAPSHOT, nodeSha256));
+  await blobs.put(name, bytes);
+  const manager = await SnapshotManager.open({ environment: environmentOf(blobs), blockingReads: true });
+  const [snapshot] = await manager.listSnapshots();
+  if (snapshot === undefined) throw new Wrong('a snapshot is gone');
+  encodeSnapshot(snapshot, nodeSha256);
+  await manager.decideRetention(name.startsWith('policies/') ? undefined : { keepLast: 1 });
+  await manager.close();
+}
+
+const MARKS = seal('vsnmark', { version: 1, id: SNAPSHOT.id, tags: ['x', 'y'], pinned: true });
+const POLICIES = seal('vsnplcy', {
+  version: 1,
+  policies: [
+    { collection: null, policy: { keepLast: 3, keepWithin: '1y2m3d4h', timeZone: 'Europe/Berlin' } },
+    { collection: 'docs', policy: { keepHourly: 5, keepWeekly: 2, keepTags: ['a'] } },
+  ],
+});
+
+function seal(magic: string, value: Parameters<typeof encodeCanonical>[0]): Uint8Array {
+  const body = Uint8Array.from([...utf8(magic.padEnd(8)), ...encodeCanonical(value)]);
+  return Uint8Array.from([...body, ...nodeSha256(body)]);
+}
+
 /** The cache of a repository whose one snapshot is damaged, so that what the cache says of it shows. */
 async function listWithCache(bytes: Uint8Array): Promise<void> {
   const blobs = memoryBlobStore();
   await blobs.put('config', CONFIG);
   await blobs.put(SNAPSHOT_BLOB, Uint8Array.of(1, 2, 3));
-  const unused = async (): Promise<never> => Promise.reject(new Error('not needed to list'));
-  const repository = await Repository.open(
-    {
-      blobs,
-      coder: {
-        address: unused,
-        encode: unused,
-        addressAndEncode: unused,
-        decode: unused,
-        check: unused,
-        close: async () => {},
-      },
-      sha256: nodeSha256,
-      clock: { now: () => 0 },
-      random: (length) => new Uint8Array(length),
-      openIndex: unused,
-      discardIndex: async () => {},
-      lock: unused,
-      cache: { load: async () => bytes, save: async () => {} },
-      indexBytes: async () => 0,
-      close: async () => {},
-    },
-    { compression: 'auto', compressionLevel: 6, verifyChecksum: true, maxConcurrentIo: 1 },
-  );
+  const repository = await Repository.open(environmentOf(blobs, bytes), {
+    compression: 'auto',
+    compressionLevel: 6,
+    verifyChecksum: true,
+    maxConcurrentIo: 1,
+  });
   const { snapshots } = await repository.listSnapshots();
   for (const snapshot of snapshots) encodeSnapshot(snapshot, nodeSha256);
   await repository.close();
@@ -390,6 +428,21 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
     budget: OBJECTS,
   },
   { name: 'lease', seeds: [LEASE], decode: lookAtLease, budget: OBJECTS },
+  {
+    name: 'marks',
+    seeds: [MARKS],
+    reseal: resealed,
+    decode: async (bytes) => retain(`marks/${SNAPSHOT.id}-1`, bytes),
+    budget: OBJECTS,
+  },
+  {
+    name: 'policies',
+    seeds: [POLICIES],
+    reseal: resealed,
+    decode: async (bytes) => retain('policies/all-1', bytes),
+    budget: { multiple: 2000, constant: 1 << 22 },
+    isSlow: true, // Of each time zone the calendar is looked up.
+  },
   {
     name: 'listing-cache',
     seeds: [Uint8Array.from([...nodeSha256(CACHED), ...CACHED])],

@@ -126,6 +126,7 @@ export class HostileRepository {
       tags: [],
       metadata: {},
       notes: [],
+      pinned: false,
       ...says,
     };
     await this.blobs.put(`snapshots/${snapshot.id}`, encodeSnapshot(snapshot, nodeSha256));
