@@ -10,7 +10,7 @@ export {
   type VectorColumn,
   VecsnapError,
 } from './core/index.js';
-export type { RetentionDecision, RetentionPolicy, SweepPlan, SweepReport } from './gc/index.js';
+export type { KeptSnapshot, RetentionDecision, RetentionPolicy, SweepPlan, SweepReport } from './gc/index.js';
 export {
   type CreateOptions,
   type RestoreOptions,
@@ -19,8 +19,11 @@ export {
   SnapshotManager,
   type TargetOf,
 } from './snapshot/manager.js';
+export type { CollectOptions, CollectReport } from './snapshot/collect.js';
+export type { ForgetOptions, ForgetPrice, ForgetReport, SnapshotPrice } from './snapshot/forget.js';
+export type { Marks, MarksChange } from './snapshot/marks.js';
+export type { StoredPolicy } from './snapshot/policies.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
-export type { CollectOptions } from './snapshot/collect.js';
 export type { ReadOptions } from './snapshot/content.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
 export { findSnapshot } from './snapshot/find.js';

@@ -64,7 +64,12 @@ describe('the system calls of a put', () => {
     ]);
     calls.length = 0;
     await store.delete('packs/b');
-    expect(calls).toEqual(['lstat repo/packs/b', 'unlink repo/packs/b', 'syncDirectory repo/packs']);
+    expect(calls).toEqual([
+      'lstat repo/packs/b',
+      'lstat repo/packs',
+      'unlink repo/packs/b',
+      'syncDirectory repo/packs',
+    ]);
   });
 
   it('write many parts in few calls', async () => {

@@ -1,8 +1,11 @@
 /** The chunk store: what is put is got, once each; damage is found wherever it is; and failures leave nothing half done. */
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
-import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { type BlobStore, fsBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import {
   checkPacks,
   ChunkStore,
@@ -293,6 +296,40 @@ describe('an index', () => {
     const store = await reopen(blobs, index);
     await expectAll(store, chunks.slice(0, 5), addresses);
     expect(await store.locate([nodeSha256((chunks[7] as NewChunk).bytes)])).toEqual([undefined]);
+  });
+});
+
+describe('chunks that are read by whoever decodes them', () => {
+  it('are the same, and damage to them is told as it is of chunks that are read first', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'vecsnap-'));
+    try {
+      const chunks = Array.from({ length: 40 }, (_, i) => chunk(i, 3000));
+      const onDisk = fsBlobStore(directory);
+      const addresses = await putAll(await reopen(onDisk, memoryIndex(), { packBytes: 20_000 }), chunks);
+      for (const blobs of [onDisk, faultyBlobStore(onDisk)]) {
+        const plain = await (await reopen(blobs, memoryIndex())).getMany(addresses);
+        expect(plain.map((bytes) => toHex(bytes))).toEqual(chunks.map(({ bytes }) => toHex(bytes)));
+      }
+      const [pack] = (await packsIn(onDisk)) as [{ name: string; size: number }];
+      const store = await reopen(onDisk, memoryIndex());
+      const path = join(directory, pack.name);
+      const whole = await readFile(path);
+      await writeFile(path, whole.with(1000, (whole[1000] as number) ^ 1));
+      await expect(store.getMany(addresses)).rejects.toThrow(
+        expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+      );
+      await truncate(path, 1000);
+      await expect(store.getMany(addresses)).rejects.toThrow(
+        expect.objectContaining({ code: 'PACK_DAMAGED' }),
+      );
+      await store.parts.blobs.close();
+      await rm(path);
+      await expect(store.getMany(addresses)).rejects.toThrow(
+        expect.objectContaining({ code: 'PACK_MISSING' }),
+      );
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
 

@@ -13,6 +13,11 @@ const COMMANDS = [
   'verify',
   'diff',
   'forget',
+  'unforget',
+  'policy',
+  'tag',
+  'pin',
+  'unpin',
   'gc',
   'stats',
   'export',
@@ -33,7 +38,8 @@ describe('help', () => {
       'Exit codes: 0 done, 1 failed, 2 wrong usage, 3',
     ])
       expect(overview).toContain(part);
-    for (const command of COMMANDS) expect(overview).toMatch(new RegExp(`^  ${command} <REPO>`, 'm'));
+    for (const command of COMMANDS)
+      expect(overview).toMatch(new RegExp(`^  ${command} (<ACTION> )?<REPO>`, 'm'));
   });
 
   it.each(COMMANDS)('of %s teaches by example', async (command) => {
@@ -72,6 +78,10 @@ describe('wrong usage', () => {
     ['an argument too many', ['list', 'repo', 'more'], 'too many arguments'],
     ['a number that is none', ['forget', 'repo', '--keep-last', 'all'], 'whole number from 1 on'],
     ['a number out of range', ['forget', 'repo', '--keep-last', '0'], 'whole number from 1 on'],
+    ['a negative number', ['forget', 'repo', '--keep-daily', '-3'], 'whole number from 1 on'],
+    ['an unknown rule', ['forget', 'repo', '--keep-dayly', '3'], "unknown option '--keep-dayly'"],
+    ['an unknown action', ['policy', 'get', 'repo'], 'Allowed choices are set, show, remove'],
+    ['no snapshot to pin', ['pin', 'repo'], "missing required argument 'SNAP'"],
     [
       'a fraction where a whole number belongs',
       ['diff', 'repo', 'a', 'b', '--ids', '1.5'],
@@ -90,6 +100,12 @@ describe('wrong usage', () => {
   it.each([
     ['snapshots and a rule', ['forget', 'REPO', 'x', '--keep-last', '1']],
     ['neither snapshots nor a rule', ['forget', 'REPO']],
+    ['a time zone without a rule', ['forget', 'REPO', '--time-zone', 'UTC']],
+    ['snapshots to have back and all', ['unforget', 'REPO', 'x', '--all']],
+    ['neither snapshots to have back nor all', ['unforget', 'REPO']],
+    ['a policy without a rule', ['policy', 'set', 'REPO', '--time-zone', 'UTC']],
+    ['rules where there are none', ['policy', 'show', 'REPO', '--keep-last', '1']],
+    ['a policy that is not there', ['policy', 'remove', 'REPO']],
     ['a base and none', ['create', 'REPO', 'x', '--base', 'y', '--full']],
     ['metadata without a value', ['create', 'REPO', 'x.fbin', '--metadata', 'key']],
     ['metadata without a key', ['create', 'REPO', 'x.fbin', '--metadata', '=value']],

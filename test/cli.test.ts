@@ -319,6 +319,11 @@ describe('forget and gc', () => {
     expect(await json('forget', repo, a.id, b.id.slice(-6), a.id, '--dry-run')).toEqual({
       ...plan,
       dryRun: true,
+      reclaimableBytes: expect.any(Number),
+      bySnapshot: [
+        { id: a.id, exclusiveBytes: expect.any(Number) },
+        { id: b.id, exclusiveBytes: expect.any(Number) },
+      ],
     });
     expect(await json<Snapshot[]>('list', repo)).toHaveLength(3);
     expect(await json('forget', repo, a.id, b.id)).toEqual({ ...plan, dryRun: false });
@@ -364,7 +369,7 @@ describe('forget and gc', () => {
     );
     expect(await readdir(join(repo, 'packs'))).toEqual(before);
     expect(await text('gc', repo, '--dry-run')).toMatch(
-      /^Would give back .*: \d packs? deleted, \d packs? rewritten\.\n$/,
+      /^Would give back .*: \d packs? deleted, \d packs? rewritten, 1 forgotten snapshot gone for ever\.\n$/,
     );
     const done = await json<typeof plan>('gc', repo);
     expect(done).toMatchObject({ ...plan, dryRun: false });

@@ -9,6 +9,7 @@ import {
   decodeStored,
   encodeChunk,
   encodePlanes,
+  graphInMemory,
   inlineCoder,
   joinPlanes,
   type PlainChunk,
@@ -312,7 +313,13 @@ describe('the coder in this thread', () => {
     const bytes = seededBytes(100, 1);
     const address = nodeSha256(seededBytes(100, 2));
     const stored = { address, codec: CODECS.raw, bytes, length: 100 };
-    expect(await coder.decode([stored, { ...stored, length: 99 }], true)).toEqual([undefined, undefined]);
-    expect(await coder.decode([stored, { ...stored, length: 99 }], false)).toEqual([bytes, undefined]);
+    expect(await coder.decode(graphInMemory([stored, { ...stored, length: 99 }]), true)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    expect(await coder.decode(graphInMemory([stored, { ...stored, length: 99 }]), false)).toEqual([
+      bytes,
+      undefined,
+    ]);
   });
 });

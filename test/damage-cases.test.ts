@@ -14,6 +14,7 @@ import { directoryEnvironment } from 'vecsnap/platform';
 import { SnapshotManager } from 'vecsnap/snapshot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lockingEnvironment } from './support/fault-environment.js';
+import { seededRandom } from './support/stores.js';
 import { memorySource } from './support/memory-environment.js';
 import {
   content,
@@ -150,7 +151,7 @@ describe('damage to blobs', () => {
 
   beforeAll(async () => {
     base = memoryBlobStore();
-    snapshots = await makeRepository(lockingEnvironment(base));
+    snapshots = await makeRepository(lockingEnvironment(base, memoryIndex(), seededRandom(SEED)));
   });
 
   async function copyOf(blobs: BlobStore): Promise<BlobStore> {

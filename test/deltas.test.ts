@@ -245,8 +245,9 @@ describe('a chain of deltas', () => {
     const locations = await store.locate(addresses);
     const standingAlone = locations.flatMap((location, n) => (location?.codec === CODECS.delta ? [] : [n]));
     expect(standingAlone).toEqual([0, 49, 98]);
-    const reached = await store.getStored([addresses[48] as Address]);
-    expect(reached[0]?.bases).toHaveLength(1);
+    const found = await store.find([addresses[48] as Address]);
+    expect(found.basesOf(0)).toHaveLength(1);
+    expect(found.addresses).toHaveLength(49);
   });
 
   it('names the chunk and its base when the base is missing', async () => {

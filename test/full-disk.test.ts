@@ -2,7 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fsBlobStore } from 'vecsnap/blob';
-import type { SweepReport } from 'vecsnap/gc';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { SnapshotManager } from 'vecsnap/snapshot';
 import { describe, expect, it } from 'vitest';
@@ -111,7 +110,7 @@ describe('a quota', () => {
     await manager.createSnapshot(recordSource('d', records(4, 0, 2000)), 'other');
     await manager.deleteSnapshot(first.id);
     await manager.close();
-    return { quota, second, open };
+    return { quota, first, second, open };
   }
 
   it('of nothing lets all go on but create', async () => {
@@ -141,14 +140,15 @@ describe('a quota', () => {
   });
 
   it('of little gives back what can be, and says what it takes to give back the rest', async () => {
-    const { quota, second, open } = await make(20 * 1024);
+    const { quota, first, second, open } = await make(14 * 1024);
     // Nothing is wholly dead, and there is room for the lock but not for what the first pack to be rewritten needs.
+    await fsBlobStore(at('repo')).delete(`forgotten/${first.id}`);
     quota.free = 0;
     const manager = await SnapshotManager.open({ environment: open() });
     const before = await blobsIn();
     const report = await manager.collectGarbage({ maxUnused: 0 });
-    expect((report as SweepReport).postponedPacks.length).toBeGreaterThan(0);
-    expect((report as SweepReport).roomNeeded).toBeGreaterThan(0);
+    expect(report.postponedPacks?.length ?? 0).toBeGreaterThan(0);
+    expect(report.roomNeeded ?? 0).toBeGreaterThan(0);
     expect((await manager.verifyRepository()).problems).toEqual([]);
     await manager.restoreSnapshot(second.id, new MemoryTarget());
     expect((await blobsIn()).length).toBeLessThanOrEqual(before.length);

@@ -26,14 +26,16 @@ function records(count: number, seed = 1): Records {
   };
 }
 
+/** A clock that goes on from one environment to the next: policies keep what a clock dates that stands still or goes back. */
+let time = 1_700_000_000_000;
+
 /** An environment on `blobs`. The index is a new one each time, or `index`, which stays. */
 function environmentOn(blobs: BlobStore, index?: ChunkIndex): Environment {
-  let time = 1_700_000_000_000;
   return {
     blobs,
     coder: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
     sha256: nodeSha256,
-    clock: { now: () => time++ },
+    clock: { now: () => (time += 1000) },
     random: systemRandom,
     openIndex: async () => index ?? memoryIndex(),
     discardIndex: async () => {},

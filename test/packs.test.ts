@@ -29,7 +29,7 @@ const anyChunk = fc.record({
   address: anyAddress,
   kind: fc.constantFrom<PackEntry['kind']>('data', 'node'),
   codec: fc.nat({ max: 127 }),
-  length: fc.nat({ max: 2 ** 30 }),
+  length: fc.nat({ max: 2 ** 24 }),
   bytes: fc.uint8Array({ maxLength: 300 }),
 });
 
@@ -186,7 +186,7 @@ describe('a hostile directory', () => {
   it.each<[string, number[], number, number]>([
     ['whose chunks are longer than the pack', entry(11, 11), 10, 1],
     ['whose chunks are shorter than the pack', entry(9, 9), 10, 1],
-    ['whose chunks would be longer than memory', entry(10, 2 ** 52), 10, 1],
+    ['whose chunks would be longer than memory', entry(10, 2 ** 24 + 1), 10, 1],
     ['whose stored lengths overflow', [...entry(2 ** 52, 1), ...entry(2 ** 52, 1)], 10, 2],
     ['with an entry too many', entry(10, 10), 10, 2],
     ['with an entry too few', [...entry(10, 10), ...entry(0, 0)], 10, 1],
@@ -199,6 +199,6 @@ describe('a hostile directory', () => {
   });
 
   it('is this one', async () => {
-    expect(await directoryOf(packAround(Uint8Array.from(entry(10, 2 ** 30)), 10, 1))).toHaveLength(1);
+    expect(await directoryOf(packAround(Uint8Array.from(entry(10, 2 ** 24)), 10, 1))).toHaveLength(1);
   });
 });

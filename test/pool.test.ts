@@ -1,7 +1,13 @@
 /** The pool of coders: the same results as the coder in this thread, whatever overlaps, and after a worker has died. */
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type CompressionOptions, inlineCoder, type PlainChunk, type StoredChunk } from 'vecsnap/cas';
+import {
+  type CompressionOptions,
+  graphInMemory,
+  inlineCoder,
+  type ChunkToEncode,
+  type StoredChunk,
+} from 'vecsnap/cas';
 import { type Address, toHex } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
 import { runs } from './support/arbitraries.js';
@@ -13,11 +19,11 @@ const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
 afterAll(() => pool.close());
 
 /** Chunks of all kinds: some are worth a worker's while together, some are not. */
-const anyChunks: fc.Arbitrary<PlainChunk[]> = fc.array(
+const anyChunks: fc.Arbitrary<ChunkToEncode[]> = fc.array(
   fc
     .record({
       length: fc.constantFrom(0, 1, 100, 8000, 60_000),
-      width: fc.constantFrom<PlainChunk['width']>(0, 1, 4, 8),
+      width: fc.constantFrom<ChunkToEncode['width']>(0, 1, 4, 8),
       seed: fc.nat(),
       isFlat: fc.boolean(),
       isShared: fc.boolean(),
@@ -65,10 +71,11 @@ describe('a pool', () => {
               bytes,
               length: plain[i]?.length ?? 0,
             }));
-            expect((await pool.check(stored)).map(toHex)).toEqual((await inline.check(stored)).map(toHex));
+            const graph = graphInMemory(stored);
+            expect((await pool.check(graph)).map(toHex)).toEqual((await inline.check(graph)).map(toHex));
             for (const verify of [true, false])
-              expect(texts(await pool.decode(stored, verify))).toEqual(
-                texts(await inline.decode(stored, verify)),
+              expect(texts(await pool.decode(graph, verify))).toEqual(
+                texts(await inline.decode(graph, verify)),
               );
           }),
         );
@@ -80,7 +87,7 @@ describe('a pool', () => {
   it('gives nothing for nothing', async () => {
     expect(await pool.address([])).toEqual([]);
     expect(await pool.encode([], OPTIONS)).toEqual([]);
-    expect(await pool.decode([], true)).toEqual([]);
+    expect(await pool.decode(graphInMemory([]), true)).toEqual([]);
   });
 
   it('gives a chunk that is kept raw as it is, without a copy', async () => {
@@ -88,7 +95,7 @@ describe('a pool', () => {
     const [encoded] = await pool.encode([{ bytes, width: 0 }], OPTIONS);
     expect(encoded?.bytes).toBe(bytes);
     const stored = { address: nodeSha256(bytes), codec: 0, bytes, length: bytes.length };
-    expect((await pool.decode([stored], true))[0]).toBe(bytes);
+    expect((await pool.decode(graphInMemory([stored]), true))[0]).toBe(bytes);
   });
 
   it('answers every call out of very many', async () => {

@@ -33,9 +33,9 @@ async function fixture(): Promise<Fixture> {
   let decoded = 0;
   const coder: ChunkCoder = {
     ...inline,
-    decode(chunks, verify) {
-      decoded += chunks.length;
-      return inline.decode(chunks, verify);
+    decode(graph, verify) {
+      decoded += graph.roots.length;
+      return inline.decode(graph, verify);
     },
   };
   const environment = memoryEnvironment({ blobs, coder, sha256: nodeSha256 });

@@ -293,7 +293,7 @@ describe('what can be had back', () => {
     });
     const report = await manager.repair();
     expect(report.damagedPacks).toEqual([first.pack]);
-    expect(report.savedChunks).toBeGreaterThan(3);
+    expect(report.savedChunks).toBeGreaterThan(0);
   });
 
   it('a flipped bit in a snapshot, and snapshots that have each other’s names', async () => {

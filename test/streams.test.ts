@@ -160,8 +160,8 @@ describe('gear chunks', () => {
     { min: 64, avg: 256, max: 256 },
     { min: 64, avg: 300, max: 1024 },
     { min: 64, avg: 128, max: 1024 },
-    { min: 64, avg: 2 ** 27, max: 2 ** 28 },
-    { min: 64, avg: 256, max: 2 ** 31 },
+    { min: 64, avg: 2 ** 24, max: 2 ** 25 },
+    { min: 64, avg: 256, max: 2 ** 24 + 1 },
     { min: 64.5, avg: 256, max: 1024 },
     { min: 64, avg: 256, max: 1024.5 },
     { min: Number.NaN, avg: 256, max: 1024 },
@@ -174,7 +174,7 @@ describe('gear chunks', () => {
       SMALL,
       DEFAULT_GEAR,
       { min: 255, avg: 256, max: 257 },
-      { min: 64, avg: 2 ** 26, max: 2 ** 30 },
+      { min: 64, avg: 2 ** 23, max: 2 ** 24 },
     ])
       expect(() => checkGearOptions(options)).not.toThrow();
   });

@@ -41,6 +41,17 @@ export class HandleCache<H> {
     }
   }
 
+  /** The same with several handles, in the order of the names. */
+  async useAll<T>(names: readonly string[], action: (handles: readonly H[]) => Promise<T>): Promise<T> {
+    const entries = names.map((name) => this.#take(name));
+    try {
+      return await action(await Promise.all(entries.map(({ opened }) => opened)));
+    } finally {
+      for (const entry of entries) entry.users--;
+      await Promise.all(entries.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
+    }
+  }
+
   /** Stops keeping the handle of `name`. Resolves when it is closed, or when its last user will close it. */
   async drop(name: string): Promise<void> {
     const entry = this.#entries.get(name);

@@ -14,6 +14,7 @@
  * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead (docs/ordering.md, L1 to L3).
  */
 import {
+  asMap,
   type Canonical,
   type Clock,
   decodeCanonical,
@@ -73,6 +74,9 @@ export interface Lease {
 export type LeaseStore = Pick<BlobStore, 'put' | 'get' | 'list' | 'delete' | 'place'>;
 
 const FORMAT_VERSION = 1;
+/** A lease is far shorter. One that is longer is not read, and counts as one that cannot be decoded. */
+const MOST_BYTES = 64 * 1024;
+const NO_BYTES = new Uint8Array(0);
 const DEFAULT_POLL_MS = 100;
 
 /**
@@ -143,9 +147,9 @@ async function findHolder(
   options: LeaseOptions,
   own?: string,
 ): Promise<Holder | undefined> {
-  for await (const { name } of store.list(prefixOf(options.kind))) {
+  for await (const { name, size } of store.list(prefixOf(options.kind))) {
     if (name === own) continue;
-    const bytes = await getIfThere(store, name);
+    const bytes = size > MOST_BYTES ? NO_BYTES : await getIfThere(store, name);
     if (bytes === undefined) continue;
     const identity = decodeLease(bytes);
     const alive = identity ? await options.isAlive(identity) : isRecent(name, options.clock);
@@ -208,12 +212,6 @@ function decodeOrNull(bytes: Uint8Array): Canonical {
     if (isVecsnapError(cause, 'ENCODING_INVALID')) return null;
     throw cause;
   }
-}
-
-function asMap(value: Canonical | undefined): Readonly<Record<string, Canonical>> | undefined {
-  const isMap =
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-  return isMap ? (value as Readonly<Record<string, Canonical>>) : undefined;
 }
 
 function isIdentity(value: Record<keyof ProcessIdentity, unknown>): value is ProcessIdentity & typeof value {

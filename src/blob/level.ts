@@ -46,6 +46,11 @@ export function levelBlobStore(db: LevelDatabase, options: LevelBlobStoreOptions
 }
 
 const DEFAULT_PIECE_BYTES = 256 * 1024;
+/** Blobs up to this size are read without a look at their last piece. */
+const TAKEN_AT_ONCE = 64 * 1024;
+/** No blob is larger: a pack has at most 2^30 bytes of chunks, and one more chunk. */
+const MOST_BYTES = 2 ** 31;
+const MOST_PIECES = 2 ** 22;
 const ENCODINGS = { keyEncoding: 'utf8', valueEncoding: 'view' } as const;
 /** Databases that know `sync` (classic-level) wait for the disk; the others have no disk or no say. */
 const DURABLE = { ...ENCODINGS, sync: true };
@@ -83,6 +88,7 @@ class LevelBlobStore implements BlobStore {
     let head = await this.#head(name);
     if (head === undefined) throw blobMissing(this.place, name);
     for (;;) {
+      await this.#expectEnd(name, head);
       const blob = new Uint8Array(head.size);
       const seen = await this.#readPieces(name, 0, blob, head.pieceBytes);
       if (seen.size === blob.length) return blob;
@@ -132,6 +138,18 @@ class LevelBlobStore implements BlobStore {
 
   async close(): Promise<void> {
     // The database belongs to who opened it, and iterators are closed by who reads them.
+  }
+
+  /** Before memory is taken: a head may say anything, and as large as it says the blob is not unless its last piece is there. */
+  async #expectEnd(name: string, head: Head): Promise<void> {
+    if (head.size <= TAKEN_AT_ONCE) return;
+    const pieces = pieceCount(head);
+    const last = await this.#attempt('read', name, () =>
+      this.#db.get<string, Uint8Array | undefined>(pieceKey(name, pieces - 1), ENCODINGS),
+    );
+    const isThere = last?.length === head.size - (pieces - 1) * head.pieceBytes;
+    if (!isThere || head.size > MOST_BYTES || pieces > MOST_PIECES)
+      throw this.#damaged(name, 'its head says more than there is');
   }
 
   async #head(name: string): Promise<Head | undefined> {

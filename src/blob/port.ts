@@ -51,6 +51,13 @@ export interface BlobStore {
    */
   read(name: string, offset: number, into: Uint8Array): Promise<number>;
 
+  /**
+   * Runs `action` with descriptors of open files that hold the blobs and nothing else, in the order of the names; they are open
+   * until it has settled. Any thread of this process may read from them. Only stores whose blobs are files have this.
+   * @throws VecsnapError BLOB_MISSING, and what `action` throws.
+   */
+  useFiles?<T>(names: readonly string[], action: (descriptors: readonly number[]) => Promise<T>): Promise<T>;
+
   /** The blob's size, or undefined when there is none of that name. */
   stat(name: string): Promise<BlobStat | undefined>;
 

@@ -7,6 +7,10 @@ import { CODECS } from './codec.js';
 import type { Location } from './index-port.js';
 import type { DirectoryEntry } from './pack.js';
 
+type PlaceOfChunk = Pick<Location, 'codec' | 'pack' | 'offset'>;
+
+const NO_BASES: Address[] = [];
+
 /** Bytes of directories that are kept. */
 const KEPT_BYTES = 16 * 1024 * 1024;
 
@@ -68,9 +72,15 @@ export class BaseFinder {
     this.#read = read;
   }
 
-  /** What the chunk at `location` copies from, in order; nothing for one that is no delta. */
-  async basesOf({ codec, pack, offset }: Pick<Location, 'codec' | 'pack' | 'offset'>): Promise<Address[]> {
-    return codec === CODECS.delta ? (await this.#basesIn(pack)).at(offset) : [];
+  /** What the chunk at each place copies from, in order; nothing for those that are no deltas. */
+  async basesOf(locations: readonly PlaceOfChunk[]): Promise<Address[][]> {
+    const packs = new Set<string>();
+    for (const { codec, pack } of locations) if (codec === CODECS.delta) packs.add(pack);
+    const loaded = new Map<string, PackBases>();
+    await Promise.all(Array.from(packs, async (pack) => loaded.set(pack, await this.#basesIn(pack))));
+    return locations.map(({ codec, pack, offset }) =>
+      codec === CODECS.delta ? (loaded.get(pack) as PackBases).at(offset) : NO_BASES,
+    );
   }
 
   #basesIn(pack: string): Promise<PackBases> {

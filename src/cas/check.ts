@@ -14,10 +14,11 @@ import {
   mapAhead,
   VecsnapError,
 } from '../core/index.js';
-import { chunkDamaged, type ChunkStore } from './chunk-store.js';
-import type { StoredChunk } from './codec.js';
+import type { ChunkGraph } from './chunk-graph.js';
+import { chunkDamaged, type ChunkStore, type UsedChunks } from './chunk-store.js';
+import { FoundChunks, type StoredForm } from './found-chunks.js';
 import type { Location } from './index-port.js';
-import { checkPackHeader, type DirectoryEntry, readAsFarAs, readPackDirectory, readRange } from './pack.js';
+import { checkPackHeader, type DirectoryEntry, readPackDirectory, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
 export interface PackFinding {
@@ -58,7 +59,6 @@ class PackCheck {
   readonly #copied = new DigestTable();
   /** Those of them that were checked. */
   readonly #checked = new DigestTable();
-  readonly #buffers = new RunBuffers();
   /** Packs whose directories cannot be read. */
   readonly #unreadable = new Set<string>();
 
@@ -121,73 +121,123 @@ class PackCheck {
   }
 
   async *#checkEntries(name: string, entries: readonly DirectoryEntry[]): AsyncGenerator<PackFinding> {
-    const runs = mapAhead(inRuns(entries), RUNS_AHEAD, async (run) => {
-      const bytes = this.#buffers.take(storedBytes(run));
-      const chunks = await readChunks(this.#store, name, run, bytes);
-      const damaged = await damagedIn(this.#store, chunks);
-      this.#buffers.giveBack(bytes);
-      return { chunks, damaged };
-    });
+    const runs = mapAhead(inRuns(entries), RUNS_AHEAD, (run) => checkRun(this.#store, name, run));
     for await (const { chunks, damaged } of runs) {
-      for (const { entry, stored, error } of chunks) {
+      for (const { entry, place, error } of chunks) {
+        // A sweep that was cut off leaves deltas whose bases are gone, and which nobody reads: others stand in for them.
+        if (error !== undefined && !(await this.#isRead(name, entry))) continue;
         const problem =
           error ??
           (damaged.has(entry.address) ? chunkDamaged(entry.address, { ...entry, pack: name }) : undefined);
         if (problem !== undefined)
           yield { error: problem, blob: name, address: entry.address, lacksBase: error !== undefined };
-        if (stored?.bases !== undefined) yield* this.#noteBasesOf(stored, damaged);
+        if (place !== undefined) yield* this.#noteBasesOf(place.found, place.number, damaged);
       }
     }
   }
 
+  /** Whether a chunk is read from this place: it may stand elsewhere too. */
+  async #isRead(name: string, entry: DirectoryEntry): Promise<boolean> {
+    const [location] = await this.#store.locate([entry.address]);
+    return location === undefined || isAt(location, name, entry);
+  }
+
   /** Notes that all that a delta copies from was checked with it. */
-  async *#noteBasesOf({ bases = [] }: StoredChunk, damaged: DigestTable): AsyncGenerator<PackFinding> {
-    for (const base of bases) {
-      if (!this.#checked.addNew(base.address)) continue; // With all that it copies from.
-      yield* this.#noteBasesOf(base, damaged);
-      if (!damaged.has(base.address)) continue;
-      const [location] = await this.#store.locate([base.address]);
-      if (location === undefined) continue;
-      yield { error: chunkDamaged(base.address, location), blob: location.pack, address: base.address };
+  async *#noteBasesOf(found: FoundChunks, number: number, damaged: DigestTable): AsyncGenerator<PackFinding> {
+    for (const base of found.basesOf(number)) {
+      const address = found.addresses[base] as Address;
+      if (!this.#checked.addNew(address)) continue; // With all that it copies from.
+      yield* this.#noteBasesOf(found, base, damaged);
+      if (!damaged.has(address)) continue;
+      const { pack } = found.forms[base] as StoredForm;
+      yield { error: chunkDamaged(address, found.forms[base] as StoredForm), blob: pack, address };
     }
   }
 }
 
-/**
- * Memory for runs, used again for one after the other: worker threads keep shared memory that they were sent until they collect
- * garbage, which they seldom do.
- */
-class RunBuffers {
-  readonly #spare: SharedArrayBuffer[] = [];
-
-  take(length: number): Uint8Array {
-    const spare = length <= READ_BYTES ? this.#spare.pop() : undefined;
-    return new Uint8Array(spare ?? new SharedArrayBuffer(Math.max(length, READ_BYTES)), 0, length);
-  }
-
-  giveBack({ buffer }: Uint8Array): void {
-    if (buffer.byteLength === READ_BYTES) this.#spare.push(buffer as SharedArrayBuffer);
-  }
-}
-
-/** Bytes of a pack from the first chunk of a run to the end of the last. */
-function storedBytes(run: readonly DirectoryEntry[]): number {
-  const end = Math.max(...run.map(({ offset, storedLength }) => offset + storedLength));
-  return end - (run[0] as DirectoryEntry).offset;
-}
-
-/** A chunk as it stands in a pack, or why it cannot be put together. */
-interface ReadChunk {
+/** A chunk of a pack that was looked at. */
+interface CheckedChunk {
   readonly entry: DirectoryEntry;
-  readonly stored?: StoredChunk;
+  /** Where it stands among chunks with all that they copy from. */
+  readonly place?: { readonly found: FoundChunks; readonly number: number };
+  /** Why it cannot be put together. */
   readonly error?: VecsnapError;
 }
 
-/** The addresses of chunks that are damaged, and of what they copy from. */
-async function damagedIn(store: ChunkStore, chunks: readonly ReadChunk[]): Promise<DigestTable> {
+/** Chunks that were looked at, and the addresses of those that are damaged, among them and all that they copy from. */
+interface CheckedRun {
+  readonly chunks: readonly CheckedChunk[];
+  readonly damaged: DigestTable;
+}
+
+async function checkRun(
+  store: ChunkStore,
+  name: string,
+  run: readonly DirectoryEntry[],
+): Promise<CheckedRun> {
+  try {
+    return await checkTogether(store, name, run);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return checkOneByOne(store, name, run); // Something is missing, which only some of them may need.
+  }
+}
+
+async function checkTogether(
+  store: ChunkStore,
+  name: string,
+  run: readonly DirectoryEntry[],
+): Promise<CheckedRun> {
+  const found = await findRun(store, name, run);
+  const numbers = run.map((_, number) => number);
+  const inPlace = await store.useFound(found, numbers, (used) => damagedAmong(store, used));
+  // What could not be read in place is read again, so that a failure of the store is not taken for damage.
+  const damaged =
+    inPlace.size === 0
+      ? inPlace
+      : await store.useFoundInMemory(found, numbers, (used) => damagedAmong(store, used));
+  return { chunks: run.map((entry, number) => ({ entry, place: { found, number } })), damaged };
+}
+
+async function checkOneByOne(
+  store: ChunkStore,
+  name: string,
+  run: readonly DirectoryEntry[],
+): Promise<CheckedRun> {
+  const all = new DigestTable();
+  const chunks: CheckedChunk[] = [];
+  for (const entry of run) {
+    try {
+      const { chunks: checked, damaged } = await checkTogether(store, name, [entry]);
+      for (const address of damaged) all.add(address);
+      chunks.push(...checked);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      const isItself = error.code === 'PACK_DAMAGED' && error.place === name; // The pack ends before it does.
+      if (isItself) all.add(entry.address);
+      chunks.push(isItself ? { entry } : { entry, error });
+    }
+  }
+  return { chunks, damaged: all };
+}
+
+/** Chunks as they stand in a pack, also where the index has them in another; their numbers are their places in the run. */
+async function findRun(
+  store: ChunkStore,
+  name: string,
+  run: readonly DirectoryEntry[],
+): Promise<FoundChunks> {
+  const found = new FoundChunks();
+  const numbers = run.map(({ address }) => found.addCopy(address));
+  for (const [i, entry] of run.entries())
+    found.place(numbers[i] as number, { ...entry, pack: name }, entry.bases ?? []);
+  await store.findMentioned(found, run.length);
+  return found;
+}
+
+async function damagedAmong(store: ChunkStore, used: UsedChunks): Promise<DigestTable> {
   const damaged = new DigestTable();
-  const stored = chunks.flatMap((chunk) => chunk.stored ?? []);
-  for (const address of await store.parts.coder.check(stored)) damaged.add(address);
+  for (const address of await store.parts.coder.check(used.graph())) damaged.add(address);
   return damaged;
 }
 
@@ -199,8 +249,10 @@ export interface CheckedCopy {
    * be had, so nobody can tell.
    */
   readonly state: 'sound' | 'odd' | 'bad' | 'baseless';
-  /** As it is kept, with all that it copies from; not there when that is missing. */
-  readonly stored?: StoredChunk | undefined;
+  /** As it is kept; not there when it cannot be put together. */
+  readonly bytes?: Uint8Array | undefined;
+  /** The chunk with all that it copies from, when it is bad and can be read. */
+  readonly graph?: ChunkGraph | undefined;
 }
 
 /** Reads copies of chunks that stand in a pack, in order, and tells of each whether it is sound. */
@@ -209,80 +261,55 @@ export async function* checkCopies(
   name: string,
   entries: readonly DirectoryEntry[],
 ): AsyncGenerator<CheckedCopy> {
-  for (const run of inRuns(entries)) {
-    const chunks = await readChunks(
-      store,
-      name,
-      run,
-      new Uint8Array(new SharedArrayBuffer(storedBytes(run))),
-    );
-    const damaged = await damagedIn(store, chunks);
-    for (const { entry, stored } of chunks) {
-      if (stored === undefined) yield { entry, state: 'baseless' };
-      else if (!damaged.has(entry.address)) yield { entry, state: 'sound', stored };
-      else yield { entry, state: await stateOf(store, stored), stored };
-    }
-  }
+  for (const run of inRuns(entries)) yield* await copiesIn(store, name, run);
 }
 
-/** Of a chunk of which some copy is damaged, or something that it copies from. */
-async function stateOf(store: ChunkStore, stored: StoredChunk): Promise<CheckedCopy['state']> {
-  const { coder } = store.parts;
-  const [plain] = await coder.decode([stored], true);
-  if (plain !== undefined) {
-    const flagged = await coder.check([stored]); // What copies from an odd chunk is flagged too.
-    return flagged.length === 1 && equalBytes(flagged[0] as Address, stored.address) ? 'odd' : 'sound';
-  }
-  const bases = await coder.decode(stored.bases ?? [], true);
-  return bases.includes(undefined) ? 'baseless' : 'bad';
-}
-
-async function readChunks(
+async function copiesIn(
   store: ChunkStore,
   name: string,
   run: readonly DirectoryEntry[],
-  bytes: Uint8Array,
-): Promise<ReadChunk[]> {
-  const start = (run[0] as DirectoryEntry).offset;
-  const filled = await readAsFarAs(store.parts.blobs, name, start, bytes);
-  bytes.fill(0, filled); // What is missing at the end fails its hash.
-  const bases = await basesIn(store, run);
-  return run.map((entry, i): ReadChunk => {
-    const { address, codec, length, offset, storedLength } = entry;
-    const from = offset - start;
-    const plain = { address, codec, length, bytes: bytes.subarray(from, from + storedLength) };
-    const own = bases[i];
-    if (own === undefined) return { entry, stored: plain };
-    return isVecsnapError(own) ? { entry, error: own } : { entry, stored: { ...plain, bases: own } };
-  });
+): Promise<readonly CheckedCopy[]> {
+  try {
+    const found = await findRun(store, name, run);
+    const numbers = run.map((_, number) => number);
+    return await store.useFoundInMemory(found, numbers, (used) => checkUsed(store, run, used));
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const [only] = run;
+    if (run.length > 1 || only === undefined)
+      return (await Promise.all(run.map((entry) => copiesIn(store, name, [entry])))).flat();
+    const isItself = only.offset + only.storedLength > (store.packs.get(name) ?? 0); // The pack ends before it does.
+    return [{ entry: only, state: isItself ? 'bad' : 'baseless' }];
+  }
 }
 
-/** What the deltas of a run copy from, or why that cannot be had; undefined for the other chunks. */
-async function basesIn(
+async function checkUsed(
   store: ChunkStore,
   run: readonly DirectoryEntry[],
-): Promise<(readonly StoredChunk[] | VecsnapError | undefined)[]> {
-  const all = run.flatMap(({ bases }) => bases ?? []);
-  if (all.length === 0) return run.map(() => undefined);
-  const stored = await storedOrError(store, all);
-  if (isVecsnapError(stored))
-    return Promise.all(
-      run.map(async ({ bases }) => (bases === undefined ? undefined : storedOrError(store, bases))),
-    );
-  let next = 0;
-  return run.map(({ bases }) => bases?.map(() => stored[next++] as StoredChunk));
+  used: UsedChunks,
+): Promise<CheckedCopy[]> {
+  const damaged = await damagedAmong(store, used);
+  return Promise.all(
+    run.map(async (entry, number): Promise<CheckedCopy> => {
+      const state = damaged.has(entry.address) ? await stateOf(store, used, number) : 'sound';
+      const graph = state === 'bad' ? used.graph([number]) : undefined;
+      return { entry, state, bytes: used.bytesInMemory(number), graph };
+    }),
+  );
 }
 
-async function storedOrError(
-  store: ChunkStore,
-  addresses: readonly Address[],
-): Promise<StoredChunk[] | VecsnapError> {
-  try {
-    return await store.getStored(addresses);
-  } catch (error) {
-    if (isUnreadable(error)) return error;
-    throw error;
+/** Of a chunk of which some copy is damaged, or something that it copies from. */
+async function stateOf(store: ChunkStore, used: UsedChunks, number: number): Promise<CheckedCopy['state']> {
+  const { coder } = store.parts;
+  const [plain] = await coder.decode(used.graph([number]), true);
+  if (plain !== undefined) {
+    const flagged = await coder.check(used.graph([number])); // What copies from an odd chunk is flagged too.
+    const isOwn =
+      flagged.length === 1 && equalBytes(flagged[0] as Address, used.found.addresses[number] as Address);
+    return isOwn ? 'odd' : 'sound';
   }
+  const bases = await coder.decode(used.graph(used.found.basesOf(number)), true);
+  return bases.includes(undefined) ? 'baseless' : 'bad';
 }
 
 /** Consecutive entries of a pack, so many that they are worth one read. */

@@ -2,8 +2,6 @@
 import {
   type Address,
   type ChunkKind,
-  copyBytes,
-  DigestTable,
   formatAddress,
   isVecsnapError,
   mapConcurrent,
@@ -14,9 +12,11 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import { CODECS, type CompressionOptions, isKnownCodec, MAX_CHAIN, type StoredChunk } from './codec.js';
+import type { ChunkGraph } from './chunk-graph.js';
+import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
 import { BaseFinder } from './bases.js';
 import type { ChunkCoder } from './coder.js';
+import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
@@ -55,6 +55,8 @@ const READ_GAP = 16 * 1024;
 const READ_BYTES = 2 * 1024 * 1024;
 /** Plaintext bytes that go to one worker at a time. */
 const DECODED_TOGETHER = 512 * 1024;
+/** Where chunks stand in more packs than these, packs are not held open for all of them at once. */
+const MOST_FILES = 64;
 
 /** Reads chunks. */
 export class ChunkStore {
@@ -207,7 +209,7 @@ export class ChunkStore {
    * @throws VecsnapError PACK_MISSING, PACK_DAMAGED when that cannot be told.
    */
   async basesOf(locations: readonly Location[]): Promise<Address[][]> {
-    return Promise.all(locations.map((location) => this.#bases.basesOf(location)));
+    return this.#bases.basesOf(locations);
   }
 
   /**
@@ -247,35 +249,102 @@ export class ChunkStore {
    * @throws VecsnapError as {@link get}.
    */
   async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
-    return this.decode(await this.getStored(addresses));
+    const plain = await this.useChunks(addresses, (chunks) => this.#decode(chunks));
+    if (!plain.includes(undefined)) return plain as Uint8Array[];
+    // Read again in a way that says what is wrong.
+    return this.useChunksInMemory(addresses, (chunks) => this.decode(chunks));
   }
 
   /** The plaintexts of chunks. @throws VecsnapError CHUNK_DAMAGED, which names the chunk and, if that is the cause, its base. */
-  async decode(stored: readonly StoredChunk[]): Promise<Uint8Array[]> {
-    const plain = await this.#decode(stored);
+  async decode(chunks: UsedChunks): Promise<Uint8Array[]> {
+    const plain = await this.#decode(chunks);
     const damaged = plain.indexOf(undefined);
-    if (damaged >= 0) throw await this.#diagnose(stored[damaged] as StoredChunk);
+    if (damaged >= 0) throw await this.#diagnose(chunks, chunks.roots[damaged] as number);
     return plain as Uint8Array[];
   }
 
   /**
-   * Several chunks as they are kept, with all that deltas among them copy from.
-   * @throws VecsnapError CHUNK_MISSING, PACK_MISSING, PACK_DAMAGED.
+   * Runs `use` with several chunks and all that deltas among them copy from. Their bytes are in memory, or in files that are
+   * open until `use` has settled: whoever decodes the chunks reads them.
+   * @throws VecsnapError CHUNK_MISSING, PACK_MISSING, PACK_DAMAGED, and what `use` throws.
    */
-  async getStored(addresses: readonly Address[]): Promise<StoredChunk[]> {
-    const table = new DigestTable();
-    const found: Found[] = [];
-    let wanted: readonly Wish[] = addresses.map((address) => ({ address }));
-    for (let round = 0; wanted.length > 0; round++) {
-      if (round > MAX_CHAIN) throw chainTooLong((wanted[0] as Wish).address);
-      const located = await this.#locateNew(wanted, table);
-      found.push(...located);
-      wanted = located.flatMap(({ address, bases }) =>
-        bases.map((base) => ({ address: base, dependant: address })),
-      );
+  async useChunks<T>(addresses: readonly Address[], use: (chunks: UsedChunks) => Promise<T>): Promise<T> {
+    const found = await this.find(addresses);
+    return this.useFound(found, rootsOf(found, addresses), use);
+  }
+
+  /** The same, with all bytes in memory. */
+  async useChunksInMemory<T>(
+    addresses: readonly Address[],
+    use: (chunks: UsedChunks) => Promise<T>,
+  ): Promise<T> {
+    const found = await this.find(addresses);
+    return this.useFoundInMemory(found, rootsOf(found, addresses), use);
+  }
+
+  /**
+   * Runs `use` with chunks that were found, as {@link useChunks} does.
+   * @throws VecsnapError PACK_MISSING, PACK_DAMAGED, and what `use` throws.
+   */
+  async useFound<T>(
+    found: FoundChunks,
+    roots: readonly number[],
+    use: (chunks: UsedChunks) => Promise<T>,
+  ): Promise<T> {
+    const { blobs } = this.parts;
+    const packs = new Set<string>();
+    for (const { pack } of found.forms) packs.add(pack);
+    if (blobs.useFiles === undefined || packs.size > MOST_FILES)
+      return this.useFoundInMemory(found, roots, use);
+    const names = [...packs];
+    let isOpen = false;
+    try {
+      return await blobs.useFiles(names, (files) => {
+        isOpen = true;
+        const descriptors = new Map(names.map((name, i) => [name, files[i] as number]));
+        return use(new UsedChunks(found, roots, { descriptors }));
+      });
+    } catch (error) {
+      if (isOpen) throw error;
+      return this.useFoundInMemory(found, roots, use); // Which says what is wrong, if anything is.
     }
-    const bytes = await this.#readAll(found.map(({ location }) => location));
-    return new Assembly(table, found, bytes).chunks(addresses);
+  }
+
+  /** The same, with all bytes in memory. */
+  async useFoundInMemory<T>(
+    found: FoundChunks,
+    roots: readonly number[],
+    use: (chunks: UsedChunks) => Promise<T>,
+  ): Promise<T> {
+    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found.forms) }));
+  }
+
+  /**
+   * Where chunks stand, and all that deltas among them copy from.
+   * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
+   */
+  async find(addresses: readonly Address[]): Promise<FoundChunks> {
+    const found = new FoundChunks();
+    for (const address of addresses) found.mention(address);
+    await this.findMentioned(found, 0);
+    return found;
+  }
+
+  /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
+  async findMentioned(found: FoundChunks, first: number): Promise<void> {
+    const limit = new BaseLimit();
+    for (let round = 0; first < found.addresses.length; round++) {
+      if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
+      const addresses = found.addresses.slice(first);
+      const locations = await this.locate(addresses);
+      const missing = locations.indexOf(undefined);
+      if (missing >= 0) throw chunkMissing(addresses[missing] as Address, found.dependantOf(first + missing));
+      for (const [i, location] of locations.entries())
+        limit.add(addresses[i] as Address, location as Location, round > 0);
+      const bases = await this.basesOf(locations as Location[]);
+      for (const [i, own] of bases.entries()) found.place(first + i, locations[i] as Location, own);
+      first += addresses.length;
+    }
   }
 
   /** How many deltas each chunk is away from one that stands alone, the longest way. All must be whole. */
@@ -295,14 +364,15 @@ export class ChunkStore {
   }
 
   /** What is wrong with a chunk that cannot be decoded. For a delta, the damage may be to what it copies from. */
-  async #diagnose(chunk: StoredChunk, dependant?: StoredChunk): Promise<VecsnapError> {
-    for (const base of chunk.bases ?? []) {
-      const [plain] = await this.parts.coder.decode([base], true);
-      if (plain === undefined) return this.#diagnose(base, dependant ?? chunk);
+  async #diagnose(chunks: UsedChunks, number: number, dependant?: Address): Promise<VecsnapError> {
+    const address = chunks.found.addresses[number] as Address;
+    for (const base of chunks.found.basesOf(number)) {
+      const [plain] = await this.parts.coder.decode(chunks.graph([base]), true);
+      if (plain === undefined) return this.#diagnose(chunks, base, dependant ?? address);
     }
-    const [location] = await this.parts.index.find([chunk.address]);
-    if (location === undefined) return chunkMissing(chunk.address, dependant?.address);
-    return chunkDamaged(chunk.address, location, dependant?.address);
+    const [location] = await this.parts.index.find([address]);
+    if (location === undefined) return chunkMissing(address, dependant);
+    return chunkDamaged(address, location, dependant);
   }
 
   async close(): Promise<void> {
@@ -319,25 +389,9 @@ export class ChunkStore {
     }
   }
 
-  /** Looks up the chunks that are not in `table` yet, and adds them. */
-  async #locateNew(wanted: readonly Wish[], table: DigestTable): Promise<Found[]> {
-    const fresh = wanted.filter(({ address }) => {
-      return table.addNew(address);
-    });
-    const locations = await this.locate(fresh.map(({ address }) => address));
-    const missing = fresh.find((_, i) => locations[i] === undefined);
-    if (missing !== undefined) throw chunkMissing(missing.address, missing.dependant);
-    const bases = await this.basesOf(locations as Location[]);
-    return fresh.map(({ address }, i) => ({
-      address,
-      location: locations[i] as Location,
-      bases: bases[i] as Address[],
-    }));
-  }
-
-  async #readAll(locations: readonly Location[]): Promise<Uint8Array[]> {
-    const results = new Array<Uint8Array>(locations.length);
-    const runs = coalesce(locations.map((location, order) => ({ location, order })));
+  async #readAll(forms: readonly StoredForm[]): Promise<Uint8Array[]> {
+    const results = new Array<Uint8Array>(forms.length);
+    const runs = coalesce(forms.map((location, order) => ({ location, order })));
     await Promise.all(
       runs.map(async (run) => {
         const first = (run[0] as Wanted).location;
@@ -353,76 +407,70 @@ export class ChunkStore {
   }
 
   /** Decodes by about so many bytes at a time, so that several threads have a share of a large request. */
-  async #decode(stored: readonly StoredChunk[]): Promise<(Uint8Array | undefined)[]> {
+  async #decode(chunks: UsedChunks): Promise<(Uint8Array | undefined)[]> {
     const { coder } = this.parts;
     const { verifyChecksum } = this.options;
+    const { roots, found } = chunks;
     const parts: Promise<(Uint8Array | undefined)[]>[] = [];
-    for (let start = 0; start < stored.length;) {
+    for (let start = 0; start < roots.length;) {
       let end = start;
-      for (let bytes = 0; end < stored.length && bytes < DECODED_TOGETHER; end++)
-        bytes += (stored[end] as StoredChunk).length;
-      parts.push(coder.decode(stored.slice(start, end), verifyChecksum));
+      for (let bytes = 0; end < roots.length && bytes < DECODED_TOGETHER; end++)
+        bytes += (found.forms[roots[end] as number] as StoredForm).length;
+      parts.push(coder.decode(chunks.graph(roots.slice(start, end)), verifyChecksum));
       start = end;
     }
     return (await Promise.all(parts)).flat();
   }
 }
 
-/** A chunk that is wanted, and the delta that it is wanted for. */
-interface Wish {
-  readonly address: Address;
-  readonly dependant?: Address;
+/** So many bytes of plaintext may be needed to tell some chunks, besides so many times their own. */
+const MOST_BASE_BYTES = 2 ** 30;
+const MOST_BASE_SHARE = 64;
+
+/** Keeps deltas that are a few bytes long from copying from everything there is: what they copy from is held in memory. */
+class BaseLimit {
+  #left = MOST_BASE_BYTES;
+
+  add(address: Address, { length }: Location, isBase: boolean): void {
+    this.#left += isBase ? -length : MOST_BASE_SHARE * length;
+    if (this.#left < 0) throw copiesTooMuch(address);
+  }
 }
 
-/** A chunk whose place is known. */
-interface Found {
-  readonly address: Address;
-  readonly location: Location;
-  readonly bases: readonly Address[];
-}
+/** Chunks that were found, and their stored bytes, for as long as somebody uses them. */
+export class UsedChunks {
+  readonly found: FoundChunks;
+  /** The numbers of the chunks that are wanted. */
+  readonly roots: readonly number[];
+  readonly #bytes: StoredBytes;
 
-interface Wanted {
-  readonly location: Location;
-  readonly order: number;
-}
-
-/** Puts chunks together with what they copy from; one that several copy from is one object. */
-class Assembly {
-  readonly #table: DigestTable;
-  readonly #found: readonly Found[];
-  readonly #bytes: readonly Uint8Array[];
-  readonly #made = new Map<number, StoredChunk>();
-  readonly #making = new Set<number>();
-
-  constructor(table: DigestTable, found: readonly Found[], bytes: readonly Uint8Array[]) {
-    this.#table = table;
-    this.#found = found;
+  constructor(found: FoundChunks, roots: readonly number[], bytes: StoredBytes) {
+    this.found = found;
+    this.roots = roots;
     this.#bytes = bytes;
   }
 
-  chunks(addresses: readonly Address[]): StoredChunk[] {
-    return addresses.map((address) => this.#make(address));
+  /** Some of them with all that they copy from, to be decoded. @throws VecsnapError CHUNK_DAMAGED for one that copies from itself, or by too long a chain. */
+  graph(numbers: readonly number[] = this.roots): ChunkGraph {
+    return this.found.graph(numbers, this.#bytes, (address) => {
+      throw chainTooLong(address);
+    });
   }
 
-  #make(address: Address): StoredChunk {
-    const index = this.#table.find(address);
-    const made = this.#made.get(index);
-    if (made !== undefined) return made;
-    if (this.#making.has(index)) throw chainTooLong(address); // It copies from itself.
-    this.#making.add(index);
-    const { location, bases } = this.#found[index] as Found;
-    const { codec, length } = location;
-    const plain = {
-      address: copyBytes(address) as Address,
-      codec,
-      length,
-      bytes: this.#bytes[index] as Uint8Array,
-    };
-    const chunk: StoredChunk =
-      codec === CODECS.delta ? { ...plain, bases: bases.map((base) => this.#make(base)) } : plain;
-    this.#made.set(index, chunk);
-    return chunk;
+  /** The stored bytes of a chunk, where they are in memory. */
+  bytesInMemory(number: number): Uint8Array {
+    if (!('memory' in this.#bytes)) throw new TypeError('the bytes stand in files');
+    return this.#bytes.memory[number] as Uint8Array;
   }
+}
+
+function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
+  return addresses.map((address) => found.mention(address)); // They all have numbers.
+}
+
+interface Wanted {
+  readonly location: StoredForm;
+  readonly order: number;
 }
 
 /** The packs that an index knows, without the tag of what is known to be damaged. */
@@ -458,7 +506,7 @@ function joins(run: readonly Wanted[], { location }: Wanted): boolean {
   );
 }
 
-function endOf({ offset, storedLength }: Location): number {
+function endOf({ offset, storedLength }: StoredForm): number {
   return offset + storedLength;
 }
 
@@ -506,6 +554,17 @@ function chainTooLong(address: Address): VecsnapError {
   return new VecsnapError(
     'CHUNK_DAMAGED',
     'A chunk is told by a longer chain of others than any that is written.',
+    {
+      place: formatAddress(address, 'data'),
+      remedy: 'Run verify to see which snapshots this concerns.',
+    },
+  );
+}
+
+function copiesTooMuch(address: Address): VecsnapError {
+  return new VecsnapError(
+    'CHUNK_DAMAGED',
+    'Chunks are told by far more of others than any that are written.',
     {
       place: formatAddress(address, 'data'),
       remedy: 'Run verify to see which snapshots this concerns.',

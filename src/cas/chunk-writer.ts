@@ -11,22 +11,18 @@ import {
   DigestTable,
   isUnreadable,
   isVecsnapError,
+  maxChunkBytes,
   mapAhead,
   toHex,
+  VecsnapError,
 } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { checkCopies } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
-import {
-  type EncodedChunk,
-  type Kin,
-  numberWidth,
-  type PlainBase,
-  type PlainChunk,
-  type StoredChunk,
-} from './codec.js';
-import type { Location } from './index-port.js';
+import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
+import type { ChunkToEncode } from './coder.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import { standAlone } from './stand-alone.js';
 import { Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -109,8 +105,12 @@ export class ChunkWriter {
     await this.#whole.check(addresses);
   }
 
-  /** Stores chunks and gives their addresses. They need not be kept any longer once this resolves. */
+  /**
+   * Stores chunks and gives their addresses. They need not be kept any longer once this resolves.
+   * @throws VecsnapError ENCODING_INVALID for a chunk that is longer than any that is read again (core/limits.ts).
+   */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
+    for (const { bytes, kind } of chunks) checkLength(bytes.length, kind);
     const before = this.#turn;
     let passOn = (): void => {};
     this.#turn = new Promise((resolve) => (passOn = resolve));
@@ -136,9 +136,9 @@ export class ChunkWriter {
   async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<DirectoryEntry[]> {
     const sound: { entry: DirectoryEntry; bytes: Uint8Array }[] = [];
     const unreadable: DirectoryEntry[] = [];
-    for await (const { entry, state, stored } of checkCopies(this.#store, pack, entries)) {
+    for await (const { entry, state, bytes } of checkCopies(this.#store, pack, entries)) {
       const isSound = state === 'sound' || state === 'odd';
-      if (isSound && stored !== undefined) sound.push({ entry, bytes: stored.bytes });
+      if (isSound && bytes !== undefined) sound.push({ entry, bytes });
       else unreadable.push(entry);
     }
     if (unreadable.length === 0) for (const { entry, bytes } of sound) await this.add(entry, bytes);
@@ -146,7 +146,10 @@ export class ChunkWriter {
   }
 
   /** Adds a chunk in an encoded form that the caller has checked. The bytes are kept, not copied. */
-  async add({ address, kind, codec, length, bases }: DirectoryEntry, bytes: Uint8Array): Promise<void> {
+  async add(
+    { address, kind, codec, length, bases }: Omit<PackedChunk, 'bytes'>,
+    bytes: Uint8Array,
+  ): Promise<void> {
     this.#throwFailure();
     this.#chunks++;
     this.#hasCopies = true;
@@ -164,7 +167,7 @@ export class ChunkWriter {
     )) {
       for (const { address, chunk } of flat) {
         if (chunk === undefined) unreadable.push(address);
-        else await this.add({ ...chunk, offset: 0, storedLength: chunk.bytes.length }, chunk.bytes);
+        else await this.add(chunk, chunk.bytes);
       }
     }
     return unreadable;
@@ -173,7 +176,7 @@ export class ChunkWriter {
   /** Chunks in forms that stand alone; undefined in place of those that cannot be read. */
   async #flattened(addresses: readonly Address[]): Promise<{ address: Address; chunk?: PackedChunk }[]> {
     try {
-      const chunks = await this.#standAlone(addresses);
+      const chunks = await standAlone(this.#store, addresses);
       return chunks.map((chunk) => ({ address: chunk.address, chunk }));
     } catch (error) {
       if (!isUnreadable(error)) throw error;
@@ -181,21 +184,6 @@ export class ChunkWriter {
       if (addresses.length === 1) return [{ address: only as Address }];
       return (await Promise.all(addresses.map((address) => this.#flattened([address])))).flat();
     }
-  }
-
-  async #standAlone(addresses: readonly Address[]): Promise<PackedChunk[]> {
-    const locations = await this.#store.locate(addresses);
-    const stored = await this.#store.getStored(addresses);
-    const plain = await this.#store.decode(stored);
-    const chunks = stored.map((chunk, i): PlainChunk => ({
-      bytes: plain[i] as Uint8Array,
-      width: numberWidth(chunk),
-    }));
-    const encoded = await this.#store.parts.coder.encode(chunks, this.#store.options);
-    return stored.map(({ address, length }, i) => {
-      const { codec, bytes } = encoded[i] as EncodedChunk;
-      return { address, kind: (locations[i] as Location).kind, codec, length, bytes };
-    });
   }
 
   /** Makes everything durable and then known to the index. */
@@ -248,7 +236,7 @@ export class ChunkWriter {
     if (!this.#expectsNew || chunks.some(({ similar }) => similar !== undefined)) {
       return { addresses: await coder.address(chunks.map(({ bytes }) => bytes)) };
     }
-    const plain = chunks.map(({ bytes, width }): PlainChunk => ({ bytes, width }));
+    const plain = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
     const early = await coder.addressAndEncode(plain, this.#store.options);
     return { addresses: early.map(({ address }) => address), early };
   }
@@ -257,33 +245,36 @@ export class ChunkWriter {
   async #encode(fresh: readonly Fresh[]): Promise<EncodedChunk[]> {
     const encoded: EncodedChunk[] = [];
     if (fresh.length === 0) return encoded;
-    const kin = await this.#kinOf(fresh.map(({ chunk }) => chunk));
-    const plain = fresh.map(({ chunk: { bytes, width } }, i): PlainChunk => ({ bytes, width, kin: kin[i] }));
-    const forms = await this.#store.parts.coder.encode(plain, this.#store.options);
+    const forms = await this.#encodeWithKin(fresh.map(({ chunk }) => chunk));
     for (const [i, { position }] of fresh.entries()) encoded[position] = forms[i] as EncodedChunk;
     return encoded;
   }
 
-  /** The chunks that new ones may be told by, those left out that cannot be put together. */
-  async #kinOf(chunks: readonly NewChunk[]): Promise<(Kin | undefined)[]> {
+  /** The encoded forms of chunks that may be told by others; those that cannot be put together are left out. */
+  async #encodeWithKin(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
+    const { coder } = this.#store.parts;
+    const { options } = this.#store;
+    const alone = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
     const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
-    if (wanted.length === 0 || this.#store.options.compression === 'none') return [];
+    if (wanted.length === 0 || options.compression === 'none') return coder.encode(alone, options);
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
-    const known = await this.#plainBases(chunks, sound);
+    const known = new Map<string, number | PlainBase>(await this.#plainBases(chunks, sound));
     const unread = [...sound].filter((address) => !known.has(toHex(address)));
-    const stored = await this.#storedIfThere(unread.map((address) => copyBytes(address) as Address));
-    if (stored === undefined) return [];
-    const bases = new Map<string, StoredChunk | PlainBase>(known);
-    for (const chunk of stored) bases.set(toHex(chunk.address), chunk);
-    return chunks.map(({ similar }) => {
-      if (similar === undefined) return undefined;
-      return {
-        unit: similar.unit,
-        chunks: similar.addresses.flatMap((address) => bases.get(toHex(address)) ?? []),
-      };
-    });
+    for (const [i, address] of unread.entries()) known.set(toHex(address), i);
+    try {
+      return await this.#store.useChunks(unread, (stored) =>
+        coder.encode(
+          chunks.map((chunk) => withKnown(chunk, known)),
+          options,
+          stored.graph(),
+        ),
+      );
+    } catch (error) {
+      if (isUnreadable(error)) return coder.encode(alone, options); // Which heals what they hold.
+      throw error;
+    }
   }
 
   /** The bases whose plaintext came with the chunks, by their address in hexadecimal. */
@@ -294,16 +285,6 @@ export class ChunkWriter {
     const usable = given.filter(({ address }) => sound.has(address));
     const chains = await this.#store.chainLengths(usable.map(({ address }) => address));
     return new Map(usable.map((base, i) => [toHex(base.address), { ...base, chain: chains[i] as number }]));
-  }
-
-  /** Undefined when something that they need is missing: then new chunks stand alone, which heals what they hold. */
-  async #storedIfThere(addresses: readonly Address[]): Promise<StoredChunk[] | undefined> {
-    try {
-      return await this.#store.getStored(addresses);
-    } catch (error) {
-      if (isUnreadable(error)) return undefined;
-      throw error;
-    }
   }
 
   async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
@@ -360,6 +341,25 @@ export class ChunkWriter {
   }
 }
 
+/** A chunk with those it may be told by, as far as they are known, by their addresses in hexadecimal. */
+function withKnown(
+  { bytes, width, similar }: NewChunk,
+  known: ReadonlyMap<string, number | PlainBase>,
+): ChunkToEncode {
+  if (similar === undefined) return { bytes, width };
+  const chunks = similar.addresses.flatMap((address) => known.get(toHex(address)) ?? []);
+  return { bytes, width, kin: { unit: similar.unit, chunks } };
+}
+
 function* slices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
   for (let start = 0; start < items.length; start += length) yield items.slice(start, start + length);
+}
+
+function checkLength(length: number, kind: ChunkKind): void {
+  if (length <= maxChunkBytes(kind)) return;
+  throw new VecsnapError(
+    'ENCODING_INVALID',
+    `A chunk would have ${length} bytes, and no more than ${maxChunkBytes(kind)} are kept together.`,
+    { remedy: 'Make a repository whose nodes have fewer entries, or records of which fewer come together.' },
+  );
 }

@@ -40,10 +40,10 @@ export interface PlainBase {
 }
 
 /** Chunks that are in the store and may have much in common with a new one. */
-export interface Kin {
+export interface Kin<C = StoredChunk> {
   /** Bytes that are equal or different as a whole: those of a record, or 1. */
   readonly unit: number;
-  readonly chunks: readonly (StoredChunk | PlainBase)[];
+  readonly chunks: readonly (C | PlainBase)[];
 }
 
 /** Whether this version can decode what is kept under `codec`. */
@@ -52,12 +52,12 @@ export function isKnownCodec(codec: number): codec is CodecNumber {
 }
 
 /** A chunk to be encoded. */
-export interface PlainChunk {
+export interface PlainChunk<C = StoredChunk> {
   readonly bytes: Uint8Array;
   /** Bytes of the numbers that the chunk is made of; 0 when it is not made of numbers. */
   readonly width: 0 | PlaneWidth;
   /** What it may be told by. */
-  readonly kin?: Kin | undefined;
+  readonly kin?: Kin<C> | undefined;
 }
 
 /** How much to spend on compression. */
@@ -169,7 +169,7 @@ function addBases({ bases = [] }: StoredChunk, known: Set<StoredChunk>): void {
 }
 
 /** Bytes of the numbers that a stored delta is made of; 0 when it is not made of numbers. @throws VecsnapError CHUNK_DAMAGED. */
-export function numberWidth({ codec, bytes }: StoredChunk): 0 | PlaneWidth {
+export function numberWidth({ codec, bytes }: Pick<StoredChunk, 'codec' | 'bytes'>): 0 | PlaneWidth {
   return codec === CODECS.delta ? deltaShape(bytes).width : 0;
 }
 

@@ -9,25 +9,38 @@ import {
   decodeChunk,
   encodeChunk,
   type EncodedChunk,
+  type PlainBase,
   type PlainChunk,
   type StoredChunk,
 } from './codec.js';
+import { type ChunkGraph, readGraph, type ReadFile } from './chunk-graph.js';
+
+/** A chunk to be encoded; what it may be told by is a wanted chunk of a graph, told by its place among those, or plain. */
+export type ChunkToEncode = PlainChunk<number>;
 
 /** Hashes, encodes and decodes chunks. Results are in the order of the arguments. */
 export interface ChunkCoder {
   /** SHA-256 of each. */
   address(chunks: readonly Uint8Array[]): Promise<Address[]>;
   /** The smallest form of each. */
-  encode(chunks: readonly PlainChunk[], options: CompressionOptions): Promise<EncodedChunk[]>;
+  encode(
+    chunks: readonly ChunkToEncode[],
+    options: CompressionOptions,
+    kin?: ChunkGraph,
+  ): Promise<EncodedChunk[]>;
   /** Both at once, which for chunks that are all to be stored takes less time. */
-  addressAndEncode(chunks: readonly PlainChunk[], options: CompressionOptions): Promise<AddressedChunk[]>;
+  addressAndEncode(
+    chunks: readonly ChunkToEncode[],
+    options: CompressionOptions,
+    kin?: ChunkGraph,
+  ): Promise<AddressedChunk[]>;
   /**
-   * The plaintext of each; undefined for those that cannot be decoded or, when `verify` is set, do not hash to their
+   * The plaintext of each wanted chunk; undefined for those that cannot be decoded or, when `verify` is set, do not hash to their
    * address.
    */
-  decode(chunks: readonly StoredChunk[], verify: boolean): Promise<(Uint8Array | undefined)[]>;
+  decode(graph: ChunkGraph, verify: boolean): Promise<(Uint8Array | undefined)[]>;
   /** The addresses of those that are damaged, among the chunks and all that they copy from. */
-  check(chunks: readonly StoredChunk[]): Promise<Address[]>;
+  check(graph: ChunkGraph): Promise<Address[]>;
   /** Says that encoded chunks will not be read any more, each once: their memory may be used again. */
   release?(encoded: readonly Uint8Array[]): void;
   /** Says that much work is coming, so that what takes time to start can start. */
@@ -40,20 +53,51 @@ export interface AddressedChunk extends EncodedChunk {
   readonly address: Address;
 }
 
+/** What a coder in this thread needs. */
+export interface InlinePrimitives extends CoderPrimitives {
+  /** Needed for stores that lend their files: see {@link BlobStore.useFiles}. */
+  readonly readFile?: ReadFile | undefined;
+}
+
 /** A coder that does everything at once in this thread. */
-export function inlineCoder(primitives: CoderPrimitives): ChunkCoder {
+export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
+  const read = (graph: ChunkGraph): StoredChunk[] =>
+    readGraph(graph, primitives.readFile ?? cannotRead, newBytes);
+  const encode = (
+    chunks: readonly ChunkToEncode[],
+    options: CompressionOptions,
+    kin?: ChunkGraph,
+  ): EncodedChunk[] => {
+    const known = kin === undefined ? [] : read(kin);
+    return chunks.map((chunk) => encodeChunk(withKin(chunk, known), options, primitives));
+  };
   return {
     address: async (chunks) => chunks.map(primitives.sha256),
-    encode: async (chunks, options) => chunks.map((chunk) => encodeChunk(chunk, options, primitives)),
-    addressAndEncode: async (chunks, options) =>
-      chunks.map((chunk) => ({
-        ...encodeChunk(chunk, options, primitives),
-        address: primitives.sha256(chunk.bytes),
+    encode: async (chunks, options, kin) => encode(chunks, options, kin),
+    addressAndEncode: async (chunks, options, kin) =>
+      encode(chunks, options, kin).map((form, i) => ({
+        ...form,
+        address: primitives.sha256((chunks[i] as ChunkToEncode).bytes),
       })),
-    decode: async (chunks, verify) => chunks.map((chunk) => decodeStored(chunk, verify, primitives)),
-    check: async (chunks) => damagedAmong(chunks, primitives),
+    decode: async (graph, verify) => read(graph).map((chunk) => decodeStored(chunk, verify, primitives)),
+    check: async (graph) => damagedAmong(read(graph), primitives),
     close: async () => {},
   };
+}
+
+/** A chunk to be encoded, with the chunks that it may be told by. */
+export function withKin({ bytes, width, kin }: ChunkToEncode, known: readonly StoredChunk[]): PlainChunk {
+  const toChunk = (kin: number | PlainBase): StoredChunk | PlainBase =>
+    typeof kin === 'number' ? (known[kin] as StoredChunk) : kin;
+  return { bytes, width, kin: kin && { unit: kin.unit, chunks: kin.chunks.map(toChunk) } };
+}
+
+function newBytes(length: number): Uint8Array {
+  return new Uint8Array(length);
+}
+
+function cannotRead(): never {
+  throw new TypeError('this coder was not given a way to read files');
 }
 
 /** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */

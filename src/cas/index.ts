@@ -1,4 +1,5 @@
 /** The content-addressed store: codecs, packs, the index, and reading and writing chunks through them. */
+export { type ChunkGraph, graphInMemory, type ReadFile } from './chunk-graph.js';
 export * from './check.js';
 export * from './chunk-store.js';
 export * from './chunk-writer.js';
@@ -13,4 +14,5 @@ export * from './memory-index.js';
 export * from './mend.js';
 export * from './pack.js';
 export * from './planes.js';
+export { standAlone } from './stand-alone.js';
 export * from './wholeness.js';

@@ -6,7 +6,7 @@
  */
 import { copyBytes, equalBytes, isVecsnapError, type Sha256, viewOf } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import type { StoredChunk } from './codec.js';
+import { type ChunkGraph, inOtherForms, plainBytes } from './chunk-graph.js';
 import type { ChunkCoder } from './coder.js';
 import {
   bitsApart,
@@ -23,8 +23,6 @@ import {
 const MOST_WORK = 2 ** 31;
 /** Directories may take longer: with one, all chunks of a pack come back. */
 const MOST_DIRECTORY_WORK = 2 ** 33;
-/** Longer chunks are not believed in when nothing vouches for their entry: making room for them would cost more than they are worth. */
-const MOST_PLAIN_BYTES = 16 * 1024 * 1024;
 /** Forms of a chunk that are tried together. */
 const TRIED_TOGETHER = 512;
 /**
@@ -46,19 +44,23 @@ export function mendBit(
   return undefined;
 }
 
-/** The stored bytes of a damaged chunk with one bit turned so that it fits its address. What it copies from must be sound. */
-export async function mendChunk(coder: ChunkCoder, chunk: StoredChunk): Promise<Uint8Array | undefined> {
-  const bits = chunk.bytes.length * 8;
-  if (bits * Math.max(chunk.length, chunk.bytes.length) > MOST_WORK) return undefined;
+/**
+ * The stored bytes of a damaged chunk with one bit turned so that it fits its address.
+ * @param graph the chunk alone with all that it copies from, in memory; that must be sound.
+ */
+export async function mendChunk(coder: ChunkCoder, graph: ChunkGraph): Promise<Uint8Array | undefined> {
+  const bytes = graph.memory[graph.roots[0] as number] as Uint8Array;
+  const bits = bytes.length * 8;
+  if (bits * Math.max(plainBytes(graph), bytes.length) > MOST_WORK) return undefined;
   for (let first = 0; first < bits; first += TRIED_TOGETHER) {
-    const forms = Array.from({ length: Math.min(TRIED_TOGETHER, bits - first) }, (_, i): StoredChunk => {
-      const bytes = copyBytes(chunk.bytes);
-      turn(bytes, first + i);
-      return { ...chunk, bytes };
+    const forms = Array.from({ length: Math.min(TRIED_TOGETHER, bits - first) }, (_, i) => {
+      const form = copyBytes(bytes);
+      turn(form, first + i);
+      return form;
     });
-    const plain = await coder.decode(forms, true);
+    const plain = await coder.decode(inOtherForms(graph, forms), true);
     const right = plain.findIndex((one) => one !== undefined);
-    if (right >= 0) return forms[right]?.bytes;
+    if (right >= 0) return forms[right];
   }
   return undefined;
 }
@@ -97,8 +99,7 @@ export async function knownEntries(blobs: BlobStore, { name, size }: BlobStat): 
   const footer = copyBytes(await readRange(blobs, name, size - FOOTER_BYTES, FOOTER_BYTES));
   const length = viewOf(footer).getUint32(0, true);
   if (!hasFooter(footer) || length > size - PACK_OVERHEAD) return [];
-  const entries = frontEntries(await readRange(blobs, name, size - FOOTER_BYTES - length, length));
-  return entries.filter((entry) => entry.length <= MOST_PLAIN_BYTES);
+  return frontEntries(await readRange(blobs, name, size - FOOTER_BYTES - length, length));
 }
 
 /** Undefined when it does not fit the size of its pack, however right its checksum is. */

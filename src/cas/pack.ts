@@ -16,6 +16,7 @@ import {
   copyBytes,
   equalBytes,
   isVecsnapError,
+  maxChunkBytes,
   type Sha256,
   toAddress,
   VecsnapError,
@@ -57,15 +58,18 @@ export const PACK_PREFIX = 'packs/';
 
 /** "vsnpack" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
-/** Bytes of the header of a pack. */
-export const PACK_HEADER_BYTES = HEADER.length;
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
 export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
-/** Longer chunks are never written, so a directory that tells of one is damaged; nobody makes room for it. */
-const MAX_CHUNK_BYTES = 2 ** 30;
+/** More than the directory of a pack of the shortest chunks that are worth keeping. */
+const MAX_DIRECTORY_BYTES = 2 ** 28;
+/** A delta never copies from more chunks. */
+const MAX_BASES = 64;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
 const TAIL_BYTES = 64 * 1024;
+
+/** Bytes of an empty pack before its first chunk. */
+export const PACK_HEADER_BYTES = HEADER.length;
 
 /** Bytes of a pack beside its chunks and directory entries. */
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
@@ -133,6 +137,7 @@ export async function readPackDirectory(
     throw packDamaged(pack.name, 'it has no footer, so its end is missing');
   const length = viewOf(footer).getUint32(0, true);
   if (length > pack.size - PACK_OVERHEAD) throw packDamaged(pack.name, 'its directory is longer than itself');
+  if (length > MAX_DIRECTORY_BYTES) throw packDamaged(pack.name, `its directory has ${length} bytes`);
   const start = pack.size - FOOTER_BYTES - length;
   const directory =
     length + FOOTER_BYTES <= tail.length
@@ -284,17 +289,21 @@ function decodeEntry(reader: ByteReader, offset: number): DirectoryEntry {
   const tag = reader.byte();
   const storedLength = reader.varint();
   const length = reader.varint();
-  if (length > MAX_CHUNK_BYTES) throw new RangeError(`a chunk of ${length} bytes`);
-  const address = readAddress(reader);
   const codec = tag & 0x7f;
   const kind = tag & NODE_BIT ? 'node' : 'data';
+  // Longer chunks are never written, in no codec; nobody makes room for one.
+  if (Math.max(length, storedLength) > maxChunkBytes(kind))
+    throw new RangeError(`a chunk of ${length} bytes`);
+  const address = readAddress(reader);
   const bases = codec === CODECS.delta ? readBases(reader) : undefined;
   return { address, kind, codec, offset, storedLength, length, baseCount: bases?.length, bases };
 }
 
 function readBases(reader: ByteReader): Address[] {
   const bases: Address[] = [];
-  for (let left = reader.varint(); left > 0; left--) bases.push(readAddress(reader));
+  const count = reader.varint();
+  if (count > MAX_BASES) throw new RangeError(`a delta of ${count} chunks`);
+  while (bases.length < count) bases.push(readAddress(reader));
   return bases;
 }
 

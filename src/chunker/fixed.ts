@@ -1,5 +1,5 @@
 /** Fixed pages, for byte streams whose format itself has pages: databases write whole pages in place. */
-import { equalBytes, utf8 } from '../core/index.js';
+import { equalBytes, MAX_DATA_BYTES, utf8 } from '../core/index.js';
 
 /** Sizes in bytes; kept by name in the config of a repository. */
 export interface FixedOptions {
@@ -23,10 +23,10 @@ export function isPaged(start: Uint8Array): boolean {
 /** The defaults of new repositories: four pages of most databases. */
 export const DEFAULT_FIXED: FixedOptions = { size: 16_384 };
 
-/** @throws RangeError unless the size is from 64 bytes to 1 GiB. */
+/** @throws RangeError unless the size is from 64 bytes to 16 MiB. */
 export function checkFixedOptions({ size }: FixedOptions): void {
-  if (!(Number.isSafeInteger(size) && size >= 64 && size <= 2 ** 30)) {
-    throw new RangeError(`size must be from 64 to 2^30: ${size}`);
+  if (!(Number.isSafeInteger(size) && size >= 64 && size <= MAX_DATA_BYTES)) {
+    throw new RangeError(`size must be from 64 to ${MAX_DATA_BYTES}: ${size}`);
   }
 }
 

@@ -10,6 +10,8 @@
  * replaces 1.2 chunks in the mean, 19 of 20 edits replace 4 or fewer, and 1 of 1000 more than 8.
  */
 
+import { MAX_DATA_BYTES } from '../core/limits.js';
+
 /** Sizes in bytes; kept by name in the config of a repository. */
 export interface GearOptions {
   readonly min: number;
@@ -32,13 +34,14 @@ export const GEAR_TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byt
   return mixed ^ (mixed >>> 16);
 });
 
-/** @throws RangeError unless 64 ≤ min < avg < max and avg is a power of two from 256 to 2^26. */
+/** @throws RangeError unless 64 ≤ min < avg < max and avg is a power of two from 256 to 2^23. */
 export function checkGearOptions({ min, avg, max }: GearOptions): void {
-  const powerOfTwo = Number.isSafeInteger(avg) && avg >= 256 && avg <= 2 ** 26 && (avg & (avg - 1)) === 0;
-  if (!powerOfTwo) throw new RangeError(`avg must be a power of two from 256 to 2^26: ${avg}`);
+  const powerOfTwo =
+    Number.isSafeInteger(avg) && avg >= 256 && avg < MAX_DATA_BYTES && (avg & (avg - 1)) === 0;
+  if (!powerOfTwo) throw new RangeError(`avg must be a power of two from 256 to 2^23: ${avg}`);
   if (!(Number.isSafeInteger(min) && min >= 64 && min < avg))
     throw new RangeError(`min must be from 64 to below avg: ${min}`);
-  if (!(Number.isSafeInteger(max) && max > avg && max <= 2 ** 30))
+  if (!(Number.isSafeInteger(max) && max > avg && max <= MAX_DATA_BYTES))
     throw new RangeError(`max must be above avg: ${max}`);
 }
 

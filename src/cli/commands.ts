@@ -43,6 +43,31 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/forget.js')).forget,
   },
   {
+    signature: 'unforget <REPO> [SNAP...]',
+    summary: 'have dropped snapshots back, until the next gc',
+    load: async () => (await import('./commands/unforget.js')).unforget,
+  },
+  {
+    signature: 'policy <ACTION> <REPO>',
+    summary: 'set, show or remove the rules that forget goes by',
+    load: async () => (await import('./commands/policy.js')).policy,
+  },
+  {
+    signature: 'tag <REPO> <SNAP>',
+    summary: 'add and remove tags of a snapshot',
+    load: async () => (await import('./commands/tag.js')).tag,
+  },
+  {
+    signature: 'pin <REPO> <SNAP...>',
+    summary: 'keep snapshots whatever the rules say',
+    load: async () => (await import('./commands/pin.js')).pin,
+  },
+  {
+    signature: 'unpin <REPO> <SNAP...>',
+    summary: 'the opposite of pin',
+    load: async () => (await import('./commands/pin.js')).unpin,
+  },
+  {
     signature: 'gc <REPO>',
     summary: 'give back the space of what no snapshot needs',
     load: async () => (await import('./commands/gc.js')).gc,

@@ -7,6 +7,8 @@ export const EXIT = { done: 0, failed: 1, usage: 2, damage: 3 } as const;
 const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'REPOSITORY_DAMAGED',
   'SNAPSHOT_DAMAGED',
+  'MARKS_DAMAGED',
+  'POLICY_DAMAGED',
   'NOTE_DAMAGED',
   'MANIFEST_DAMAGED',
   'CHUNK_MISSING',

@@ -1,6 +1,6 @@
 /** Errors, as people and as programs read them. */
 import { EXIT, exitCodeOf } from './exit-codes.js';
-import { printable } from './text.js';
+import { printable, printableJson } from './text.js';
 
 /** What a failed command says and how it ends. */
 export interface Failure {
@@ -41,7 +41,7 @@ const BUG = 'This is a bug in vecsnap. Please report it with the command and wha
 
 /** One line of JSON. */
 export function failureJson({ exitCode: _, stack, ...error }: Failure): string {
-  return JSON.stringify({ error: stack === undefined ? error : { ...error, stack } });
+  return printableJson({ error: stack === undefined ? error : { ...error, stack } });
 }
 
 /** Some lines for people. */

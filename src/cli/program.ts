@@ -8,7 +8,7 @@ import type { Failure } from './failure.js';
 import { watchSignals } from './interrupt.js';
 import { commander } from './packages.js';
 import type { ProgressBar } from './progress-bar.js';
-import { printable } from './text.js';
+import { printable, printableJson } from './text.js';
 
 /** Loads what is needed only when something fails. */
 const loadFailure = () => import('./failure.js');
@@ -77,7 +77,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
   const warn = (message: string): void => {
     bar?.stop();
     process.stderr.write(
-      json ? `${JSON.stringify({ warning: message })}\n` : `vecsnap: ${printable(message)}\n`,
+      json ? `${printableJson({ warning: message })}\n` : `vecsnap: ${printable(message)}\n`,
     );
   };
   const interruption = watchSignals(definition.onInterrupt, warn);
@@ -102,7 +102,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
 }
 
 function printOutcome({ value, text }: Outcome, json: boolean): void {
-  const output = json ? JSON.stringify(value, undefined, 2) : text();
+  const output = json ? printableJson(value, 2) : text();
   if (output !== '') process.stdout.write(`${output}\n`);
 }
 

@@ -25,8 +25,12 @@ export async function withRepository<T>(
 }
 
 /** What a repository has, as far as it can be read; the person is told of what cannot. */
-export async function listReadable(manager: SnapshotManager, call: Call): Promise<SnapshotListing> {
-  const listing = await manager.listAll();
+export async function listReadable(
+  manager: SnapshotManager,
+  call: Call,
+  { forgotten = false }: { readonly forgotten?: boolean } = {},
+): Promise<SnapshotListing> {
+  const listing = await (forgotten ? manager.listForgotten() : manager.listAll());
   const damaged = listing.problems.length;
   if (damaged > 0) call.warn(`${plural(damaged, 'snapshot')} cannot be read; verify tells more`);
   return listing;

@@ -19,6 +19,21 @@ export function printable(text: string): string {
   );
 }
 
+/** JSON in which everything that could disturb a terminal is an escape: the same value to a program. */
+export function printableJson(value: unknown, indent?: number): string {
+  const text = JSON.stringify(
+    value,
+    (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one),
+    indent,
+  );
+  // Those below U+0020 JSON escapes by itself, and others stand in texts alone; line breaks are of its layout.
+  return text.replace(UNPRINTABLE, (character) => (character === '\n' ? character : jsonEscape(character)));
+}
+
+function jsonEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
 /** Characters that take two columns: East Asian wide and full-width forms, and emoji. */
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;

@@ -10,6 +10,7 @@
 import { Packr } from 'msgpackr/pack';
 import { fromUtf8, viewOf } from './bytes.js';
 import { VecsnapError } from './errors.js';
+import { MAX_VALUES } from './limits.js';
 import { compareText } from './records.js';
 import { ByteReader } from './varint.js';
 
@@ -28,10 +29,11 @@ const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObject
 
 /**
  * The canonical encoding of `value`.
- * @throws VecsnapError ENCODING_INVALID for `undefined`, functions, symbols, class instances, cycles and text with lone surrogates.
+ * @throws VecsnapError ENCODING_INVALID for `undefined`, functions, symbols, class instances, cycles, text with lone surrogates, and
+ * more than 2^21 values.
  */
 export function encodeCanonical(value: Canonical): Uint8Array {
-  return new Uint8Array(packr.pack(prepare(value, 0)));
+  return new Uint8Array(packr.pack(prepare(value, 0, { left: MAX_VALUES })));
 }
 
 /**
@@ -41,7 +43,7 @@ export function encodeCanonical(value: Canonical): Uint8Array {
 export function decodeCanonical(bytes: Uint8Array): Canonical {
   try {
     const reader = new ByteReader(bytes);
-    const value = readValue(reader, 0);
+    const value = readValue(reader, 0, { left: MAX_VALUES });
     if (reader.remaining > 0) throw invalid(`${reader.remaining} bytes are left over`);
     return value;
   } catch (cause) {
@@ -52,29 +54,41 @@ export function decodeCanonical(bytes: Uint8Array): Canonical {
 /** Deeper nesting than any format of ours has; a guard against stack overflow by hostile bytes. */
 const MAX_DEPTH = 64;
 
-function prepare(value: Canonical, depth: number): unknown {
+/** How many more values may come. */
+interface Budget {
+  left: number;
+}
+
+function spend(budget: Budget): void {
+  if (--budget.left < 0) throw invalid(`there are more than ${MAX_VALUES} values`);
+}
+
+function prepare(value: Canonical, depth: number, budget: Budget): unknown {
   if (depth > MAX_DEPTH) throw invalid(`the value is nested deeper than ${MAX_DEPTH}`);
+  spend(budget);
   if (value === null || typeof value === 'boolean') return value;
   if (typeof value === 'number') return Number.isNaN(value) ? NaN : value; // Of the many NaNs, one.
   if (typeof value === 'bigint') return prepareBigint(value);
   if (typeof value === 'string') return prepareText(value);
   if (value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return prepareArray(value as readonly Canonical[], depth);
-  if (typeof value === 'object' && isPlainObject(value)) return prepareMap(value as CanonicalMap, depth);
+  if (Array.isArray(value)) return prepareArray(value as readonly Canonical[], depth, budget);
+  if (typeof value === 'object' && isPlainObject(value))
+    return prepareMap(value as CanonicalMap, depth, budget);
   throw invalid(`a value of type ${typeof value} cannot be written`);
 }
 
-function prepareArray(value: readonly Canonical[], depth: number): unknown[] {
+function prepareArray(value: readonly Canonical[], depth: number, budget: Budget): unknown[] {
   const items: unknown[] = [];
-  for (const item of value) items.push(prepare(item, depth + 1)); // Unlike map, this does not skip holes.
+  for (const item of value) items.push(prepare(item, depth + 1, budget)); // Unlike map, this does not skip holes.
   return items;
 }
 
 type CanonicalMap = Readonly<Record<string, Canonical>>;
 
-function prepareMap(value: CanonicalMap, depth: number): Map<string, unknown> {
+function prepareMap(value: CanonicalMap, depth: number, budget: Budget): Map<string, unknown> {
   const keys = Object.keys(value).map(prepareText).toSorted(compareText);
-  return new Map(keys.map((key) => [key, prepare(value[key] as Canonical, depth + 1)]));
+  budget.left -= keys.length; // They are values too.
+  return new Map(keys.map((key) => [key, prepare(value[key] as Canonical, depth + 1, budget)]));
 }
 
 function prepareBigint(value: bigint): number | bigint {
@@ -98,19 +112,20 @@ function isPlainObject(value: object): boolean {
 // stands. One for all of msgpack would take extensions, make room for as many items as hostile bytes say there are, and need a
 // second encoding to compare with, which took four fifths of the time.
 
-function readValue(reader: ByteReader, depth: number): Canonical {
+function readValue(reader: ByteReader, depth: number, budget: Budget): Canonical {
   if (depth > MAX_DEPTH) throw invalid(`the value is nested deeper than ${MAX_DEPTH}`);
+  spend(budget);
   const tag = reader.byte();
   if (tag < 0x80) return tag;
-  if (tag < 0x90) return readMap(reader, tag & 0x0f, depth);
-  if (tag < 0xa0) return readArray(reader, tag & 0x0f, depth);
+  if (tag < 0x90) return readMap(reader, tag & 0x0f, depth, budget);
+  if (tag < 0xa0) return readArray(reader, tag & 0x0f, depth, budget);
   if (tag < 0xc0) return readText(reader, tag & 0x1f);
   if (tag >= 0xe0) return tag - 0x100;
-  return readTagged(reader, tag, depth);
+  return readTagged(reader, tag, depth, budget);
 }
 
 /** A value whose first byte says no more than its type and the width of its length. */
-function readTagged(reader: ByteReader, tag: number, depth: number): Canonical {
+function readTagged(reader: ByteReader, tag: number, depth: number, budget: Budget): Canonical {
   if (tag === 0xc0) return null;
   if (tag === 0xc2 || tag === 0xc3) return tag === 0xc3;
   if (tag >= 0xc4 && tag <= 0xc6) return new Uint8Array(reader.take(readUnsigned(reader, tag - 0xc4, 0, 0)));
@@ -121,8 +136,9 @@ function readTagged(reader: ByteReader, tag: number, depth: number): Canonical {
   if (tag === 0xd3) return readLong(reader);
   if (tag >= 0xd9 && tag <= 0xdb) return readText(reader, readUnsigned(reader, tag - 0xd9, 0, 0x20));
   if (tag === 0xdc || tag === 0xdd)
-    return readArray(reader, readUnsigned(reader, tag - 0xdb, 1, 0x10), depth);
-  if (tag === 0xde || tag === 0xdf) return readMap(reader, readUnsigned(reader, tag - 0xdd, 1, 0x10), depth);
+    return readArray(reader, readUnsigned(reader, tag - 0xdb, 1, 0x10), depth, budget);
+  if (tag === 0xde || tag === 0xdf)
+    return readMap(reader, readUnsigned(reader, tag - 0xdd, 1, 0x10), depth, budget);
   throw invalid(`it holds a type that is never written: 0x${tag.toString(16)}`);
 }
 
@@ -184,24 +200,45 @@ function notShortest(): VecsnapError {
   return invalid('a value is not in its one form');
 }
 
-function readArray(reader: ByteReader, length: number, depth: number): Canonical {
-  const items: Canonical[] = [];
-  while (items.length < length) items.push(readValue(reader, depth + 1));
+function readArray(reader: ByteReader, length: number, depth: number, budget: Budget): Canonical {
+  if (length > Math.min(reader.remaining, budget.left))
+    throw invalid('an array says that it has more than there is');
+  const items = new Array<Canonical>(length); // Not grown item by item, which leaves room for more than it needs.
+  for (let i = 0; i < length; i++) items[i] = readValue(reader, depth + 1, budget);
   return items;
 }
 
-function readMap(reader: ByteReader, size: number, depth: number): Canonical {
+function readMap(reader: ByteReader, size: number, depth: number, budget: Budget): Canonical {
   // Without a prototype, a key named __proto__ is a key like any other.
   const map = Object.create(null) as Record<string, Canonical>;
   let previous: string | undefined;
   for (let i = 0; i < size; i++) {
-    const key = readValue(reader, MAX_DEPTH);
+    const key = readValue(reader, MAX_DEPTH, budget);
     if (typeof key !== 'string') throw invalid('a map has a key that is not text');
     if (previous !== undefined && compareText(previous, key) >= 0) throw invalid('keys are not in order');
-    map[key] = readValue(reader, depth + 1);
+    map[key] = readValue(reader, depth + 1, budget);
     previous = key;
   }
   return map;
+}
+
+/** The value as a map; undefined when it is something else. */
+export function asMap(value: Canonical | undefined): { readonly [key: string]: Canonical } | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    return undefined;
+  return value as { readonly [key: string]: Canonical };
+}
+
+/** The value as an error message shows it: a map has no text of its own, and may be large. */
+export function quoteValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Array.isArray(value) ? 'an array' : value instanceof Uint8Array ? 'bytes' : 'a map';
+}
+
+/** The same, and text without quotes. */
+export function valueText(value: unknown): string {
+  return typeof value === 'string' ? value : quoteValue(value);
 }
 
 function invalid(what: string, cause?: unknown): VecsnapError {

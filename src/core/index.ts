@@ -6,6 +6,7 @@ export * from './concurrency.js';
 export * from './digest-table.js';
 export * from './errors.js';
 export * from './hash.js';
+export * from './limits.js';
 export * from './local-minimum.js';
 export * from './numbers.js';
 export * from './platform.js';

@@ -4,6 +4,7 @@
  * A record has an id (unless the collection is a plain matrix), one vector for each vector column, and a
  * payload. Vectors are bare little-endian numbers; `bits` are packed eight to a byte.
  */
+import { valueText } from './canonical.js';
 import { VecsnapError } from './errors.js';
 
 /** How the numbers of a vector are kept. */
@@ -66,10 +67,14 @@ export function checkSchema(schema: Schema): void {
   if (!ID_KINDS.includes(schema.id)) throw invalidSchema('id', schema.id);
   if (!PAYLOAD_KINDS.includes(schema.payload)) throw invalidSchema('payload', schema.payload);
   const names = new Set<string>();
-  for (const { name, dtype, dimension } of schema.vectors) {
+  if (!Array.isArray(schema.vectors)) throw invalidSchema('vectors', schema.vectors);
+  for (const { name, dtype, dimension, metric } of schema.vectors as readonly VectorColumn[]) {
+    if (typeof name !== 'string' || !name.isWellFormed()) throw invalidSchema('name of a column', name);
     if (names.has(name)) throw invalidSchema('vectors', `two columns named ${name}`);
     names.add(name);
-    if (!Object.hasOwn(DTYPE_BYTES, dtype)) throw invalidSchema(`dtype of ${name}`, dtype);
+    if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype))
+      throw invalidSchema(`dtype of ${name}`, dtype);
+    if (metric !== undefined && typeof metric !== 'string') throw invalidSchema(`metric of ${name}`, metric);
     if (!Number.isSafeInteger(dimension) || dimension < 1 || dimension > 2 ** 20) {
       throw invalidSchema(`dimension of ${name}`, dimension);
     }
@@ -77,10 +82,18 @@ export function checkSchema(schema: Schema): void {
   if (schema.id === 'none' && schema.vectors.length === 0) {
     throw invalidSchema('vectors', 'a collection without ids needs a vector column');
   }
+  checkModel(schema.model);
+}
+
+function checkModel(model: unknown): void {
+  if (model === undefined) return;
+  const isMap = typeof model === 'object' && model !== null && !Array.isArray(model);
+  if (!isMap || !Object.values(model).every((detail) => typeof detail === 'string'))
+    throw invalidSchema('model', model);
 }
 
 function invalidSchema(field: string, value: unknown): VecsnapError {
-  return new VecsnapError('SOURCE_INVALID', `The schema is wrong: ${field}: ${String(value)}.`, {
+  return new VecsnapError('SOURCE_INVALID', `The schema is wrong: ${field}: ${valueText(value)}.`, {
     place: `schema, ${field}`,
     remedy: 'Use one of the documented values (docs/format.md, schema).',
   });

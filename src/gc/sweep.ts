@@ -1,4 +1,4 @@
-/** Sweep: carries a plan out. What is needed is durable elsewhere before anything is deleted (docs/ordering.md, G1 to G7). */
+/** Sweep: carries a plan out. What is needed is durable elsewhere before anything is deleted (docs/ordering.md, G1 to G9). */
 import {
   type Address,
   DigestTable,
@@ -22,32 +22,40 @@ import type { PreparedSweep, SweepPlan } from './plan.js';
 export interface SweepReport extends SweepPlan {
   /** Bytes of packs that were written for chunks that are needed. */
   readonly writtenBytes: number;
-  /** Packs that were to be rewritten and were not, because a chunk in them that is needed is damaged (docs/ordering.md, G6). */
+  /** Packs that were to be rewritten and were not, because a chunk in them that is needed is damaged (docs/ordering.md, G7). */
   readonly damagedPacks: readonly string[];
-  /** Packs that were to be rewritten and were not, because the store is full (docs/ordering.md, G7). */
+  /** Packs that were to be rewritten and were not, because the store is full (docs/ordering.md, G8). */
   readonly postponedPacks: readonly string[];
   /** Bytes of room that the next of these takes; 0 when there is none. */
   readonly roomNeeded: number;
+}
+
+/** What others do in the middle of a sweep. */
+export interface SweepSteps {
+  /** Is called when nothing stands against the plan any more, before the first pack is deleted. */
+  beforeDeleting?(): Promise<void>;
+  /** Is called when the store is full, before it is tried whether less fits: there may be space that is held back. */
+  onFull?(): Promise<void>;
 }
 
 const spent = new WeakSet<SweepPlan>();
 
 /**
  * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
- * @param onFull is called when the store is full, before it is tried whether less fits: there may be space that is held back.
  * @throws VecsnapError PLAN_SPENT when the plan was carried out before; SWEEP_REFUSED when a pack holds more than the index said;
  * STORE_FAILED.
  */
 export async function sweep(
   store: ChunkStore,
   prepared: PreparedSweep,
-  onFull?: () => Promise<void>,
+  { beforeDeleting, onFull }: SweepSteps = {},
 ): Promise<SweepReport> {
   const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
   spent.add(plan);
   const before = await packBytesIn(store);
   await confirm(store, prepared);
+  await beforeDeleting?.();
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
   const done = await rewriteAsFarAsFits(store, prepared, onFull);
   await store.refresh();
@@ -154,7 +162,11 @@ async function withBases(store: ChunkStore, addresses: readonly Address[]): Prom
 }
 
 /** The needed chunks of a pack, as far as they are found in it and not in another. */
-async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Promise<DirectoryEntry[]> {
+export async function neededIn(
+  store: ChunkStore,
+  pack: string,
+  isNeeded: IsNeeded,
+): Promise<DirectoryEntry[]> {
   const needed = (await store.directory(pack)).filter(({ address }) => isNeeded(address));
   const locations = await store.locate(needed.map(({ address }) => address));
   return needed.filter(({ offset }, i) => locations[i]?.pack === pack && locations[i].offset === offset);
@@ -163,7 +175,7 @@ async function neededIn(store: ChunkStore, pack: string, isNeeded: IsNeeded): Pr
 /**
  * Asks the packs themselves before any of them goes: a live chunk in one that goes must be found there, and is then copied, or stand in
  * another where the index says, and where the directory of that one says the same. The index alone is not to be believed: it may be
- * garbled (docs/ordering.md, G8).
+ * garbled (docs/ordering.md, G9).
  * @throws VecsnapError SWEEP_REFUSED.
  */
 async function confirm(store: ChunkStore, { plan, isLive }: PreparedSweep): Promise<void> {

@@ -96,10 +96,15 @@ export function entryToFile({ key, count, bytes, value }: Entry): FileNodeEntry 
   const common = { path, mode: mode as number };
   if (type === 'file' && value.length === 3)
     return { ...common, type, size: bytes, content: decodeContent(detail, bytes) };
-  if (type === 'link' && value.length === 3 && typeof detail === 'string')
+  if (type === 'link' && value.length === 3 && typeof detail === 'string' && isLinkTarget(detail))
     return { ...common, type, target: detail };
   if (type === 'directory' && value.length === 2) return { ...common, type };
   throw damaged('a file is of no known type');
+}
+
+/** Of what a link says anything goes that a system can keep. */
+function isLinkTarget(target: string): boolean {
+  return target !== '' && !target.includes('\0');
 }
 
 function decodeContent(content: Canonical | undefined, bytes: number): Address | null {

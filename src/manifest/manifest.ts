@@ -6,6 +6,7 @@
 import {
   type Address,
   ADDRESS_LENGTH,
+  asMap,
   type Canonical,
   checkSchema,
   type Schema,
@@ -34,6 +35,8 @@ export interface Manifest {
 }
 
 const FORMAT_VERSION = 1;
+const MANIFEST_KEYS = ['version', 'format', 'schema', 'records', 'files'];
+const SCHEMA_KEYS = ['id', 'payload', 'vectors', 'model'];
 
 /** The plaintext of a manifest. */
 export function encodeManifest({ format, schema, records, files }: Manifest): Uint8Array {
@@ -48,9 +51,10 @@ export function encodeManifest({ format, schema, records, files }: Manifest): Ui
 
 /** @throws VecsnapError MANIFEST_DAMAGED; REPOSITORY_NEWER for a manifest of a later format. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  const manifest = asMap(decodeOrFail(bytes), 'the manifest');
+  const manifest = mapOf(decodeOrFail(bytes), 'the manifest');
   if (manifest['version'] !== FORMAT_VERSION) throw unknownVersion(manifest['version']);
-  const format = asMap(manifest['format'], 'the format');
+  expectKeys(manifest, MANIFEST_KEYS, 'the manifest');
+  const format = mapOf(manifest['format'], 'the format');
   if (typeof format['name'] !== 'string') throw damaged('the format has no name');
   const schema = manifest['schema'] === null ? undefined : decodeSchema(manifest['schema']);
   const records = decodeReference(manifest['records']);
@@ -69,7 +73,9 @@ function encodeSchema({ id, vectors, payload, model }: Schema): Canonical {
 }
 
 function decodeSchema(value: Canonical | undefined): Schema {
-  const { id, payload, vectors, model } = asMap(value, 'the schema');
+  const map = mapOf(value, 'the schema');
+  expectKeys(map, SCHEMA_KEYS, 'the schema');
+  const { id, payload, vectors, model } = map;
   if (!Array.isArray(vectors)) throw damaged('the schema has no vector columns');
   const schema = {
     id,
@@ -86,7 +92,7 @@ function decodeSchema(value: Canonical | undefined): Schema {
 }
 
 function decodeModel(value: Canonical | undefined): Canonical {
-  const model = asMap(value, 'the model');
+  const model = mapOf(value, 'the model');
   if (!Object.values(model).every((detail) => typeof detail === 'string'))
     throw damaged('a detail of the model is no text');
   return model;
@@ -116,11 +122,16 @@ function decodeReference(value: Canonical | undefined): TreeReference | undefine
   return { root: toAddress(root), count, bytes };
 }
 
-function asMap(value: Canonical | undefined, what: string): { readonly [key: string]: Canonical } {
-  const isMap =
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-  if (!isMap) throw damaged(`${what} is no map`);
-  return value as { readonly [key: string]: Canonical };
+function mapOf(value: Canonical | undefined, what: string): { readonly [key: string]: Canonical } {
+  const map = asMap(value);
+  if (map === undefined) throw damaged(`${what} is no map`);
+  return map;
+}
+
+/** What would be lost if the manifest were written again is never written, so equal content has equal bytes. */
+function expectKeys(map: object, keys: readonly string[], what: string): void {
+  if (Object.keys(map).some((key) => !keys.includes(key)))
+    throw damaged(`${what} has a key that is never written`);
 }
 
 function decodeOrFail(bytes: Uint8Array): Canonical {

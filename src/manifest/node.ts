@@ -79,14 +79,26 @@ export function childAddress({ value }: Entry): Address {
 export function checkChild(child: Node, parent: Entry, parentLevel: number, after: Key): void {
   if (child.level !== parentLevel - 1)
     throw damaged(`a child of level ${parentLevel} has level ${child.level}`);
-  const { count, bytes } = sumOf(child.entries);
-  if (count !== parent.count || bytes !== parent.bytes)
-    throw damaged('a child has other totals than its parent says');
+  checkTotals(child, parent, 'its parent');
   const last = child.entries.at(-1)?.key ?? null;
   if (!sameKey(last, parent.key)) throw damaged('a child ends with another key than its parent says');
   const [first] = child.entries;
   if (first !== undefined && !ascend(after, first.key))
     throw damaged('a child begins before its neighbour ends');
+}
+
+/**
+ * Checks that a node holds as much as somebody says who refers to it.
+ * @throws VecsnapError MANIFEST_DAMAGED.
+ */
+export function checkTotals(
+  { entries }: Node,
+  said: { readonly count?: number; readonly bytes: number },
+  by: string,
+): void {
+  const { count, bytes } = sumOf(entries);
+  if ((said.count ?? count) !== count || said.bytes !== bytes)
+    throw damaged(`a node has other totals than ${by} says`);
 }
 
 /** Records and bytes below all of `entries`. */
@@ -126,7 +138,8 @@ function decodeEntry(entry: Canonical): Entry {
   if (!Array.isArray(entry) || entry.length !== 4) throw damaged('an entry does not have four parts');
   const [key, count, bytes, value] = entry as readonly Canonical[];
   if (!isKey(key)) throw damaged('a key is neither bytes nor a 32-bit number');
-  if (!isCount(count) || !isCount(bytes)) throw damaged('a count is no number');
+  // One that stands for nothing could be repeated for ever.
+  if (!isCount(count) || count < 1 || !isCount(bytes)) throw damaged('a count is no number from 1 on');
   return { key, count, bytes, value: value as Canonical };
 }
 

@@ -3,7 +3,7 @@ import type { Address } from '../core/index.js';
 import { entryToFile, entryToRowGroup, entryToStreamChunk } from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
 import type { Entry } from './node.js';
-import { type ChunkReader, type DamageHandler, rethrow, TreeReader } from './tree-reader.js';
+import { type ChunkReader, type DamageHandler, rethrow, type ToldTree, TreeReader } from './tree-reader.js';
 
 /** A chunk that a manifest reaches. */
 export interface Reached {
@@ -47,10 +47,11 @@ async function* reachableFrom(
     yield* walk(chunks, records.root, enter, onDamage, dataOf);
   }
   if (files) {
-    const streams: Address[] = [];
+    const streams: ToldTree[] = [];
     const dataOf = (entry: Entry) => {
       const file = entryToFile(entry);
-      if (file.type === 'file' && file.content !== null) streams.push(file.content);
+      if (file.type === 'file' && file.content !== null)
+        streams.push({ root: file.content, bytes: file.size });
       return [];
     };
     yield* walk(chunks, files.root, enter, onDamage, dataOf);
@@ -61,7 +62,7 @@ async function* reachableFrom(
 
 async function* walk(
   chunks: ChunkReader,
-  root: Address,
+  tree: Address | ToldTree,
   enter: (node: Address) => boolean,
   onDamage: DamageHandler,
   dataOf: (entry: Entry) => readonly Address[],
@@ -71,7 +72,7 @@ async function* walk(
     nodes.push(node);
     return enter(node);
   };
-  for await (const entry of new TreeReader(chunks).walk(root, visit, onDamage)) {
+  for await (const entry of new TreeReader(chunks).walk(tree, visit, onDamage)) {
     for (const address of nodes.splice(0)) yield { address, isNode: true };
     for (const address of orDamage(() => dataOf(entry), onDamage)) yield { address, isNode: false };
   }

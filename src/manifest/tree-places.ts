@@ -65,6 +65,7 @@ export class TreePlaces {
     const way: Turn[] = [];
     for (let end = 0; ;) {
       const index = node.entries.findIndex(({ count }) => (end += count) > position);
+      if (index < 0) throw damaged('a tree has fewer items than is said');
       way.push({ node, index });
       if (node.level === 0) return { place: new EntryPlace(this, way), end };
       end -= (node.entries[index] as Entry).count;

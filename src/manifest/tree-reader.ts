@@ -6,8 +6,18 @@ import {
   equalBytes,
   encodeCanonical,
   toHex,
+  type VecsnapError,
 } from '../core/index.js';
-import { checkChild, childAddress, decodeNode, type Entry, type Key, type Node } from './node.js';
+import {
+  checkChild,
+  checkTotals,
+  childAddress,
+  damaged,
+  decodeNode,
+  type Entry,
+  type Key,
+  type Node,
+} from './node.js';
 
 /** All that reading a tree needs of a store: the plaintext of chunks. */
 export interface ChunkReader {
@@ -24,6 +34,15 @@ export interface KeyRange {
 export interface PositionRange {
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+}
+
+/** A tree and what it holds, as somebody says who refers to it. */
+export interface ToldTree {
+  readonly root: Address;
+  /** Records, chunks or files. */
+  readonly count?: number;
+  /** Plaintext bytes. */
+  readonly bytes: number;
 }
 
 /** An entry, and how many items of the tree come before it. */
@@ -61,17 +80,28 @@ export class TreeReader {
   }
 
   /**
+   * The root of a tree.
+   * @throws VecsnapError MANIFEST_DAMAGED when it holds more or less than is said, or what the store throws.
+   */
+  async root(tree: Address | ToldTree): Promise<Node> {
+    if (tree instanceof Uint8Array) return this.node(tree);
+    const node = await this.node(tree.root);
+    checkTotals(node, tree, 'what refers to it');
+    return node;
+  }
+
+  /**
    * The entries of level 0 in order. With a range, those whose group may hold keys of the range: an entry's key is the last
    * of its group, so the first group that is given may begin before `from`.
    */
-  async *entries(root: Address, range: KeyRange = {}): AsyncGenerator<Entry> {
-    yield* this.#entriesBelow(await this.node(root), range, null);
+  async *entries(tree: Address | ToldTree, range: KeyRange = {}): AsyncGenerator<Entry> {
+    yield* this.#entriesBelow(await this.root(tree), range, null);
   }
 
   /** The entries of level 0 that hold items of the range, in order. Nodes without any are not read, but for the root. */
-  async *entriesBetween(root: Address, range: PositionRange): AsyncGenerator<PlacedEntry> {
+  async *entriesBetween(tree: Address | ToldTree, range: PositionRange): AsyncGenerator<PlacedEntry> {
     const { from = 0, to = Infinity } = range;
-    if (from < to) yield* this.#placedBelow(await this.node(root), range, null, 0);
+    if (from < to) yield* this.#placedBelow(await this.root(tree), range, null, 0);
   }
 
   /**
@@ -97,12 +127,12 @@ export class TreeReader {
    * be read is told to `onDamage` after it was visited; unless that throws, what stands below it is left out.
    */
   async *walk(
-    root: Address,
+    tree: Address | ToldTree,
     visit: (address: Address) => boolean,
     onDamage: DamageHandler = rethrow,
   ): AsyncGenerator<Entry> {
-    if (!visit(root)) return;
-    const node = await this.node(root).catch(onDamage);
+    if (!visit(tree instanceof Uint8Array ? tree : tree.root)) return;
+    const node = await this.root(tree).catch(onDamage);
     if (node) yield* this.#walkBelow(node, visit, null, onDamage);
   }
 
@@ -210,9 +240,17 @@ export class TreeReader {
     for (const entry of node.entries) {
       const after = entries.at(-1)?.key ?? null;
       for (const below of (await this.#child(entry, node.level, after)).entries) entries.push(below);
+      if (entries.length > MOST_COMPARED) throw tooDifferent();
     }
     return { level: node.level - 1, entries };
   }
+}
+
+/** Entries of one tree that are compared at a time: they are held in memory. A few that repeat one child could tell of any number. */
+const MOST_COMPARED = 2 ** 20;
+
+function tooDifferent(): VecsnapError {
+  return damaged(`two trees differ in more than ${MOST_COMPARED} places, which are too many to compare`);
 }
 
 /** Stops at the first node that cannot be read. */

@@ -1,6 +1,6 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   blockingFsOperations,
   type FsBlobStore,
@@ -13,8 +13,9 @@ import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
+import { plainBytes } from '../cas/chunk-graph.js';
 import { fileReserve } from './file-reserve.js';
-import { nodeSha256, systemClock, systemRandom } from './node.js';
+import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
 export interface DirectoryOptions {
@@ -87,13 +88,23 @@ async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
   }
 }
 
+/** A million snapshots take less. */
+const MOST_CACHE_BYTES = 2 ** 29;
+
 /** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
 function cacheFile(path: string): DerivedBytes {
   return {
-    load: () => readFile(path).catch(() => undefined), // As DerivedBytes says.
+    async load() {
+      try {
+        return (await stat(path)).size > MOST_CACHE_BYTES ? undefined : await readFile(path);
+      } catch {
+        return undefined; // As DerivedBytes says.
+      }
+    },
     async save(bytes) {
       const temporary = `${path}-${toHex(systemRandom(8))}`;
       try {
+        if (!(await lstat(dirname(path))).isDirectory()) return; // Nothing is written through a link.
         await writeFile(temporary, bytes);
         await rename(temporary, path);
       } catch {
@@ -103,28 +114,24 @@ function cacheFile(path: string): DerivedBytes {
   };
 }
 
-/** Until a worker thread has started, so many stored bytes are sooner decoded here than there. */
-const DECODED_BEFORE_WORKERS = 128 * 1024;
+/** Starting worker threads takes as long as decoding so many bytes here does; less than that is decoded here. */
+const DECODED_BEFORE_WORKERS = 1024 * 1024;
 
 /** The pool of coders, whose code and threads are loaded with the first chunk. */
 function coderOnDemand(workers: number | undefined): ChunkCoder {
   let loaded: Promise<{ pool: ChunkCoder; inline: ChunkCoder }> | undefined;
-  let hasStarted = false; // Whether a worker has answered.
+  let decodedHere = 0; // Bytes of plaintext.
   const load = () => (loaded ??= loadCoders(workers));
   return {
     address: async (chunks) => (await load()).pool.address(chunks),
-    encode: async (chunks, options) => (await load()).pool.encode(chunks, options),
-    addressAndEncode: async (chunks, options) => (await load()).pool.addressAndEncode(chunks, options),
-    async decode(chunks, verify) {
+    encode: async (...job) => (await load()).pool.encode(...job),
+    addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),
+    async decode(graph, verify) {
       const { pool, inline } = await load();
-      if (hasStarted) return pool.decode(chunks, verify);
-      const isSmall = chunks.reduce((sum, { bytes }) => sum + bytes.length, 0) <= DECODED_BEFORE_WORKERS;
-      if (isSmall) return inline.decode(chunks, verify);
-      const decoded = await pool.decode(chunks, verify);
-      hasStarted = true;
-      return decoded;
+      if (decodedHere <= DECODED_BEFORE_WORKERS) decodedHere += plainBytes(graph);
+      return (decodedHere <= DECODED_BEFORE_WORKERS ? inline : pool).decode(graph, verify);
     },
-    check: async (chunks) => (await load()).pool.check(chunks),
+    check: async (graph) => (await load()).pool.check(graph),
     release(encoded) {
       void loaded?.then(({ pool }) => pool.release?.(encoded));
     },
@@ -145,7 +152,8 @@ async function loadCoders(workers: number | undefined): Promise<{ pool: ChunkCod
     import('../cas/coder.js'),
     import('./node-deflate.js'),
   ]);
-  return { pool: pooledCoder(workers), inline: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }) };
+  const primitives = { sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile };
+  return { pool: pooledCoder(workers), inline: inlineCoder(primitives) };
 }
 
 async function openMemoryIndex(): Promise<ChunkIndex> {
@@ -159,6 +167,7 @@ async function openMemoryIndex(): Promise<ChunkIndex> {
  */
 async function openLevelIndex(path: string): Promise<ChunkIndex> {
   try {
+    if (await hasLinks(path)) return await openAnew(path);
     return await openDatabase(path);
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
@@ -169,6 +178,18 @@ async function openLevelIndex(path: string): Promise<ChunkIndex> {
 async function openAnew(path: string): Promise<ChunkIndex> {
   await rm(path, { recursive: true, force: true });
   return openDatabase(path);
+}
+
+/**
+ * Whether the index, or anything in it, is a link. LevelDB writes files under names that can be foretold, and whoever made the
+ * repository could let these lead to any file of who opens it.
+ */
+async function hasLinks(path: string): Promise<boolean> {
+  const index = await lstat(path).catch(() => undefined); // There may be none yet.
+  if (index === undefined) return false;
+  if (!index.isDirectory()) return true;
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []); // Opening it says what is wrong.
+  return entries.some((entry) => entry.isSymbolicLink());
 }
 
 async function openDatabase(path: string): Promise<ChunkIndex> {

@@ -1,5 +1,7 @@
 /** The machine as Node.js offers it: its own SHA-256, a clock, randomness. */
 import { createHash, hash, randomBytes } from 'node:crypto';
+import { readSync } from 'node:fs';
+import type { ReadFile } from '../cas/chunk-graph.js';
 import type { Address } from '../core/address.js';
 import type { Clock, RandomBytes, Sha256 } from '../core/platform.js';
 
@@ -18,3 +20,21 @@ export const systemClock: Clock = { now: () => Date.now() };
 
 /** Randomness from the operating system. */
 export const systemRandom: RandomBytes = (length) => new Uint8Array(randomBytes(length));
+
+/**
+ * Reads in the calling thread, to the end of `into` or of the file. What cannot be read counts as the end: whoever misses it asks
+ * the store for it, which says what is wrong.
+ */
+export const nodeReadFile: ReadFile = (descriptor, into, offset) => {
+  let filled = 0;
+  try {
+    while (filled < into.length) {
+      const count = readSync(descriptor, into, filled, into.length - filled, offset + filled);
+      if (count === 0) break;
+      filled += count;
+    }
+  } catch {
+    return filled;
+  }
+  return filled;
+};

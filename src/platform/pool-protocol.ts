@@ -1,21 +1,24 @@
 /** What the pool of coders and its workers say to each other. Bytes in shared memory are not copied. */
 import type { Address } from '../core/address.js';
-import type { CompressionOptions, PlainChunk, StoredChunk } from '../cas/codec.js';
+import type { ChunkGraph } from '../cas/chunk-graph.js';
+import type { ChunkToEncode } from '../cas/coder.js';
+import type { CompressionOptions } from '../cas/codec.js';
 
 /** Work for a worker. */
 export type Job =
   | { readonly operation: 'address'; readonly chunks: readonly Uint8Array[] }
   | {
       readonly operation: 'encode';
-      readonly chunks: readonly PlainChunk[];
+      readonly chunks: readonly ChunkToEncode[];
+      readonly kin: ChunkGraph | undefined;
       readonly options: CompressionOptions;
       /** Whether the addresses are wanted too. They come before the encoded chunks. */
       readonly addressed: boolean;
       /** The buffer of a reply that nobody reads any more. */
       readonly spare: ArrayBuffer | undefined;
     }
-  | { readonly operation: 'decode'; readonly chunks: readonly StoredChunk[]; readonly verify: boolean }
-  | { readonly operation: 'check'; readonly chunks: readonly StoredChunk[] };
+  | { readonly operation: 'decode'; readonly graph: ChunkGraph; readonly verify: boolean }
+  | { readonly operation: 'check'; readonly graph: ChunkGraph };
 
 /**
  * A chunk that the worker encoded: how many of the bytes of the reply are its own, or that the plaintext itself is the encoded

@@ -2,9 +2,10 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import type { CodecNumber, CompressionOptions, EncodedChunk, PlainChunk, StoredChunk } from '../cas/codec.js';
-import { type ChunkCoder, inlineCoder } from '../cas/coder.js';
-import { nodeSha256 } from './node.js';
+import type { CodecNumber, CompressionOptions, EncodedChunk } from '../cas/codec.js';
+import { type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
+import { type ChunkCoder, type ChunkToEncode, inlineCoder } from '../cas/coder.js';
+import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { Envelope, Job, Reply } from './pool-protocol.js';
 
@@ -24,7 +25,7 @@ interface Member {
  * work is done in the calling thread.
  */
 export function pooledCoder(size = availableParallelism()): ChunkCoder {
-  const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+  const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile });
   if (size <= 1) return inline;
   const members: Member[] = [];
   let lastId = 0;
@@ -44,12 +45,13 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
   };
 
   const encode = async (
-    chunks: readonly PlainChunk[],
+    chunks: readonly ChunkToEncode[],
     options: CompressionOptions,
     addressed: boolean,
+    kin: ChunkGraph | undefined,
   ): Promise<{ forms: EncodedChunk[]; addresses: Address[] }> => {
     const buffer = spare.pop();
-    const job: Job = { operation: 'encode', chunks, options, addressed, spare: buffer };
+    const job: Job = { operation: 'encode', chunks, kin, options, addressed, spare: buffer };
     const reply = (await send(job, buffer && [buffer])) as Reply & { operation: 'encode' };
     needed.set(reply.bytes.buffer, reply.chunks.filter(({ length }) => length !== 'plain').length);
     const take = taker(reply.bytes);
@@ -58,7 +60,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
     const forms = reply.chunks.map(({ codec, length, bases }, i) => ({
       codec: codec as CodecNumber,
       bases,
-      bytes: length === 'plain' ? bytesOf(chunks[i] as HasBytes) : take(length),
+      bytes: length === 'plain' ? (chunks[i] as ChunkToEncode).bytes : take(length),
     }));
     return { forms, addresses };
   };
@@ -68,13 +70,15 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
       if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
       return addressesIn((await send({ operation: 'address', chunks })).bytes);
     },
-    async encode(chunks, options) {
-      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.encode(chunks, options);
-      return (await encode(chunks, options, false)).forms;
+    async encode(chunks, options, kin) {
+      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES)
+        return inline.encode(chunks, options, kin);
+      return (await encode(chunks, options, false, kin)).forms;
     },
-    async addressAndEncode(chunks, options) {
-      if (sumBytes(chunks.map(bytesOf)) < INLINE_BYTES) return inline.addressAndEncode(chunks, options);
-      const { forms, addresses } = await encode(chunks, options, true);
+    async addressAndEncode(chunks, options, kin) {
+      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES)
+        return inline.addressAndEncode(chunks, options, kin);
+      const { forms, addresses } = await encode(chunks, options, true, kin);
       return forms.map((form, i) => ({ ...form, address: addresses[i] as Address }));
     },
     release(encoded) {
@@ -84,18 +88,18 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
         if (left === 0 && spare.length < MOST_SPARE) spare.push(buffer as ArrayBuffer);
       }
     },
-    async decode(chunks, verify) {
-      if (plainBytes(chunks) < INLINE_BYTES) return inline.decode(chunks, verify);
-      const reply = (await send({ operation: 'decode', chunks, verify })) as Reply & { operation: 'decode' };
+    async decode(graph, verify) {
+      if (plainBytes(graph) < INLINE_BYTES) return inline.decode(graph, verify);
+      const reply = (await send({ operation: 'decode', graph, verify })) as Reply & { operation: 'decode' };
       const take = taker(reply.bytes);
       return reply.chunks.map((plain, i) => {
         if (plain === 'damaged') return undefined;
-        return plain === 'stored' ? bytesOf(chunks[i] as HasBytes) : take(plain);
+        return plain === 'stored' ? graph.memory[graph.roots[i] as number] : take(plain);
       });
     },
-    async check(chunks) {
-      if (plainBytes(chunks) < INLINE_BYTES) return inline.check(chunks);
-      return addressesIn((await send({ operation: 'check', chunks })).bytes);
+    async check(graph) {
+      if (plainBytes(graph) < INLINE_BYTES) return inline.check(graph);
+      return addressesIn((await send({ operation: 'check', graph })).bytes);
     },
     prepare() {
       while (members.length < size) members.push(startMember(members));
@@ -127,14 +131,6 @@ function startMember(members: Member[]): Member {
   return member;
 }
 
-interface HasBytes {
-  readonly bytes: Uint8Array;
-}
-
-function bytesOf({ bytes }: HasBytes): Uint8Array {
-  return bytes;
-}
-
 /** Addresses that are joined. */
 function addressesIn(bytes: Uint8Array): Address[] {
   return Array.from(
@@ -150,11 +146,6 @@ function taker(joined: Uint8Array): (length: number) => Uint8Array {
     offset += length;
     return joined.subarray(offset - length, offset);
   };
-}
-
-/** Bytes of the plaintexts: a delta of a few bytes may stand for many. */
-function plainBytes(chunks: readonly StoredChunk[]): number {
-  return chunks.reduce((sum, { length }) => sum + length, 0);
 }
 
 function sumBytes(chunks: readonly Uint8Array[]): number {

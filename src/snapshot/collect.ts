@@ -1,6 +1,20 @@
-/** Collecting garbage: marks, plans, and sweeps unless it is a dry run. */
+/** Collecting garbage: what is forgotten becomes final, and then the space of chunks that no snapshot needs is given back. */
+import type { BlobStat } from '../blob/port.js';
+import type { ChunkStore } from '../cas/index.js';
 import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
-import { DEFAULT_SWEEP, mark, planSweep, type SweepPlan, sweep } from '../gc/index.js';
+import {
+  DEFAULT_SWEEP,
+  mark,
+  planSweep,
+  type PreparedSweep,
+  priceSweep,
+  sweep,
+  type SweepPlan,
+  type SweepReport,
+} from '../gc/index.js';
+import type { FoundNotes } from './damage-note.js';
+import { FORGOTTEN_PREFIX, forgottenBlobs } from './forgotten.js';
+import { staleMarks } from './marks.js';
 import type { WorkOptions } from './progress.js';
 import type { Repository, Session, SnapshotListing } from './repository.js';
 import { invalidOption } from './settings.js';
@@ -14,57 +28,116 @@ export interface CollectOptions extends WorkOptions {
   readonly maxUnused?: number | undefined;
 }
 
+/** What a sweep did, or would do. `reclaimedBytes` counts all blobs. */
+export interface CollectReport extends SweepPlan, Partial<Omit<SweepReport, keyof SweepPlan>> {
+  /** Ids of forgotten snapshots that cannot be had back after this. */
+  readonly forgottenSnapshots: readonly string[];
+}
+
 /**
- * Sweeps, the write lock being held. When something seems to be missing, it may be the index that is wrong: then another one is built from
- * the packs, and it is tried again; if that goes well, the first index is thrown away (docs/ordering.md, R7 and G8).
+ * Sweeps. The caller holds the lock (docs/ordering.md, G2). When something seems to be missing, it may be the index that is wrong: then
+ * another one is built from the packs, and it is tried again; if that goes well, the first index is thrown away (docs/ordering.md, R7 and
+ * G9).
  * @throws VecsnapError SWEEP_REFUSED, OPTION_INVALID.
  */
-export async function collectGarbage(repository: Repository, options: CollectOptions): Promise<SweepPlan> {
+export async function collectGarbage(
+  repository: Repository,
+  options: CollectOptions,
+): Promise<CollectReport> {
   const { maxUnused = DEFAULT_SWEEP.maxUnused } = options;
   if (!(maxUnused >= 0 && maxUnused <= 1))
     throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
-  const attempt = (session: Session): Promise<SweepPlan> => collect(session, { ...options, maxUnused });
+  const attempt = (session: Session): Promise<CollectReport> => collect(session, { ...options, maxUnused });
   try {
     return await repository.read(attempt, 'persistent');
   } catch (error) {
     if (!isVecsnapError(error, 'SWEEP_REFUSED') && !isUnreadable(error)) throw error;
-    const plan = await repository.read(attempt);
+    const report = await repository.read(attempt);
     await repository.environment.discardIndex();
-    return plan;
+    return report;
   }
 }
 
+/**
+ * What was forgotten is deleted, durably, before any pack goes (docs/ordering.md, G6): else it could be had back without its chunks.
+ */
 async function collect(
   { repository, store, notes }: Session,
   { maxUnused, dryRun = false, signal }: CollectOptions & { readonly maxUnused: number },
-): Promise<SweepPlan> {
-  const snapshots = await everySnapshot(repository);
-  const { note } = notes;
-  const live = await mark(store, snapshots.map(manifestAddress), signal, note?.lost);
-  const emptied = snapshots.some(({ damage }) => damage !== undefined) ? [] : note?.emptied;
-  const prepared = await planSweep(store, live, { maxUnused, emptied });
-  const onFull = async (): Promise<void> => void (await repository.environment.reserve?.giveUp());
-  return dryRun ? prepared.plan : sweep(store, prepared, onFull);
+): Promise<CollectReport> {
+  const snapshots = await allSnapshots(repository);
+  const live = await mark(store, snapshots.map(manifestAddress), signal, notes.note?.lost);
+  const prepared = await planSweep(store, live, { maxUnused, emptied: emptiedPacks(notes, snapshots) });
+  const standing = new Set(snapshots.map(({ id }) => id));
+  const small = await goingBlobs(repository, standing);
+  const report = <P extends SweepPlan>(plan: P, packBytes: number): P & CollectReport => ({
+    ...plan,
+    reclaimedBytes: packBytes + small.reduce((sum, { size }) => sum + size, 0),
+    forgottenSnapshots: small.flatMap(({ name }) => idOfForgotten(name, standing)),
+  });
+  if (dryRun) return report(prepared.plan, await priceOf(store, prepared));
+  const { blobs, reserve } = repository.environment;
+  const swept = await sweep(store, prepared, {
+    beforeDeleting: async () => {
+      for (const { name } of small) await blobs.delete(name);
+    },
+    onFull: async () => void (await reserve?.giveUp()),
+  });
+  return report(swept, swept.reclaimedBytes);
+}
+
+/** To the byte, unless damage hides how long some chunks are. */
+async function priceOf(store: ChunkStore, prepared: PreparedSweep): Promise<number> {
+  try {
+    return await priceSweep(store, prepared);
+  } catch (error) {
+    if (isUnreadable(error)) return prepared.plan.reclaimedBytes;
+    throw error;
+  }
+}
+
+/** Packs that a repair has emptied may go when no snapshot lacks anything that could still be found in them. */
+export function emptiedPacks({ note }: FoundNotes, snapshots: readonly Snapshot[]): readonly string[] {
+  return snapshots.some(({ damage }) => damage !== undefined) ? [] : (note?.emptied ?? []);
 }
 
 /**
- * All snapshots. They are listed twice, and what one list has counts: nowhere else would a list that is late do harm for good
+ * Every snapshot. They are listed twice, and what one list has counts: nowhere else would a list that is late do harm for good
  * (docs/ordering.md, G1).
+ * @throws VecsnapError SWEEP_REFUSED when one cannot be read: nobody knows what it needs.
  */
-async function everySnapshot(repository: Repository): Promise<readonly Snapshot[]> {
+export async function allSnapshots(repository: Repository): Promise<readonly Snapshot[]> {
   const first = readable(await repository.listSnapshots({ fresh: true }));
   const known = new Set(first.map(({ id }) => id));
-  const ids = (await repository.snapshotIds()).filter((id) => !known.has(id));
-  return ids.length === 0 ? first : [...first, ...readable(await repository.listSnapshots({ fresh: true }))];
+  const others = (await repository.snapshotIds()).filter((id) => !known.has(id));
+  if (others.length === 0) return first;
+  const second = readable(await repository.listSnapshots({ fresh: true }));
+  return [...first, ...second.filter(({ id }) => !known.has(id))];
 }
 
-/** @throws VecsnapError SWEEP_REFUSED when a snapshot cannot be read: nobody knows what it needs. */
 function readable({ snapshots, problems }: SnapshotListing): readonly Snapshot[] {
   const [problem] = problems;
   if (problem === undefined) return snapshots;
   throw new VecsnapError(
     'SWEEP_REFUSED',
     'A snapshot cannot be read, so nobody knows what it needs. Nothing is deleted.',
-    { place: problem.blob, remedy: problem.error.remedy, cause: problem.error },
+    {
+      place: problem.blob,
+      remedy: problem.error.remedy,
+      cause: problem.error,
+    },
   );
+}
+
+/** The small blobs that a sweep deletes: forgotten snapshots, and marks that count no longer. @param standing ids of those that stay. */
+export async function goingBlobs(
+  repository: Repository,
+  standing: ReadonlySet<string>,
+): Promise<readonly BlobStat[]> {
+  return [...(await forgottenBlobs(repository)), ...(await staleMarks(repository.environment, standing))];
+}
+
+function idOfForgotten(name: string, standing: ReadonlySet<string>): string[] {
+  const id = name.slice(FORGOTTEN_PREFIX.length);
+  return name.startsWith(FORGOTTEN_PREFIX) && !standing.has(id) ? [id] : [];
 }

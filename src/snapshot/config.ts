@@ -5,11 +5,13 @@
  * the defaults have become since.
  */
 import {
+  asMap,
   type Canonical,
   checkLocalMinimumOptions,
   type LocalMinimumOptions,
   type Sha256,
   toHex,
+  quoteValue,
   type RandomBytes,
   VecsnapError,
 } from '../core/index.js';
@@ -82,10 +84,11 @@ export function encodeConfig({ id, packBytes, ...cuts }: RepositoryConfig, sha25
 export function decodeConfig(bytes: Uint8Array, place: string, sha256: Sha256): RepositoryConfig {
   const unsealed = unseal(MAGIC, bytes, sha256);
   if ('flaw' in unsealed) throw unsealed.flaw === 'foreign' ? notARepository(place) : configDamaged(place);
-  const config = unsealed.value as { readonly [key: string]: Canonical };
+  const config = asMap(unsealed.value);
+  if (config === undefined) throw configDamaged(place);
   if (config['format'] !== FORMAT) throw newerFormat(place, config['format']);
   for (const [name, algorithm] of Object.entries(ALGORITHMS)) {
-    const found = (config[name] as { readonly [key: string]: Canonical } | undefined)?.['algorithm'];
+    const found = asMap(config[name])?.['algorithm'];
     if (found !== algorithm) throw newerFormat(place, found);
   }
   return checkedConfig(config, place);
@@ -132,7 +135,7 @@ function configDamaged(place: string, cause?: unknown): VecsnapError {
 function newerFormat(place: string, found: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `The repository has a format (${String(found)}) that this vecsnap does not know.`,
+    `The repository has a format (${quoteValue(found)}) that this vecsnap does not know.`,
     {
       place,
       remedy: 'Install a newer version of vecsnap.',

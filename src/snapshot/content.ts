@@ -3,6 +3,7 @@ import {
   type Address,
   concatBytes,
   inBatches,
+  MAX_GROUP_BYTES,
   prefetch,
   type RecordBatch,
   type Schema,
@@ -22,6 +23,7 @@ import {
   type FileNodeEntry,
   type Manifest,
   type RowGroupEntry,
+  type ToldTree,
   TreeReader,
   type TreeReference,
 } from '../manifest/index.js';
@@ -50,9 +52,28 @@ const FIRST_BATCH_BYTES = 64 * 1024;
 /** Batches that are under way at the same time, at least. */
 const BATCHES_AHEAD = 4;
 
-/** The manifest of a snapshot. */
+/**
+ * The manifest of a snapshot.
+ * @throws VecsnapError MANIFEST_DAMAGED when it holds more or less than the snapshot says, or what the store throws.
+ */
 export async function readManifest(store: ChunkStore, snapshot: Snapshot): Promise<Manifest> {
-  return decodeManifest(await store.get(manifestAddress(snapshot)));
+  const manifest = decodeManifest(await store.get(manifestAddress(snapshot)));
+  checkSize(snapshot, manifest);
+  return manifest;
+}
+
+/** @throws VecsnapError MANIFEST_DAMAGED: what a person is told of a snapshot is what it holds. */
+export function checkSize(
+  { vectorCount, fileCount, logicalBytes }: Snapshot,
+  { records, files }: Manifest,
+): void {
+  const bytes = (records?.bytes ?? 0) + (files?.bytes ?? 0);
+  const isSame =
+    (records?.count ?? 0) === vectorCount && (files?.count ?? 0) === fileCount && bytes === logicalBytes;
+  if (isSame) return;
+  throw new VecsnapError('MANIFEST_DAMAGED', 'The manifest holds more or less than the snapshot says.', {
+    remedy: 'Run verify to find which snapshots this concerns.',
+  });
 }
 
 /**
@@ -87,19 +108,19 @@ interface PlacedGroup {
 async function* rowGroups(
   store: ChunkStore,
   schema: Schema,
-  { root }: TreeReference,
+  tree: TreeReference,
   selection: Selected,
 ): AsyncGenerator<PlacedGroup> {
   if (selection.by === 'none') return;
   const columns = columnCount(schema);
-  const tree = new TreeReader(store);
+  const trees = new TreeReader(store);
   if (selection.by === 'rows') {
-    for await (const { entry, before } of tree.entriesBetween(root, selection.rows))
+    for await (const { entry, before } of trees.entriesBetween(tree, selection.rows))
       yield { group: entryToRowGroup(entry, columns), before };
     return;
   }
   const keys = selection.by === 'keys' ? selection.keys : {};
-  for await (const entry of tree.entries(root, keys))
+  for await (const entry of trees.entries(tree, keys))
     yield { group: entryToRowGroup(entry, columns), before: 0 };
 }
 
@@ -109,6 +130,7 @@ export async function readRowGroups(
   schema: Schema,
   groups: readonly RowGroupEntry[],
 ): Promise<RecordBatch[]> {
+  for (const group of groups) checkGroup(schema, group);
   const references = groups.flatMap(({ columns }) => columns.flat());
   const chunks = await getChecked(store, references);
   let next = 0;
@@ -116,6 +138,16 @@ export async function readRowGroups(
     const bytes = columns.map((column) => joinChunks(column.map(() => chunks[next++] as Uint8Array)));
     return toBatch(schema, count, bytes);
   });
+}
+
+/** Before anything is read: what a group says of itself must fit together, and into memory. */
+function checkGroup(schema: Schema, group: RowGroupEntry): void {
+  const first = schema.id === 'none' ? 0 : 1;
+  for (const [i, column] of schema.vectors.entries()) {
+    const bytes = (group.columns[first + i] ?? []).reduce((sum, { length }) => sum + length, 0);
+    if (bytes !== group.count * vectorBytes(column)) throw wrongLength();
+  }
+  if (rowGroupBytes(group) > MAX_GROUP_BYTES) throw wrongLength();
 }
 
 class Reading {
@@ -155,8 +187,8 @@ class Reading {
     }
   }
 
-  async *files({ root }: TreeReference): AsyncGenerator<FileEntry> {
-    for await (const entry of new TreeReader(this.#store).entries(root)) {
+  async *files(tree: TreeReference): AsyncGenerator<FileEntry> {
+    for await (const entry of new TreeReader(this.#store).entries(tree)) {
       throwIfAborted(this.#signal);
       yield this.#toFile(entryToFile(entry));
     }
@@ -165,12 +197,14 @@ class Reading {
   #toFile(file: FileNodeEntry): FileEntry {
     if (file.type !== 'file') return file;
     const { path, type, mode, size, content } = file;
-    return { path, type, mode, size, read: () => this.#stream(content) };
+    return { path, type, mode, size, read: () => this.#stream(content, size) };
   }
 
-  async *#stream(root: Address | null): AsyncGenerator<Uint8Array> {
+  async *#stream(root: Address | null, bytes: number): AsyncGenerator<Uint8Array> {
     if (root === null) return;
-    const pieces = this.#ahead(this.#streamChunks(root), lengthOf, (some) => getChecked(this.#store, some));
+    const pieces = this.#ahead(this.#streamChunks({ root, bytes }), lengthOf, (some) =>
+      getChecked(this.#store, some),
+    );
     for await (const piece of pieces) {
       yield piece;
       this.#progress.add(0, piece.length);
@@ -204,18 +238,20 @@ class Reading {
     }
   }
 
-  async *#streamChunks(root: Address): AsyncGenerator<ChunkReference> {
-    for await (const entry of new TreeReader(this.#store).entries(root)) yield entryToStreamChunk(entry);
+  async *#streamChunks(tree: ToldTree): AsyncGenerator<ChunkReference> {
+    for await (const entry of new TreeReader(this.#store).entries(tree)) yield entryToStreamChunk(entry);
   }
 }
 
 /** The plaintexts of chunks, each of the length that the manifest says. */
 async function getChecked(store: ChunkStore, references: readonly ChunkReference[]): Promise<Uint8Array[]> {
-  const chunks = await store.getMany(references.map(({ address }) => address));
-  for (const [i, { length }] of references.entries()) {
-    if ((chunks[i] as Uint8Array).length !== length) throw wrongLength();
+  const addresses = references.map(({ address }) => address);
+  // Before anything is read: what is far longer than the manifest says may not fit into memory.
+  for (const [i, location] of (await store.locate(addresses)).entries()) {
+    if (location !== undefined && location.length !== (references[i] as ChunkReference).length)
+      throw wrongLength();
   }
-  return chunks;
+  return store.getMany(addresses);
 }
 
 function toBatch(schema: Schema, count: number, columns: readonly Uint8Array[]): RecordBatch {

@@ -1,10 +1,14 @@
 /** Taking, restoring, verifying, comparing and dropping snapshots. */
+export type * from './collect.js';
 export * from './config.js';
 export * from './content.js';
 export * from './diff.js';
 export * from './environment.js';
 export * from './find.js';
+export type * from './forget.js';
 export * from './manager.js';
+export type * from './marks.js';
+export type * from './policies.js';
 export * from './progress.js';
 export * from './repository.js';
 export * from './selection.js';

@@ -8,7 +8,7 @@ import type { BlobStat } from '../blob/port.js';
 import { concatBytes, equalBytes, fromUtf8, utf8 } from '../core/bytes.js';
 import type { Sha256 } from '../core/platform.js';
 import type { Environment } from './environment.js';
-import type { Json, Snapshot } from './snapshot.js';
+import { isSnapshot, type Json, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** Another version is not read. */
 const VERSION = 1;
@@ -59,8 +59,42 @@ function encode(entries: readonly Entry[], sha256: Sha256): Uint8Array {
 function decode(bytes: Uint8Array, sha256: Sha256): readonly Entry[] {
   const body = bytes.subarray(CHECKSUM_BYTES);
   if (!equalBytes(sha256(body), bytes.subarray(0, CHECKSUM_BYTES))) return [];
-  const { version, entries } = JSON.parse(fromUtf8(body)) as { version: number; entries: readonly Entry[] };
-  return version === VERSION ? entries : [];
+  const cached = parseOrNothing(body);
+  const isOurs = cached?.version === VERSION && Array.isArray(cached.entries);
+  return isOurs ? (cached.entries as readonly unknown[]).filter(isEntry) : [];
+}
+
+function parseOrNothing(body: Uint8Array): { readonly version?: unknown; readonly entries?: unknown } | null {
+  try {
+    return JSON.parse(fromUtf8(body)) as { version?: unknown; entries?: unknown } | null;
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return null; // The blobs say it all.
+    throw error;
+  }
+}
+
+/** The checksum has no key: whoever can write the file can say anything in it. */
+function isEntry(entry: unknown): entry is Entry {
+  if (!Array.isArray(entry) || entry.length !== 3) return false;
+  const [blob, size, snapshot] = entry as readonly unknown[];
+  return (
+    typeof blob === 'string' &&
+    typeof size === 'number' &&
+    isSnapshot(snapshot) &&
+    blob === `${SNAPSHOT_PREFIX}${snapshot.id}` &&
+    isCreationTime(snapshot.createdAt) &&
+    isNodeAddress(snapshot.checksum)
+  );
+}
+
+function isCreationTime(text: string): boolean {
+  const time = new Date(text);
+  return !Number.isNaN(time.getTime()) && time.toISOString() === text;
+}
+
+/** Only its form: that the checksum is looked at when the snapshot is used, and listing thousands must be quick. */
+function isNodeAddress(text: string): boolean {
+  return /^bagaqiera[a-z2-7]{52}$/.test(text);
 }
 
 /** Whether JSON gives back the same: it has no NaN, no infinity, and no 64-bit integers. */

@@ -1,5 +1,6 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
 import {
+  asMap,
   formatAddress,
   isUnreadable,
   isVecsnapError,
@@ -8,16 +9,19 @@ import {
 } from '../core/index.js';
 import type { RepositoryStats } from '../audit/index.js';
 import type { ChunkStore, ChunkWriter } from '../cas/index.js';
-import type { RetentionDecision, RetentionPolicy, SweepPlan } from '../gc/index.js';
+import type { RetentionDecision, RetentionPolicy } from '../gc/index.js';
 import type { Manifest } from '../manifest/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
+import type { CollectOptions, CollectReport } from './collect.js';
 import type { RepositoryConfig } from './config.js';
-import type { CollectOptions } from './collect.js';
 import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest } from './environment.js';
 import { findSnapshot } from './find.js';
+import type { ForgetOptions, ForgetReport } from './forget.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
+import type { MarksChange } from './marks.js';
+import type { StoredPolicy } from './policies.js';
 import type { WorkOptions } from './progress.js';
 import { Repository, type Session, type SnapshotListing } from './repository.js';
 import {
@@ -29,12 +33,12 @@ import {
   type SnapshotConfig,
 } from './settings.js';
 import {
+  isSnapshotTime,
   type Json,
   manifestAddress,
   newSnapshotId,
   nextCreationTime,
   type Snapshot,
-  SNAPSHOT_PREFIX,
 } from './snapshot.js';
 import type { BaseSnapshot, Taken } from './take.js';
 import type { ConfigRepair } from './repair-config.js';
@@ -92,7 +96,8 @@ const loadReading = () => import('./content.js');
  * goes wrong again, and is told, when it is needed.
  */
 function preload({ coder }: Environment): void {
-  Promise.all([loadReading(), import('../cas/index.js'), coder.decode([], true)]).catch(() => undefined);
+  const decodeNothing = import('../cas/index.js').then((cas) => coder.decode(cas.graphInMemory([]), true));
+  Promise.all([loadReading(), decodeNothing]).catch(() => undefined);
 }
 
 /** Loads what reads and writes chunks. */
@@ -202,7 +207,7 @@ export class SnapshotManager {
    * Every snapshot, newest first, of one collection or of all. Damaged ones are left out; {@link verifyRepository} tells them.
    */
   async listSnapshots(filter: SnapshotFilter = {}): Promise<readonly Snapshot[]> {
-    const { snapshots } = await this.#repository.listSnapshots();
+    const { snapshots } = await this.listAll();
     return snapshots.filter(matches(filter));
   }
 
@@ -213,12 +218,21 @@ export class SnapshotManager {
 
   /** The snapshots that can be read and the blobs of those that cannot. */
   async listAll(): Promise<SnapshotListing> {
-    return this.#repository.listSnapshots();
+    const { snapshots, problems } = await this.#repository.listSnapshots();
+    return { snapshots: await this.#marked(snapshots), problems };
+  }
+
+  /** Snapshots that were forgotten and can be had back by {@link unforget}, newest first, and those that cannot be read. */
+  async listForgotten(filter: SnapshotFilter = {}): Promise<SnapshotListing> {
+    const { listForgotten } = await import('./forgotten.js');
+    const { snapshots, problems } = await listForgotten(this.#repository);
+    return { snapshots: (await this.#marked(snapshots)).filter(matches(filter)), problems };
   }
 
   /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
   async getSnapshot(id: string): Promise<Snapshot | undefined> {
-    return this.#repository.getSnapshot(id);
+    const snapshot = await this.#repository.getSnapshot(id);
+    return snapshot && (await this.#marked([snapshot]))[0];
   }
 
   /**
@@ -226,7 +240,7 @@ export class SnapshotManager {
    * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
    */
   async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
-    const { snapshots, problems } = await this.#repository.listSnapshots();
+    const { snapshots, problems } = await this.listAll();
     return findSnapshot({ snapshots: snapshots.filter(matches(filter)), problems }, text);
   }
 
@@ -302,7 +316,7 @@ export class SnapshotManager {
     { overwrite, signal, onProgress }: Omit<RestoreOptions, keyof ReadOptions> & WorkOptions = {},
   ): Promise<WriteReport & { path: string }> {
     const { folderTarget } = await import('../source/folder-target.js');
-    const snapshot = await this.#mustGet(id);
+    const [snapshot] = (await this.#marked([await this.#mustGet(id)])) as [Snapshot];
     const path = `${directory.replace(/\/+$/, '')}/snapshot-${snapshot.id}`;
     const options = { overwrite, signal, onProgress }; // All records: the folder says that it is the snapshot.
     return { path, ...(await this.restoreSnapshot(id, folderTarget(path, snapshot), options)) };
@@ -345,17 +359,20 @@ export class SnapshotManager {
     return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
   }
 
-  /** Drops a snapshot. Its chunks stay until {@link collectGarbage}. @throws VecsnapError SNAPSHOT_UNKNOWN, REPOSITORY_LOCKED. */
+  /**
+   * Drops a snapshot. Its chunks stay until {@link collectGarbage}, and so long {@link unforget} has it back.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_PINNED, REPOSITORY_LOCKED.
+   */
   async deleteSnapshot(id: string): Promise<void> {
     await this.deleteSnapshots([id]);
   }
 
-  /** Drops several snapshots, or none when one of them is unknown. `signal` ends the wait for another writer (docs/ordering.md, F2). */
+  /**
+   * Drops several snapshots, or none when one of them is unknown or pinned. `signal` ends the wait for another writer
+   * (docs/ordering.md, F2).
+   */
   async deleteSnapshots(ids: readonly string[], { signal }: WorkOptions = {}): Promise<void> {
-    await this.#repository.lockedToFree(this.#lockFor('forget', signal), async () => {
-      const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
-      for (const { id } of snapshots) await this.#repository.deleteSnapshot(id);
-    });
+    await this.forget({ ids, signal });
   }
 
   /**
@@ -363,25 +380,86 @@ export class SnapshotManager {
    * @returns the ids of those that were dropped, oldest first.
    * @throws VecsnapError OPTION_INVALID unless `keep` is at least 1.
    */
-  async cleanupOldSnapshots(keep: number, filter: SnapshotFilter = {}): Promise<readonly string[]> {
-    const { forget } = await this.decideRetention({ keepLast: keep }, filter);
-    await this.deleteSnapshots(forget);
-    return forget;
-  }
-
-  /** What a policy would keep and drop. */
-  async decideRetention(policy: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
-    const { decideRetention } = await loadWork();
-    return decideRetention(await this.listSnapshots(filter), policy);
+  async cleanupOldSnapshots(keep: number, { collection }: SnapshotFilter = {}): Promise<readonly string[]> {
+    return (await this.forget({ policy: { keepLast: keep }, collection })).forget;
   }
 
   /**
-   * Gives back the space of chunks that no snapshot needs.
+   * Drops the snapshots of these ids, or those that a policy, or the stored policies, do not keep (docs/retention.md).
+   * @returns what was dropped, and why the others stay; for a dry run also what the sweep after it would give back.
+   * @throws VecsnapError OPTION_INVALID, SNAPSHOT_UNKNOWN, SNAPSHOT_PINNED, POLICY_DAMAGED, REPOSITORY_LOCKED.
+   * @example
+   * const { forget, keep, reclaimableBytes } = await manager.forget({ policy: { keepDaily: 7, keepMonthly: 12 }, dryRun: true });
+   */
+  async forget(options: ForgetOptions = {}): Promise<ForgetReport> {
+    const { forget } = await loadWork();
+    const lock = this.#lockFor('forget', options.signal);
+    return forget(this.#repository, (work) => this.#repository.lockedToFree(lock, work), options);
+  }
+
+  /**
+   * Has forgotten snapshots back, as they were, or all of them. Possible until the next sweep.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN for one that is not forgotten or was swept; none is had back then.
+   */
+  async unforget(ids: readonly string[] | 'all', { signal }: WorkOptions = {}): Promise<readonly Snapshot[]> {
+    const { unforget } = await import('./forgotten.js');
+    return this.#repository.locked(this.#lockFor('unforget', signal), async () =>
+      this.#marked(await unforget(this.#repository, ids)),
+    );
+  }
+
+  /** Changes the tags of a snapshot, or pins or unpins it. @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID. */
+  async markSnapshot(id: string, change: MarksChange, { signal }: WorkOptions = {}): Promise<Snapshot> {
+    const { changeMarks } = await import('./marks.js');
+    return this.#repository.locked(this.#lockFor('mark', signal), async () =>
+      changeMarks(this.#repository.environment, await this.#mustGet(id), change),
+    );
+  }
+
+  /** Keeps a snapshot whatever policies say, and from being forgotten by its id. */
+  async pinSnapshot(id: string): Promise<Snapshot> {
+    return this.markSnapshot(id, { pinned: true });
+  }
+
+  /** The opposite of {@link pinSnapshot}. */
+  async unpinSnapshot(id: string): Promise<Snapshot> {
+    return this.markSnapshot(id, { pinned: false });
+  }
+
+  /** The policies that the repository stores. @throws VecsnapError POLICY_DAMAGED. */
+  async listPolicies(): Promise<readonly StoredPolicy[]> {
+    const { readPolicies } = await import('./policies.js');
+    return readPolicies(this.#repository.environment);
+  }
+
+  /**
+   * Stores the policy of a collection, or of all that have none of their own, in place of the one before. {@link forget} without a
+   * policy goes by it.
+   */
+  async setPolicy(policy: RetentionPolicy, { collection }: SnapshotFilter = {}): Promise<void> {
+    const { checkPolicy } = await loadWork();
+    if (collection !== undefined) checkName(collection, 'collection');
+    await this.#changePolicy(collection, checkPolicy(policy));
+  }
+
+  /** Takes a stored policy away. @returns whether there was one. */
+  async removePolicy({ collection }: SnapshotFilter = {}): Promise<boolean> {
+    return this.#changePolicy(collection, undefined);
+  }
+
+  /** What a policy would keep and drop; without one, those that are stored. */
+  async decideRetention(policy?: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
+    const { decideBy } = await loadWork();
+    return decideBy(this.#repository, policy, filter.collection);
+  }
+
+  /**
+   * Gives back the space of chunks that no snapshot needs. What was forgotten cannot be had back after it.
    * @returns what was done or, for a dry run, would be.
    * @throws VecsnapError SWEEP_REFUSED when anything that a snapshot needs is missing; nothing is deleted then (docs/ordering.md,
    * G1 and G2).
    */
-  async collectGarbage(options: CollectOptions = {}): Promise<SweepPlan> {
+  async collectGarbage(options: CollectOptions = {}): Promise<CollectReport> {
     const { collectGarbage } = await loadWork();
     return this.#repository.lockedToFree(this.#lockFor('gc', options.signal), () =>
       collectGarbage(this.#repository, options),
@@ -439,6 +517,9 @@ export class SnapshotManager {
     checkName(name, 'name');
     checkName(collection, 'collection');
     for (const tag of options.tags ?? []) checkName(tag, 'tag');
+    const { createdAt } = options;
+    if (createdAt !== undefined && !isSnapshotTime(createdAt.getTime()))
+      throw invalidOption('createdAt', createdAt, 'a time from 1970 to 10889');
     this.#repository.environment.coder.prepare?.();
     return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
       const baseId = await findBase();
@@ -598,6 +679,7 @@ export class SnapshotManager {
       sizeBytes: taken.logicalBytes,
       addedBytes,
       tags: [...tags],
+      pinned: false,
       metadata,
       notes: [...notes],
     };
@@ -612,7 +694,7 @@ export class SnapshotManager {
   }
 
   async #mustGet(id: string): Promise<Snapshot> {
-    const snapshot = await this.getSnapshot(id);
+    const snapshot = await this.#repository.getSnapshot(id);
     if (snapshot !== undefined) return snapshot;
     throw new VecsnapError(
       'SNAPSHOT_UNKNOWN',
@@ -628,11 +710,24 @@ export class SnapshotManager {
     return { operation, timeoutMs: this.#lockTimeoutMs, signal };
   }
 
+  /** The snapshots with their tags and pins of now. */
+  async #marked(snapshots: readonly Snapshot[]): Promise<readonly Snapshot[]> {
+    const { withMarks } = await import('./marks.js');
+    return withMarks(this.#repository.environment, snapshots);
+  }
+
+  async #changePolicy(collection: string | undefined, policy: RetentionPolicy | undefined): Promise<boolean> {
+    const { changePolicy } = await import('./policies.js');
+    return this.#repository.locked(this.#lockFor('policy'), () =>
+      changePolicy(this.#repository.environment, collection ?? null, policy),
+    );
+  }
+
   async #otherBytes() {
     const { environment } = this.#repository;
     const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
     for await (const { name, size } of environment.blobs.list('')) {
-      if (name.startsWith(SNAPSHOT_PREFIX)) bytes.snapshotBytes += size;
+      if (/^(snapshots|forgotten|marks)\//.test(name)) bytes.snapshotBytes += size;
       else if (!name.startsWith('packs/')) bytes.configBytes += size;
     }
     return bytes;
@@ -697,10 +792,15 @@ function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolea
 
 /** What an exported folder says about its snapshot. @throws VecsnapError IMPORT_DAMAGED. */
 function importedFrom(snapshot: unknown, place: string): CreateOptions & { name: string } {
-  const { name, collection, createdAt, tags, metadata } = (snapshot ?? {}) as Partial<Snapshot>;
-  const time = new Date(String(createdAt));
-  const isWhole = typeof name === 'string' && typeof collection === 'string' && Array.isArray(tags);
-  if (isWhole && !Number.isNaN(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
+  const { name, collection, createdAt, tags, metadata = {} } = (snapshot ?? {}) as Partial<Snapshot>;
+  const time = new Date(typeof createdAt === 'string' ? createdAt : Number.NaN);
+  const isWhole =
+    typeof name === 'string' &&
+    typeof collection === 'string' &&
+    Array.isArray(tags) &&
+    tags.every((tag) => typeof tag === 'string') &&
+    asMap(metadata) !== undefined;
+  if (isWhole && isSnapshotTime(time.getTime())) return { name, collection, createdAt: time, tags, metadata };
   throw new VecsnapError('IMPORT_DAMAGED', 'The folder does not say which snapshot it is.', {
     place,
     remedy: 'Export the snapshot again.',

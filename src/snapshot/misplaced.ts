@@ -3,6 +3,7 @@ import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/in
 import type { BlobStore } from '../blob/port.js';
 import { PACK_PREFIX, readPackDirectory } from '../cas/index.js';
 import { decodeConfig } from './config.js';
+import { FORGOTTEN_PREFIX } from './forgotten.js';
 import { SNAPSHOT_PREFIX, snapshotIdIn } from './snapshot.js';
 
 /** Configs and snapshots are small; a larger blob in the place of a pack is none of them. */
@@ -21,7 +22,7 @@ export function isConfig(bytes: Uint8Array, sha256: Sha256): boolean {
 
 /** A config that stands in the place of a pack or a snapshot. */
 export async function misplacedConfig(blobs: BlobStore, sha256: Sha256): Promise<Uint8Array | undefined> {
-  for (const prefix of [SNAPSHOT_PREFIX, PACK_PREFIX]) {
+  for (const prefix of [SNAPSHOT_PREFIX, FORGOTTEN_PREFIX, PACK_PREFIX]) {
     for await (const { name, size } of blobs.list(prefix)) {
       if (size > MOST_SEALED_BYTES) continue;
       const bytes = await blobs.get(name);

@@ -9,7 +9,14 @@
  *
  * Nothing of the old is deleted but notes and the index.
  */
-import { DigestTable, formatAddress, isVecsnapError, throwIfAborted, toHex } from '../core/index.js';
+import {
+  DigestTable,
+  formatAddress,
+  isVecsnapError,
+  maxChunkBytes,
+  throwIfAborted,
+  toHex,
+} from '../core/index.js';
 import type { BlobStore } from '../blob/port.js';
 import {
   checkCopies,
@@ -27,10 +34,10 @@ import {
   checkPackHeader,
   PACK_HEADER_BYTES,
   readRange,
-  type StoredChunk,
 } from '../cas/index.js';
 import type { Environment } from './environment.js';
 import { type BadCopy, type FoundNotes, knownDamage, loadNotes, replaceNotes } from './damage-note.js';
+import { FORGOTTEN_PREFIX } from './forgotten.js';
 import { findLosses, type Losses } from './losses.js';
 import { mendSnapshots } from './mend-blobs.js';
 import { putInPlace } from './misplaced.js';
@@ -109,8 +116,9 @@ export async function repairRepository(
 async function putBackMisplaced(environment: Environment): Promise<string[]> {
   const { blobs, sha256 } = environment;
   const names: string[] = [];
-  for await (const { name } of blobs.list(SNAPSHOT_PREFIX))
-    if (snapshotIdIn(await blobs.get(name), sha256) === undefined) names.push(name);
+  for (const prefix of [SNAPSHOT_PREFIX, FORGOTTEN_PREFIX])
+    for await (const { name } of blobs.list(prefix))
+      if (snapshotIdIn(await blobs.get(name), sha256) === undefined) names.push(name);
   for await (const { name, size } of blobs.list(PACK_PREFIX))
     if (!(await beginsAsPack(blobs, name, size))) names.push(name);
   const places: (string | undefined)[] = [];
@@ -271,12 +279,12 @@ class Rescue {
 
   async #check(pack: string, entries: readonly DirectoryEntry[], writer: ChunkWriter): Promise<void> {
     throwIfAborted(this.#signal);
-    for await (const { entry, state, stored } of checkCopies(this.#store, pack, entries)) {
+    for await (const { entry, state, bytes } of checkCopies(this.#store, pack, entries)) {
       this.#progress.add(1, entry.storedLength);
       if (state === 'baseless') this.#baseless.push({ pack, entry });
       else if (state === 'bad' && isKnownCodec(entry.codec)) await this.#lookAgain(writer, { pack, entry });
       else if (state === 'odd') await this.#writeAnew(writer, { pack, entry });
-      else await this.#keep(writer, { pack, entry }, stored);
+      else await this.#keep(writer, { pack, entry }, bytes);
     }
   }
 
@@ -291,20 +299,20 @@ class Rescue {
   }
 
   /** Notes that a chunk is there; when it is only in a pack that is damaged itself, it is written to another. */
-  async #keep(writer: ChunkWriter, { pack, entry }: Copy, stored: StoredChunk | undefined): Promise<void> {
+  async #keep(writer: ChunkWriter, { pack, entry }: Copy, bytes: Uint8Array | undefined): Promise<void> {
     const isNew = this.#sound.addNew(entry.address);
     if (this.#headless.has(pack)) this.#damaged.push({ pack, entry });
     else if (!this.#damagedPacks.has(pack)) return;
-    if (!isNew || stored === undefined) return;
+    if (!isNew || bytes === undefined) return;
     const [location] = await this.#store.locate([entry.address]);
     const isHere = location?.pack === pack && location.offset === entry.offset;
-    if (isHere) await writer.add(entry, stored.bytes);
+    if (isHere) await writer.add(entry, bytes);
   }
 
   /** What is read wrong once may be right the next time: then the disk is at fault, or the memory, and nothing is lost. */
   async #lookAgain(writer: ChunkWriter, copy: Copy): Promise<void> {
-    for await (const { state, stored } of checkCopies(this.#store, copy.pack, [copy.entry])) {
-      if (state === 'sound') await this.#keep(writer, copy, stored);
+    for await (const { state, bytes } of checkCopies(this.#store, copy.pack, [copy.entry])) {
+      if (state === 'sound') await this.#keep(writer, copy, bytes);
       else this.#damaged.push(copy);
     }
   }
@@ -321,8 +329,8 @@ class Rescue {
     for (const { pack, entry } of this.#damaged) {
       throwIfAborted(this.#signal);
       if (this.#sound.has(entry.address) || !this.#hopeless.addNew(entry.address)) continue;
-      for await (const { stored } of checkCopies(this.#store, pack, [entry])) {
-        const bytes = stored && (await mendChunk(this.#store.parts.coder, stored));
+      for await (const { graph } of checkCopies(this.#store, pack, [entry])) {
+        const bytes = graph && (await mendChunk(this.#store.parts.coder, graph));
         if (bytes === undefined) continue;
         this.#sound.add(entry.address);
         await writer.add(entry, bytes);
@@ -332,8 +340,9 @@ class Rescue {
 }
 
 /** A delta is of no use when nobody knows what it copies from; and what cannot be decoded cannot be checked. */
-function isReadable({ codec, bases }: DirectoryEntry): boolean {
-  return isKnownCodec(codec) && (codec !== CODECS.delta || bases !== undefined);
+function isReadable({ codec, bases, kind, length }: DirectoryEntry): boolean {
+  const mayBe = isKnownCodec(codec) && length <= maxChunkBytes(kind);
+  return mayBe && (codec !== CODECS.delta || bases !== undefined);
 }
 
 function endsWithin({ offset, storedLength }: DirectoryEntry, size: number): boolean {

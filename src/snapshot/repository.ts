@@ -13,6 +13,7 @@ import {
 import { type DamageNote, type FoundNotes, knownDamage, loadNotes } from './damage-note.js';
 import type { Environment, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
+import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** How a repository is worked with. */
@@ -80,7 +81,7 @@ export class Repository {
   /** @throws VecsnapError REPOSITORY_MISSING, NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
   static async open(environment: Environment, options: RepositoryOptions): Promise<Repository> {
     const { blobs, sha256 } = environment;
-    const bytes = await blobs.get(CONFIG_BLOB).catch(async (cause: unknown) => {
+    const bytes = await getSealed(blobs, CONFIG_BLOB).catch(async (cause: unknown) => {
       if (!isVecsnapError(cause, 'BLOB_MISSING')) throw cause;
       if (await hasBlobs(environment)) throw configMissing(blobs.place, cause);
       throw notARepository(blobs.place);
@@ -214,7 +215,7 @@ export class Repository {
 
   /**
    * The same for work that gives space back: on a full disk the reserve is given up for it, and held back again afterwards
-   * (docs/ordering.md, G7). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
+   * (docs/ordering.md, G8). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
    */
   async lockedToFree<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const { reserve } = this.environment;
@@ -273,7 +274,7 @@ export class Repository {
     store = this.environment.blobs,
   ): Promise<Snapshot | SnapshotProblem | undefined> {
     try {
-      return decodeSnapshot(await store.get(blob), blob, this.environment.sha256);
+      return decodeSnapshot(await getSealed(store, blob), blob, this.environment.sha256);
     } catch (error) {
       if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Forgotten since it was listed.
       if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID'))

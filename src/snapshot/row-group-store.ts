@@ -1,5 +1,13 @@
 /** Stores row groups, each column as a chunk or several, and gives their entries for the tree. */
-import { type Address, DTYPE_BYTES, type Schema, totalLength, vectorBytes } from '../core/index.js';
+import {
+  type Address,
+  DTYPE_BYTES,
+  MAX_GROUP_BYTES,
+  type Schema,
+  totalLength,
+  vectorBytes,
+  VecsnapError,
+} from '../core/index.js';
 import { cutBytes, fixedCutter, gearCutter, type RowGroup, type StreamCutter } from '../chunker/index.js';
 import type { ChunkWriter, NewChunk, PlaneWidth } from '../cas/index.js';
 import { type ChunkReference, type Entry, type RowGroupEntry, rowGroupToEntry } from '../manifest/index.js';
@@ -39,6 +47,7 @@ export class RowGroupStore {
 
   /** The groups are released when this resolves. */
   async put(writer: ChunkWriter, groups: readonly AlignedGroup[]): Promise<Entry[]> {
+    for (const aligned of groups) checkGroupBytes(groupBytes(aligned));
     const columns = groups.map((aligned) => this.#columnChunks(aligned));
     const addressOf = addressesInTurn(await writer.put(columns.flat(2)));
     for (const { group } of groups) group.release();
@@ -159,4 +168,12 @@ export function sameColumns(a: Schema, b: Schema): boolean {
 /** Plaintext bytes of a group. */
 export function groupBytes({ group: { columns } }: Pick<AlignedGroup, 'group'>): number {
   return totalLength(columns);
+}
+
+/** @throws VecsnapError SOURCE_INVALID for a group that nobody could read again. */
+function checkGroupBytes(bytes: number): void {
+  if (bytes <= MAX_GROUP_BYTES) return;
+  throw new VecsnapError('SOURCE_INVALID', `Records that are kept together have ${bytes} bytes.`, {
+    remedy: `No more than ${MAX_GROUP_BYTES} are read at once. Make payloads shorter, or a repository with fewer records in a group.`,
+  });
 }

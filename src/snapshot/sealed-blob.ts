@@ -11,9 +11,11 @@ import {
   equalBytes,
   fromUtf8,
   isVecsnapError,
+  MAX_BLOB_BYTES,
   type Sha256,
   utf8,
 } from '../core/index.js';
+import type { BlobStore } from '../blob/port.js';
 
 const CHECKSUM_BYTES = 32;
 /** Each kind of blob has a magic number of this many ASCII letters. */
@@ -27,6 +29,22 @@ export function seal(magic: string, value: Canonical, sha256: Sha256): Uint8Arra
   const body = concatBytes([utf8(magic.padEnd(MAGIC_BYTES)), encodeCanonical(value)]);
   return concatBytes([body, sha256(body)]);
 }
+
+/**
+ * The bytes of a sealed blob. Of one that is far too long to be any, only the start: that shows as well that it is damaged.
+ * @throws VecsnapError BLOB_MISSING, STORE_FAILED.
+ */
+export async function getSealed(
+  blobs: Pick<BlobStore, 'stat' | 'get' | 'read'>,
+  name: string,
+): Promise<Uint8Array> {
+  const stat = await blobs.stat(name);
+  if (stat === undefined || stat.size <= MAX_BLOB_BYTES) return blobs.get(name);
+  const start = new Uint8Array(START_BYTES);
+  return start.subarray(0, await blobs.read(name, 0, start));
+}
+
+const START_BYTES = 64;
 
 /** The value of a sealed blob, or why there is none: another magic number, or a checksum that does not fit. */
 export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unsealed {

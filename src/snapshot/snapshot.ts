@@ -2,10 +2,12 @@
 import {
   type Address,
   ADDRESS_LENGTH,
+  asMap,
   type Canonical,
   type Clock,
   formatAddress,
   parseAddress,
+  quoteValue,
   type RandomBytes,
   type Sha256,
   VecsnapError,
@@ -43,7 +45,10 @@ export interface Snapshot {
   readonly addedBytes: number;
   /** Numbers in floating-point vectors that are NaN or infinite. They are kept bit for bit. */
   readonly nonFiniteCount: number;
+  /** Those of now, which may be others than those that it was taken with. */
   readonly tags: readonly string[];
+  /** Whether it is kept whatever policies say. */
+  readonly pinned: boolean;
   readonly metadata: { readonly [key: string]: Json };
   /** What the source had to say, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
@@ -104,7 +109,8 @@ export function nextCreationTime(clock: Clock, existing: readonly string[]): num
 
 /** The bytes of a snapshot blob. */
 export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  const { checksum, createdAt, sizeBytes: _, damage: _damage, ...plain } = snapshot;
+  // Pins and damage stand elsewhere: they change.
+  const { checksum, createdAt, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
   const value = {
     ...plain,
     version: VERSION,
@@ -114,29 +120,93 @@ export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
   return seal(MAGIC, value, sha256);
 }
 
-/** @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER. */
-export function decodeSnapshot(bytes: Uint8Array, blob: string, sha256: Sha256): Snapshot {
+/**
+ * The snapshot that a blob holds, with the tags that it was taken with, and not pinned.
+ * @param blob its name: `prefix` and the id.
+ * @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER.
+ */
+export function decodeSnapshot(
+  bytes: Uint8Array,
+  blob: string,
+  sha256: Sha256,
+  prefix: string = SNAPSHOT_PREFIX,
+): Snapshot {
   const unsealed = unseal(MAGIC, bytes, sha256);
   if ('flaw' in unsealed) throw snapshotDamaged(blob);
-  const { version, manifest, createdAt, ...plain } = unsealed.value as { readonly [key: string]: Canonical };
+  const map = asMap(unsealed.value);
+  if (map === undefined) throw snapshotDamaged(blob);
+  const { version, manifest, createdAt, ...plain } = map;
   if (version !== VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
-  if (!isAddress || !Number.isSafeInteger(createdAt) || `${SNAPSHOT_PREFIX}${String(plain['id'])}` !== blob) {
-    throw snapshotDamaged(blob);
-  }
-  return {
+  const isDerived = ['checksum', 'sizeBytes', 'pinned', 'damage'].some((key) => key in plain);
+  if (!isAddress || !isSnapshotTime(createdAt) || isDerived) throw snapshotDamaged(blob);
+  const snapshot = {
     ...plain,
-    createdAt: new Date(createdAt as number).toISOString(),
+    createdAt: new Date(createdAt).toISOString(),
     checksum: formatAddress(manifest as Address, 'node'),
     sizeBytes: plain['logicalBytes'],
-  } as unknown as Snapshot;
+    pinned: false,
+  };
+  if (!isSnapshot(snapshot) || `${prefix}${snapshot.id}` !== blob) throw snapshotDamaged(blob);
+  return snapshot;
+}
+
+/** Whether it is milliseconds since 1970, as many as an id has bits for. */
+export function isSnapshotTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
+}
+
+const COUNTS = [
+  'vectorCount',
+  'fileCount',
+  'logicalBytes',
+  'sizeBytes',
+  'addedBytes',
+  'nonFiniteCount',
+] as const;
+
+/** Whether all that a snapshot always has is there, and is what it should be. */
+export function isSnapshot(value: unknown): value is Snapshot {
+  if (typeof value !== 'object' || value === null) return false;
+  const {
+    id,
+    name,
+    collection,
+    snapshotType,
+    baseId,
+    tags,
+    notes,
+    metadata,
+    createdAt,
+    checksum,
+    pinned,
+    ...counts
+  } = value as { readonly [key: string]: unknown };
+  return (
+    [id, name, collection, createdAt, checksum].every(isText) &&
+    isSnapshotId(id as string) &&
+    (snapshotType === 'full' || snapshotType === 'incremental') &&
+    (baseId === null || isText(baseId)) &&
+    [tags, notes].every((texts) => Array.isArray(texts) && texts.every((text) => typeof text === 'string')) &&
+    typeof metadata === 'object' &&
+    metadata !== null &&
+    !Array.isArray(metadata) &&
+    !(metadata instanceof Uint8Array) &&
+    typeof pinned === 'boolean' &&
+    COUNTS.every((count) => Number.isSafeInteger(counts[count]) && (counts[count] as number) >= 0)
+  );
+}
+
+/** Texts are not empty. How long a name may be is checked when it is given; the blob bounds it here. */
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
 }
 
 /** The id that a blob says its snapshot has, whatever the blob is called; undefined for a blob that is no whole snapshot. */
 export function snapshotIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
   const unsealed = unseal(MAGIC, bytes, sha256);
   if ('flaw' in unsealed) return undefined;
-  const id = (unsealed.value as { readonly [key: string]: Canonical } | null)?.['id'];
+  const id = asMap(unsealed.value)?.['id'];
   return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
 }
 
@@ -155,7 +225,7 @@ function snapshotDamaged(blob: string): VecsnapError {
 function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `A snapshot has format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    `A snapshot has format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
     {
       place: blob,
       remedy: 'Install a newer version of vecsnap.',

@@ -10,10 +10,13 @@ import {
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import { checkPacks, type ChunkStore } from '../cas/index.js';
-import { reachable } from '../manifest/index.js';
+import { checkPacks, type ChunkStore, type Location } from '../cas/index.js';
+import { checkTotals, decodeManifest, reachable, TreeReader, type TreeReference } from '../manifest/index.js';
+import { checkSize } from './content.js';
+import { marksProblems } from './marks.js';
+import { POLICIES_NAME, readPolicies } from './policies.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
-import type { Repository, Session } from './repository.js';
+import type { Repository, Session, SnapshotProblem } from './repository.js';
 import { manifestAddress, type Snapshot } from './snapshot.js';
 
 /** One thing that is wrong. */
@@ -47,17 +50,33 @@ interface Finding {
 }
 
 const LOOKED_UP_TOGETHER = 256;
+/** Plaintext bytes that are read together. */
+const READ_TOGETHER = 16 * 1024 * 1024;
 
 /** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
 export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
   const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
   return repository.read(async (session) => {
     const verification = new Verification(session, snapshots, options);
-    for (const { blob, error } of [...problems, ...session.notes.problems]) verification.add({ error, blob });
+    const state = [...session.notes.problems, ...(await stateProblems(repository))];
+    for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
     await verification.checkPacks();
     await verification.checkReferences(false);
     return verification.report();
   });
+}
+
+/** Marks and policies that cannot be read. */
+async function stateProblems({ environment }: Repository): Promise<readonly SnapshotProblem[]> {
+  const policies = await readPolicies(environment).then(
+    () => [],
+    (error: unknown) => {
+      if (isVecsnapError(error, 'POLICY_DAMAGED', 'REPOSITORY_NEWER'))
+        return [{ blob: error.place ?? POLICIES_NAME, error }];
+      throw error;
+    },
+  );
+  return [...(await marksProblems(environment)), ...policies];
 }
 
 /** Verifies what the given snapshots need, and nothing else. */
@@ -116,9 +135,27 @@ class Verification {
     const seen = new DigestTable();
     for (const snapshot of this.#snapshots) {
       throwIfAborted(this.#signal);
+      await this.#checkSize(snapshot);
       const chunks = fresh(this.#reach(snapshot, entered), seen);
       for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER))
         await this.#checkChunks(some, read);
+    }
+  }
+
+  /** Whether the snapshot says of its manifest, and that of its trees, what they hold. What cannot be read is found elsewhere. */
+  async #checkSize(snapshot: Snapshot): Promise<void> {
+    const address = manifestAddress(snapshot);
+    try {
+      const manifest = decodeManifest(await this.#store.get(address));
+      const trees = [manifest.records, manifest.files].filter((tree) => tree !== undefined);
+      const roots = await Promise.all(trees.map(({ root }) => new TreeReader(this.#store).node(root)));
+      const error = flawOf(() => {
+        checkSize(snapshot, manifest);
+        for (const [i, root] of roots.entries()) checkTotals(root, trees[i] as TreeReference, 'the manifest');
+      });
+      if (error !== undefined) this.add({ error, address, snapshot: snapshot.id });
+    } catch (error) {
+      if (!isVecsnapError(error)) throw error;
     }
   }
 
@@ -165,7 +202,25 @@ class Verification {
       else if (!this.#store.packs.has(location.pack))
         this.add({ error: packGone(location.pack), address, blob: location.pack });
     }
-    if (read) await this.#readChunks(addresses.filter((_, i) => locations[i] !== undefined));
+    if (read) await this.#readLocated(addresses, locations);
+  }
+
+  /** Reads chunks, not more of them at a time than fit into memory. */
+  async #readLocated(
+    addresses: readonly Address[],
+    locations: readonly (Location | undefined)[],
+  ): Promise<void> {
+    let some: Address[] = [];
+    let bytes = 0;
+    for (const [i, location] of locations.entries()) {
+      if (location === undefined) continue;
+      some.push(addresses[i] as Address);
+      bytes += location.length;
+      if (bytes < READ_TOGETHER) continue;
+      await this.#readChunks(some);
+      [some, bytes] = [[], 0];
+    }
+    if (some.length > 0) await this.#readChunks(some);
   }
 
   async #readChunks(addresses: readonly Address[]): Promise<void> {
@@ -194,6 +249,16 @@ class Verification {
       }
     }
     return needs;
+  }
+}
+
+function flawOf(check: () => void): VecsnapError | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (isVecsnapError(error)) return error;
+    throw error;
   }
 }
 

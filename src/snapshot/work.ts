@@ -4,10 +4,11 @@
  */
 export { computeStats } from '../audit/index.js';
 export { ChunkWriter, packEntryBytes } from '../cas/index.js';
-export { decideRetention, mark } from '../gc/index.js';
+export { checkPolicy, mark } from '../gc/index.js';
 export { collectGarbage } from './collect.js';
 export { contentOf, readManifest } from './content.js';
 export { diffSnapshots } from './diff.js';
+export { decideBy, forget } from './forget.js';
 export { noteHealed } from './healing.js';
 export { repairConfig } from './repair-config.js';
 export { repairRepository } from './repair.js';

@@ -48,10 +48,20 @@ function changesNumber(token: string): boolean {
 function decimalOf(token: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = DECIMAL.exec(token) ?? [token, token];
   const digits = (whole + fraction).replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
+  const significant = withoutEndingZeros(digits);
   if (significant === '') return `${sign}0`;
+  if (exponent.length > LONGEST_EXPONENT) return token; // No double has such a one; and a number of so many digits takes long.
   const scale = BigInt(exponent) - BigInt(fraction.length) + BigInt(digits.length - significant.length);
   return `${sign}${significant}e${scale}`;
+}
+
+const LONGEST_EXPONENT = 1000;
+
+/** Not by `/0+$/`, which looks at each zero as often as there are zeros before it. */
+function withoutEndingZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === '0') end--;
+  return digits.slice(0, end);
 }
 
 const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;

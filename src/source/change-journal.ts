@@ -114,6 +114,7 @@ function decodeJournal(bytes: Uint8Array): Journal | undefined {
   if (!isSound) return undefined;
   const id = toHex(head.subarray(MAGIC.length, MAGIC.length + ID_BYTES));
   const start = Number(viewOf(head).getBigUint64(MAGIC.length + ID_BYTES, true));
+  if (!Number.isSafeInteger(start + bytes.length)) return undefined;
   const shift = start - HEADER_BYTES;
   const frames: PlacedFrame[] = [];
   let at = HEADER_BYTES;
@@ -137,27 +138,55 @@ function frameAt(bytes: Uint8Array, at: number): { frame: Frame; end: number } |
 }
 
 function decodeFrame(body: Uint8Array): Frame | undefined {
-  const [kind, ids, open] = decodeOrNothing(body) as readonly Canonical[];
-  const name = KINDS[kind as number];
-  if (name === undefined) return undefined;
-  return { kind: name, ids: (ids ?? undefined) as Frame['ids'], open: (open ?? undefined) as Frame['open'] };
+  const [kind, ids = null, open = null, ...more] = listOrNothing(body);
+  const name = typeof kind === 'number' ? KINDS[kind] : undefined;
+  const isSound = (ids === null || isTexts(ids)) && (open === null || isPlace(open)) && more.length === 0;
+  if (name === undefined || !isSound) return undefined;
+  return { kind: name, ids: ids ?? undefined, open: open ?? undefined };
 }
 
-function decodeOrNothing(bytes: Uint8Array): Canonical {
+/** The items of an array; none for anything else. */
+function listOrNothing(bytes: Uint8Array): readonly Canonical[] {
   try {
-    return decodeCanonical(bytes);
+    const value = decodeCanonical(bytes);
+    return Array.isArray(value) ? (value as readonly Canonical[]) : [];
   } catch (error) {
     if (isVecsnapError(error, 'ENCODING_INVALID')) return [];
     throw error;
   }
 }
 
-/** A write that was torn leaves nothing whole behind it, unless it was not the last that was acknowledged. */
+function isTexts(value: Canonical): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function isPlace(value: Canonical | undefined): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** So many times the bytes of a journal are hashed at most to find out whether frames follow after a torn one. */
+const MOST_LOOKS = 4;
+
+/**
+ * A write that was torn leaves nothing whole behind it, unless it was not the last that was acknowledged. Where it takes too long to
+ * tell, because what follows is made to look like frames, there are some.
+ */
 function hasFrameAfter(bytes: Uint8Array, from: number): boolean {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = text.indexOf(FRAME_MAGIC, from); at >= 0; at = text.indexOf(FRAME_MAGIC, at + 1))
-    if (frameAt(bytes, at) !== undefined) return true;
+  let left = MOST_LOOKS * bytes.length;
+  for (let at = text.indexOf(FRAME_MAGIC, from); at >= 0; at = text.indexOf(FRAME_MAGIC, at + 1)) {
+    left -= bodyLengthAt(bytes, at);
+    if (left < 0 || frameAt(bytes, at) !== undefined) return true;
+  }
   return false;
+}
+
+/** Bytes that a frame at this place would have to hash: none when it ends after the journal. */
+function bodyLengthAt(bytes: Uint8Array, at: number): number {
+  const bodyAt = at + FRAME_HEAD_BYTES;
+  if (bodyAt > bytes.length) return 0;
+  const length = viewOf(bytes).getUint32(at + FRAME_MAGIC.length, true);
+  return bodyAt + length > bytes.length ? 0 : length;
 }
 
 function checkOf(bytes: Uint8Array): Uint8Array {
@@ -175,16 +204,19 @@ export async function readMarks(path: string): Promise<readonly Mark[]> {
   if (bytes === undefined || bytes.length < CHECK_BYTES) return [];
   const body = bytes.subarray(CHECK_BYTES);
   if (!equalBytes(checkOf(body), bytes.subarray(0, CHECK_BYTES))) return [];
-  return (decodeOrNothing(body) as readonly (readonly Canonical[])[]).map(
-    ([snapshot, journal, place, commits, identity]) =>
-      ({
-        snapshot,
-        journal,
-        place,
-        commits: commits ?? undefined,
-        identity: identity ?? undefined,
-      }) as unknown as Mark,
-  );
+  return listOrNothing(body).flatMap((item) => {
+    const mark = toMark(item);
+    return mark === undefined ? [] : [mark];
+  });
+}
+
+function toMark(item: Canonical): Mark | undefined {
+  if (!Array.isArray(item) || item.length !== 5) return undefined;
+  const [snapshot, journal, place, commits = null, identity = null] = item as readonly Canonical[];
+  if (typeof snapshot !== 'string' || typeof journal !== 'string' || !isPlace(place)) return undefined;
+  if ((commits !== null && !isPlace(commits)) || (identity !== null && typeof identity !== 'string'))
+    return undefined;
+  return { snapshot, journal, place, commits: commits ?? undefined, identity: identity ?? undefined };
 }
 
 /**

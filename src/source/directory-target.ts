@@ -5,7 +5,7 @@
  * the same content brought along.
  */
 import { mkdir, open, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { compareText, throwIfAborted, VecsnapError } from '../core/index.js';
 import { writeRegularFile } from './file.js';
 import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
@@ -58,6 +58,16 @@ async function writeTree(
   return { records: 0, files, bytes };
 }
 
+/**
+ * Whether a path of a content stays inside of a tree when it is written below its root.
+ * @param separator that of the system: where it is a backslash, colons have a meaning too, and so have points and spaces at an end.
+ */
+export function isInnerFilePath(path: string, separator: string = sep): boolean {
+  const isPart = (part: string) => part !== '' && part !== '.' && part !== '..';
+  if (!path.split('/').every(isPart) || path.includes('\0')) return false;
+  return separator === '/' || !path.split('/').some((part) => /[\\:]|[. ]$/.test(part));
+}
+
 /** Makes the entries of a tree, each below a directory that it made itself. */
 class TreeWriter {
   readonly #place: string;
@@ -101,9 +111,7 @@ class TreeWriter {
   }
 
   #check(path: string): void {
-    if (path.split('/').some((part) => part === '' || part === '.' || part === '..') || path.includes('\0')) {
-      throw this.#refuse(path, 'leads out of the tree or is no path');
-    }
+    if (!isInnerFilePath(path)) throw this.#refuse(path, 'leads out of the tree or is no path');
     if (this.#last !== undefined && compareText(this.#last, path) >= 0) {
       throw this.#refuse(path, `does not come after ${JSON.stringify(this.#last)}`);
     }

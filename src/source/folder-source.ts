@@ -1,11 +1,11 @@
 /** Reads a snapshot from a folder of plain files; see folder-layout.ts. Every digest is checked before anything is taken. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, type Gunzip } from 'node:zlib';
 import {
-  type Canonical,
+  asMap,
   checkSchema,
   concatBytes,
   decodeCanonical,
@@ -44,6 +44,8 @@ interface Description {
 
 /** Records are given by about this many bytes of vectors at a time. */
 const BATCH_BYTES = 1024 * 1024;
+/** And by about this many of ids and payloads. */
+const BATCH_VALUE_BYTES = 4 * 1024 * 1024;
 const PIECE_BYTES = 1024 * 1024;
 /** Files up to this size are read whole. */
 const SMALL_FILE_BYTES = 4 * 1024 * 1024;
@@ -136,10 +138,10 @@ async function readDescription(folder: string): Promise<Description> {
     const schema = json['schema'] === null ? undefined : (json['schema'] as Schema);
     if (schema !== undefined) checkSchema(schema);
     return {
-      snapshot: json['snapshot'] as Description['snapshot'],
+      snapshot: mapOr(json['snapshot'], {}),
       schema,
       format: decodeFormat(json['format'], place),
-      records: Number(json['records']),
+      records: countOf(json['records'], place),
       hasFiles: json['hasFiles'] === true,
     };
   } catch (cause) {
@@ -149,15 +151,19 @@ async function readDescription(folder: string): Promise<Description> {
   }
 }
 
+function mapOr<T>(value: unknown, otherwise: T): { readonly [key: string]: unknown } | T {
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isMap ? (value as { readonly [key: string]: unknown }) : otherwise;
+}
+
+function countOf(value: unknown, place: string): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  throw importDamaged('it does not say how many records there are', place);
+}
+
 function decodeFormat(text: unknown, place: string): FormatNote {
   const format = decodeCanonical(new Uint8Array(Buffer.from(String(text), 'base64')));
-  const isMap =
-    typeof format === 'object' &&
-    format !== null &&
-    !Array.isArray(format) &&
-    !(format instanceof Uint8Array);
-  const name = isMap ? (format as { readonly [key: string]: Canonical })['name'] : undefined;
-  if (typeof name !== 'string') throw importDamaged('its format has no name', place);
+  if (typeof asMap(format)?.['name'] !== 'string') throw importDamaged('its format has no name', place);
   return format as FormatNote;
 }
 
@@ -165,31 +171,41 @@ async function* readRecords(folder: string, schema: Schema, records: number): As
   const vectors = new GzipReader(join(folder, FOLDER_FILES.vectors));
   const values = new GzipReader(join(folder, FOLDER_FILES.payloads));
   const perBatch = Math.max(1, Math.floor(BATCH_BYTES / Math.max(64, recordVectorBytes(schema))));
-  for (let done = 0; done < records; done += perBatch) {
-    yield await readBatch(schema, Math.min(perBatch, records - done), vectors, values);
+  try {
+    for (let done = 0; done < records;) {
+      const batch = await readBatch(schema, Math.min(perBatch, records - done), vectors, values);
+      yield batch;
+      done += batch.count;
+    }
+    await vectors.expectEnd();
+    await values.expectEnd();
+  } finally {
+    vectors.close();
+    values.close();
   }
-  await vectors.expectEnd();
-  await values.expectEnd();
 }
 
+/** At most `most` records: fewer when their ids and payloads are long. */
 async function readBatch(
   schema: Schema,
-  count: number,
+  most: number,
   vectors: GzipReader,
   values: GzipReader,
 ): Promise<RecordBatch> {
-  const rows = await vectors.take(count * recordVectorBytes(schema));
   const texts: string[] = [];
-  const numbers = new BigUint64Array(schema.id === 'u64' ? count : 0);
+  const numbers: bigint[] = [];
   const payloads: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) {
+  const end = values.position + BATCH_VALUE_BYTES;
+  let count = 0;
+  for (; count < most && values.position < end; count++) {
     if (schema.id === 'string') texts.push(await values.text());
-    if (schema.id === 'u64') numbers[i] = viewOf(await values.take(8)).getBigUint64(0, true);
+    if (schema.id === 'u64') numbers.push(viewOf(await values.take(8)).getBigUint64(0, true));
     if (schema.payload !== 'none') payloads.push(await values.value());
   }
+  const rows = await vectors.take(count * recordVectorBytes(schema));
   return {
     count,
-    ids: schema.id === 'none' ? undefined : schema.id === 'u64' ? numbers : texts,
+    ids: schema.id === 'none' ? undefined : schema.id === 'u64' ? BigUint64Array.from(numbers) : texts,
     vectors: splitColumns(schema, count, rows),
     payloads: schema.payload === 'none' ? undefined : payloads,
   };
@@ -211,14 +227,18 @@ function splitColumns({ vectors }: Schema, count: number, rows: Uint8Array): Uin
 
 async function* readFiles(folder: string): AsyncGenerator<FileEntry> {
   const reader = new GzipReader(join(folder, FOLDER_FILES.files));
-  while (!(await reader.atEnd())) {
-    const type = (await reader.take(1))[0];
-    const mode = viewOf(await reader.take(4)).getUint32(0, true);
-    const path = await reader.text();
-    if (type === FILE_TYPES.directory) yield { type: 'directory', path, mode };
-    else if (type === FILE_TYPES.link) yield { type: 'link', path, mode, target: await reader.text() };
-    else if (type === FILE_TYPES.file) yield await readFileEntry(reader, path, mode);
-    else throw importDamaged(`${FOLDER_FILES.files} has a file of unknown type ${type}`, folder);
+  try {
+    while (!(await reader.atEnd())) {
+      const type = (await reader.take(1))[0];
+      const mode = viewOf(await reader.take(4)).getUint32(0, true);
+      const path = await reader.text();
+      if (type === FILE_TYPES.directory) yield { type: 'directory', path, mode };
+      else if (type === FILE_TYPES.link) yield { type: 'link', path, mode, target: await reader.text() };
+      else if (type === FILE_TYPES.file) yield await readFileEntry(reader, path, mode);
+      else throw importDamaged(`${FOLDER_FILES.files} has a file of unknown type ${type}`, folder);
+    }
+  } finally {
+    reader.close();
   }
 }
 
@@ -244,14 +264,21 @@ async function readFileEntry(reader: GzipReader, path: string, mode: number): Pr
 }
 
 async function* readAgain(reader: GzipReader, start: number, size: number): AsyncGenerator<Uint8Array> {
-  await reader.skip(start);
-  for (let left = size; left > 0; left -= PIECE_BYTES) yield await reader.take(Math.min(left, PIECE_BYTES));
+  try {
+    await reader.skip(start);
+    for (let left = size; left > 0; left -= PIECE_BYTES) yield await reader.take(Math.min(left, PIECE_BYTES));
+  } finally {
+    reader.close();
+  }
 }
 
 /** Takes bytes from a compressed file one after the other. */
 class GzipReader {
   readonly #place: string;
-  readonly #pieces: AsyncIterator<Uint8Array>;
+  /** Begun with the first byte that is asked for: a stream that fails while nobody reads it would end the program. */
+  #pieces: AsyncIterator<Uint8Array> | undefined;
+  #file: ReadStream | undefined;
+  #gunzip: Gunzip | undefined;
   #rest = new Uint8Array(0);
   #offset = 0;
   /** Bytes that were taken or passed over. */
@@ -259,8 +286,6 @@ class GzipReader {
 
   constructor(place: string) {
     this.#place = place;
-    const gunzip = createReadStream(this.#place, { highWaterMark: PIECE_BYTES }).pipe(createGunzip());
-    this.#pieces = (gunzip as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   }
 
   /** A reader of the same file from its beginning. */
@@ -312,8 +337,25 @@ class GzipReader {
     return part;
   }
 
+  /** Lets go of the file. */
+  close(): void {
+    this.#file?.destroy();
+    this.#gunzip?.destroy();
+  }
+
+  #begin(): AsyncIterator<Uint8Array> {
+    const gunzip = createGunzip();
+    const file = createReadStream(this.#place, { highWaterMark: PIECE_BYTES });
+    file.on('error', (error) => gunzip.destroy(error)); // Which pipe does not do.
+    gunzip.on('error', () => undefined); // Who asks for the next piece is told; whoever does not, does not care.
+    file.pipe(gunzip);
+    [this.#file, this.#gunzip] = [file, gunzip];
+    return (gunzip as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  }
+
   async #more(): Promise<boolean> {
     try {
+      this.#pieces ??= this.#begin();
       const { value, done } = await this.#pieces.next();
       this.#rest = done ? new Uint8Array(0) : new Uint8Array(value);
       this.#offset = 0;

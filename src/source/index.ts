@@ -1,7 +1,7 @@
 /** Where records and files come from and go to: the ports, and a source and a target for each format. */
 export { fbin, i8bin, u8bin } from './bin.js';
 export { directorySource } from './directory.js';
-export { directoryTarget } from './directory-target.js';
+export { directoryTarget, isInnerFilePath } from './directory-target.js';
 export { fileSource, fileTarget } from './file.js';
 export * from './local-file.js';
 export {

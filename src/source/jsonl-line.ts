@@ -32,7 +32,7 @@ const ONE_OBJECT = 'Every line must be one JSON object. An array of objects beco
  * @throws LineFault when the line is no JSON object.
  */
 export function fieldsOf(text: string): Field[] {
-  const fields: Field[] = [];
+  const fields = new Map<string, string>();
   let at = skipSpace(text, 0);
   if (text[at] !== '{') throw noObject(text);
   at = skipSpace(text, at + 1);
@@ -43,7 +43,9 @@ export function fieldsOf(text: string): Field[] {
     const start = skipSpace(text, colon + 1);
     const end = endOfValue(text, start);
     if (end <= start) throw noObject(text);
-    addField(fields, parsed(text.slice(at, keyEnd)) as string, text.slice(start, end));
+    const key = parsed(text.slice(at, keyEnd)) as string;
+    fields.delete(key); // Of two that are equal, the last counts, and stands where it stands.
+    fields.set(key, text.slice(start, end));
     at = skipSpace(text, end);
     if (text[at] === ',') {
       at = skipSpace(text, at + 1);
@@ -51,13 +53,7 @@ export function fieldsOf(text: string): Field[] {
     } else if (text[at] !== '}') throw noObject(text);
   }
   if (skipSpace(text, at + 1) !== text.length) throw noObject(text);
-  return fields;
-}
-
-function addField(fields: Field[], key: string, value: string): void {
-  const same = fields.findIndex(([other]) => other === key);
-  if (same >= 0) fields.splice(same, 1);
-  fields.push([key, value]);
+  return [...fields];
 }
 
 function skipSpace(text: string, at: number): number {

@@ -373,7 +373,7 @@ type OnLine = (text: string, offset: number, length: number, number: number) => 
 
 /** Goes through the lines of a file, without those that are blank. */
 async function eachLine(file: LocalFile, onLine: OnLine): Promise<void> {
-  let buffer = Buffer.alloc(READ_BYTES);
+  let buffer = Buffer.alloc(Math.min(READ_BYTES, file.size + 1)); // The one more is for the end to show.
   let start = 0;
   let filled = 0;
   let number = 0;

@@ -59,7 +59,18 @@ export function parseStoredConfig(stored: string): StoredConfig | undefined {
   const { dimensions, distance_metric: distanceMetric } = fields;
   if (typeof dimensions !== 'number' || typeof distanceMetric !== 'string') return undefined;
   const { storage_path: _, ...rest } = fields;
-  return { dimensions, distanceMetric, text: canonicalJson(JSON.stringify(rest)) };
+  const text = canonicalOrNothing(rest);
+  return text === undefined ? undefined : { dimensions, distanceMetric, text };
+}
+
+/** Undefined when it is nested deeper than any configuration. */
+function canonicalOrNothing(fields: object): string | undefined {
+  try {
+    return canonicalJson(JSON.stringify(fields));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 /** The note that makes the same database again. */

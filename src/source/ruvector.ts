@@ -191,7 +191,7 @@ function tableOf(file: RedbFile, name: string): RedbTable {
 }
 
 function notesOn(file: RedbFile): string[] {
-  const others = [...file.tables.keys()].filter((name) => !(name in TABLE_TYPES));
+  const others = [...file.tables.keys()].filter((name) => !Object.hasOwn(TABLE_TYPES, name));
   const notes = others.map((name) => `${file.path}: the table ${name} is not part of the snapshot.`);
   const settings = file.tables.get(CONFIG_TABLE)?.entries ?? 1;
   if (settings > 1)

@@ -1,4 +1,5 @@
 /** The contract of src/blob/port.ts: what every store and every adapter around one must do. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStat, BlobStore } from 'vecsnap/blob';
@@ -325,6 +326,26 @@ export function testBlobStore(contract: BlobStoreContract): void {
             else if (outcome.value) expectBytes(outcome.value, pattern(600_000));
           }
         }
+      });
+    });
+
+    describe('useFiles', () => {
+      it('gives files that hold the blobs, also while they are deleted, where blobs are files', async () => {
+        if (store.useFiles === undefined) return; // Then nobody can use it.
+        const names = ['packs/a', 'packs/b'];
+        await store.put('packs/a', bytesOf('first'));
+        await store.put('packs/b', bytesOf('second'));
+        const texts = await store.useFiles(names, async (descriptors) => {
+          await store.delete('packs/b');
+          return descriptors.map((descriptor) => readFileSync(descriptor, 'utf8'));
+        });
+        expect(texts).toEqual(['first', 'second']);
+        await expect(store.useFiles(names, async () => 'called')).rejects.toThrow(
+          expect.objectContaining({ code: 'BLOB_MISSING' }),
+        );
+        await expect(
+          store.useFiles(['packs/a'], () => Promise.reject(new Error('of the caller'))),
+        ).rejects.toThrow('of the caller');
       });
     });
 

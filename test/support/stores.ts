@@ -11,7 +11,7 @@ import {
   type NewChunk,
 } from 'vecsnap/cas';
 import type { RandomBytes } from 'vecsnap/core';
-import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
+import { nodeDeflate, nodeReadFile, nodeSha256 } from 'vecsnap/platform';
 import { seededBytes } from './files.js';
 
 export const OPTIONS: ChunkStoreOptions = {
@@ -30,7 +30,7 @@ export function seededRandom(seed: number): RandomBytes {
 
 /** The parts of a store; everything that is not given is new and in memory. */
 export function storeParts(parts: Partial<ChunkStoreParts> = {}): ChunkStoreParts {
-  const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+  const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile });
   return {
     blobs: memoryBlobStore(),
     index: memoryIndex(),

@@ -7,9 +7,17 @@ import { inCollection, listReadable, withRepository } from '../session.js';
 import { type Column, outputWidth, tableText } from '../table.js';
 import { bytesText, countText, plural, shortId, timeText } from '../text.js';
 
-export const list: CliCommand<CollectionOption> = {
+interface Flags extends CollectionOption {
+  readonly forgotten?: boolean;
+}
+
+export const list: CliCommand<Flags> = {
   onInterrupt: 'exit',
-  configure: (command) => addCollection(command.argument(...REPO), 'only snapshots of this collection'),
+  configure: (command) =>
+    addCollection(command.argument(...REPO), 'only snapshots of this collection').option(
+      '--forgotten',
+      'those that were dropped and that unforget can have back',
+    ),
   examples: [
     ['vecsnap list repo', 'all snapshots, the newest at the bottom'],
     ['vecsnap list repo --collection docs', 'those of one collection'],
@@ -17,9 +25,9 @@ export const list: CliCommand<CollectionOption> = {
   ],
   notes: `ID is the end of the id, which is enough to name a snapshot. Logical is the size of the content, added what the repository
 grew by. A snapshot is damaged when a repair found that it lacks something; restore --salvage gives the rest. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
-  run: (call, [repo], filter) =>
+  run: (call, [repo], { forgotten = false, ...filter }) =>
     withRepository(repo, {}, async (manager) => {
-      const { snapshots: all, problems } = await listReadable(manager, call);
+      const { snapshots: all, problems } = await listReadable(manager, call, { forgotten });
       const snapshots = inCollection(all, filter);
       return {
         value: snapshots,
@@ -50,14 +58,17 @@ function listText(snapshots: readonly Snapshot[]): string {
   if (snapshots.length === 0) return 'No snapshots.';
   const added = snapshots.reduce((sum, { addedBytes }) => sum + addedBytes, 0);
   const total = `${plural(snapshots.length, 'snapshot')}, ${bytesText(added)} added in all`;
-  const hasTags = snapshots.some(({ tags }) => tags.length > 0);
+  const hasTags = snapshots.some(({ tags, pinned }) => tags.length > 0 || pinned);
+  const width = outputWidth();
   const isAnyDamaged = snapshots.some(({ damage }) => damage !== undefined);
   const columns = [...COLUMNS, ...(isAnyDamaged ? [STATE] : []), ...(hasTags ? [TAGS] : [])];
-  const width = outputWidth();
-  const rows = snapshots.toReversed().map((snapshot) => {
-    const state = isAnyDamaged ? [snapshot.damage === undefined ? '' : 'damaged'] : [];
-    return [...row(snapshot, width < NARROW), ...state, ...(hasTags ? [snapshot.tags.join(', ')] : [])];
-  });
+  const rows = snapshots
+    .toReversed()
+    .map((snapshot) => [
+      ...row(snapshot, width < NARROW),
+      ...(isAnyDamaged ? [snapshot.damage === undefined ? '' : 'damaged'] : []),
+      ...(hasTags ? [tagsText(snapshot)] : []),
+    ]);
   return `${tableText(columns, rows, width)}\n${total}`;
 }
 
@@ -73,6 +84,10 @@ function row(snapshot: Snapshot, narrow: boolean): string[] {
     bytesText(logicalBytes),
     bytesText(addedBytes),
   ];
+}
+
+function tagsText({ tags, pinned }: Snapshot): string {
+  return [...(pinned ? ['(pinned)'] : []), ...tags].join(', ');
 }
 
 function contentText({ vectorCount, fileCount }: Snapshot): string {

@@ -4,7 +4,7 @@ import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { pairsText } from '../table.js';
-import { bytesText, countText, plural, shown, timeText } from '../text.js';
+import { bytesText, countText, plural, printableJson, shown, timeText } from '../text.js';
 
 export const show: CliCommand = {
   onInterrupt: 'exit',
@@ -27,7 +27,7 @@ function snapshotText(snapshot: Snapshot): string {
   const { id, name, collection, createdAt, baseId, vectorCount, fileCount } = snapshot;
   const metadata = Object.entries(snapshot.metadata).map(([key, value]): [string, string] => [
     'metadata',
-    `${shown(key)} = ${shown(JSON.stringify(value), LONGEST)}`,
+    `${shown(key)} = ${shown(printableJson(value), LONGEST)}`,
   ]);
   return pairsText([
     ['id', id],
@@ -41,6 +41,7 @@ function snapshotText(snapshot: Snapshot): string {
     ['added', exactText(snapshot.addedBytes)],
     ['NaN or infinite', countText(snapshot.nonFiniteCount)],
     ['tags', snapshot.tags.map((tag) => shown(tag)).join(', ')],
+    ['pinned', snapshot.pinned ? 'yes' : 'no'],
     ...metadata,
     ...snapshot.notes.map((note): [string, string] => ['note', shown(note, LONGEST)]),
     ...(snapshot.damage === undefined ? [] : [damageLine(snapshot.damage)]),

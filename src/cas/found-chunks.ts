@@ -1,0 +1,119 @@
+/** Chunks that were looked up, with all that they copy from: where each stands, and what it copies from. */
+import { type Address, ADDRESS_LENGTH, DigestTable } from '../core/index.js';
+import { type ChunkGraph, FIELD_COUNT, FIELDS, IN_MEMORY } from './chunk-graph.js';
+import { MAX_CHAIN } from './codec.js';
+import type { Location } from './index-port.js';
+
+/** Where a chunk stands, and how it is kept there. */
+export type StoredForm = Omit<Location, 'baseCount'>;
+
+/** The stored bytes of chunks: in memory by their numbers, or in open files by the packs they stand in. */
+export type StoredBytes =
+  { readonly memory: readonly Uint8Array[] } | { readonly descriptors: ReadonlyMap<string, number> };
+
+const NO_BASES: readonly number[] = [];
+const NOBODY = -1;
+
+/**
+ * See the head of this file. Each chunk has a number, in the order in which it was first mentioned; the caller then says where it
+ * stands. A read may come to thousands of small chunks, which is why there is no object for each.
+ */
+export class FoundChunks {
+  readonly addresses: Address[] = [];
+  /** By the numbers of the chunks. */
+  readonly forms: StoredForm[] = [];
+  readonly #bases: (readonly number[])[] = [];
+  /** The first chunk that copies from each. */
+  readonly #dependants: number[] = [];
+  readonly #table = new DigestTable();
+  /** The numbers of chunks by their numbers in the table. */
+  readonly #numbers: number[] = [];
+
+  /** The number of a chunk, which is given one if it has none. */
+  mention(address: Address, dependant = NOBODY): number {
+    const known = this.#table.size;
+    const entry = this.#table.add(address);
+    if (entry < known) return this.#numbers[entry] as number;
+    return (this.#numbers[entry] = this.#number(address, dependant));
+  }
+
+  /** Adds a copy of a chunk, which may be mentioned besides. Gives its number. */
+  addCopy(address: Address): number {
+    return this.#number(address, NOBODY);
+  }
+
+  /** Says where a chunk stands and what it copies from, which is thereby mentioned. */
+  place(number: number, form: StoredForm, bases: readonly Address[]): void {
+    this.forms[number] = form;
+    if (bases.length > 0) this.#bases[number] = bases.map((base) => this.mention(base, number));
+  }
+
+  basesOf(number: number): readonly number[] {
+    return this.#bases[number] as readonly number[];
+  }
+
+  /** A chunk that copies from this one, if that is why it was mentioned. */
+  dependantOf(number: number): Address | undefined {
+    return this.addresses[this.#dependants[number] as number];
+  }
+
+  /**
+   * Chunks with all that they copy from; all of it must have been placed.
+   * @param onTooLong is called with the address of a chunk that copies from itself, or that is more than {@link MAX_CHAIN} deltas away from
+   * one that stands alone, the longest way.
+   */
+  graph(roots: readonly number[], bytes: StoredBytes, onTooLong: (address: Address) => never): ChunkGraph {
+    const order = this.#inOrder(roots, onTooLong);
+    const renumbered = new Map<number, number>();
+    const fields = new Float64Array(order.length * FIELD_COUNT);
+    const addresses = new Uint8Array(order.length * ADDRESS_LENGTH);
+    const bases: number[] = [];
+    const memory: Uint8Array[] = [];
+    for (const [i, number] of order.entries()) {
+      const { codec, length, pack, offset, storedLength } = this.forms[number] as StoredForm;
+      const own = this.basesOf(number);
+      const at = i * FIELD_COUNT;
+      fields[at + FIELDS.codec] = codec;
+      fields[at + FIELDS.length] = length;
+      fields[at + FIELDS.offset] = offset;
+      fields[at + FIELDS.storedLength] = storedLength;
+      fields[at + FIELDS.baseCount] = own.length;
+      if ('memory' in bytes) {
+        fields[at + FIELDS.descriptor] = IN_MEMORY;
+        memory.push(bytes.memory[number] as Uint8Array);
+      } else fields[at + FIELDS.descriptor] = bytes.descriptors.get(pack) as number;
+      addresses.set(this.addresses[number] as Address, i * ADDRESS_LENGTH);
+      for (const base of own) bases.push(renumbered.get(base) as number);
+      renumbered.set(number, i);
+    }
+    const wanted = Uint32Array.from(roots, (root) => renumbered.get(root) as number);
+    return { roots: wanted, fields, addresses, bases: Uint32Array.from(bases), memory };
+  }
+
+  #number(address: Address, dependant: number): number {
+    this.#bases.push(NO_BASES);
+    this.#dependants.push(dependant);
+    return this.addresses.push(address) - 1;
+  }
+
+  /** Chunks and all that they copy from, each after what it copies from. */
+  #inOrder(roots: readonly number[], onTooLong: (address: Address) => never): number[] {
+    const order: number[] = [];
+    /** For those that were left: how many deltas each is away from a chunk that stands alone. */
+    const chains = new Map<number, number>();
+    // The rounds in which chunks were found are those of the shortest way to each; a longer way may have any length, or no end.
+    const visit = (number: number, depth: number): number => {
+      const known = chains.get(number);
+      if (known !== undefined) return known;
+      let chain = 0;
+      if (depth <= MAX_CHAIN)
+        for (const base of this.basesOf(number)) chain = Math.max(chain, 1 + visit(base, depth + 1));
+      if (depth > MAX_CHAIN || chain > MAX_CHAIN) onTooLong(this.addresses[number] as Address);
+      chains.set(number, chain);
+      order.push(number);
+      return chain;
+    };
+    for (const root of roots) visit(root, 0);
+    return order;
+  }
+}

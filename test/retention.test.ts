@@ -1,0 +1,452 @@
+/** Retention as a pure function: every rule, every combination, and clocks that lie. */
+import fc from 'fast-check';
+import { decideRetention, type Retained, type RetentionPolicy } from 'vecsnap/gc';
+import { describe, expect, it } from 'vitest';
+import { runs } from './support/arbitraries.js';
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+function at(createdAt: string | number, more: Partial<Retained> = {}): Retained {
+  const iso = typeof createdAt === 'number' ? new Date(createdAt).toISOString() : createdAt;
+  return { id: more.id ?? iso, collection: 'c', createdAt: iso, ...more };
+}
+
+/** Snapshots at these times, each continuing the one before. */
+function chain(times: readonly number[], prefix = 'r'): Retained[] {
+  return times.map((time, i) =>
+    at(time, { id: `${prefix}${i}`, baseId: i === 0 ? null : `${prefix}${i - 1}` }),
+  );
+}
+
+function kept(snapshots: readonly Retained[], policy: RetentionPolicy, now?: number): string[] {
+  return decideRetention(snapshots, policy, { now })
+    .keep.map(({ id }) => id)
+    .toReversed();
+}
+
+function reasonsOf(snapshots: readonly Retained[], policy: RetentionPolicy, now?: number) {
+  const { keep } = decideRetention(snapshots, policy, { now });
+  return Object.fromEntries(keep.map(({ id, reasons }) => [id, reasons]));
+}
+
+const invalid = expect.objectContaining({
+  code: 'OPTION_INVALID',
+  place: expect.any(String),
+  remedy: expect.any(String),
+});
+
+describe('a policy', () => {
+  it.each<[string, unknown]>([
+    ['is not empty', {}],
+    ['has a rule beside the time zone', { timeZone: 'UTC' }],
+    ['has a rule beside no tags', { keepTags: [] }],
+    ['has a rule that is given', { keepLast: undefined }],
+    ['is an object', null],
+    ['is no list', [7]],
+    ['has no option of another name', { keepLast: 1, keepDayly: 7 }],
+    ['has no inherited option', JSON.parse('{"keepLast":1,"__proto__":1}')],
+    ['keeps no fewer than one', { keepDaily: 0 }],
+    ['keeps no negative number', { keepDaily: 7, keepWeekly: -1 }],
+    ['keeps no fraction', { keepYearly: 1.5 }],
+    ['keeps no text', { keepLast: '3' }],
+    ['keeps a finite number', { keepMonthly: Infinity }],
+    ['has a duration', { keepWithin: '' }],
+    ['has a duration with units', { keepWithin: '14' }],
+    ['has a duration with known units', { keepWithin: '14s' }],
+    ['has a duration of whole numbers', { keepWithin: '1.5d' }],
+    ['has a duration that is not negative', { keepWithin: '-1d' }],
+    ['has a duration that is not nothing', { keepWithin: '0y0d' }],
+    ['has each unit once', { keepWithin: '1d2d' }],
+    ['has a duration without blanks', { keepWithin: '1d 2h' }],
+    ['has a duration as text', { keepWithin: 14 }],
+    ['has a time zone that there is', { keepLast: 1, timeZone: 'Europe/Atlantis' }],
+    ['has a time zone with a name', { keepLast: 1, timeZone: '+02:00' }],
+    ['has tags that are texts', { keepTags: [1] }],
+    ['has a list of tags', { keepTags: 'a' }],
+  ])('%s', (_, policy) => {
+    expect(() => decideRetention([], policy as RetentionPolicy)).toThrow(invalid);
+  });
+});
+
+describe('each rule', () => {
+  const half = Array.from({ length: 400 }, (_, i) =>
+    at(Date.UTC(2024, 0, 1) + i * 6 * HOUR, { id: String(i) }),
+  );
+  const idsAt = (...times: string[]) =>
+    times.map((time) => half.find(({ createdAt }) => createdAt === `${time}.000Z`)?.id);
+
+  it('keeps the newest, with its place among them', () => {
+    expect(reasonsOf(half.slice(0, 5), { keepLast: 2 })).toEqual({ 3: ['last 2 of 2'], 4: ['last 1 of 2'] });
+  });
+
+  it('keeps the newest of each of the last hours, days, weeks, months and years that have any', () => {
+    // The last is of 2024-04-09 18:00, a Tuesday.
+    expect(kept(half, { keepHourly: 2 })).toEqual(['398', '399']);
+    expect(kept(half, { keepDaily: 3 })).toEqual(
+      idsAt('2024-04-07T18:00:00', '2024-04-08T18:00:00', '2024-04-09T18:00:00'),
+    );
+    expect(kept(half, { keepWeekly: 3 })).toEqual(
+      idsAt('2024-03-31T18:00:00', '2024-04-07T18:00:00', '2024-04-09T18:00:00'),
+    );
+    expect(kept(half, { keepMonthly: 3 })).toEqual(
+      idsAt('2024-02-29T18:00:00', '2024-03-31T18:00:00', '2024-04-09T18:00:00'),
+    );
+    expect(kept(half, { keepYearly: 3 })).toEqual(['399']);
+    expect(
+      reasonsOf(half, { keepDaily: 1, keepWeekly: 1, keepMonthly: 1, keepYearly: 1, keepHourly: 1 }),
+    ).toEqual({
+      399: [
+        'hourly 1 of 1 (2024-04-09 18:00+00:00)',
+        'daily 1 of 1 (2024-04-09)',
+        'weekly 1 of 1 (2024-W15)',
+        'monthly 1 of 1 (2024-04)',
+        'yearly 1 of 1 (2024)',
+      ],
+    });
+  });
+
+  it('counts periods that have snapshots, not those that have none', () => {
+    const sparse = ['2020-05-01T00:00:00Z', '2022-01-01T00:00:00Z', '2024-03-03T00:00:00Z'].map((time) =>
+      at(time),
+    );
+    expect(kept(sparse, { keepDaily: 2 })).toHaveLength(2);
+    expect(kept(sparse, { keepYearly: 3 })).toHaveLength(3);
+  });
+
+  it.each([
+    ['2024-12-30T00:00:00Z', '2025-W01'],
+    ['2024-12-29T23:59:59Z', '2024-W52'],
+    ['2021-01-03T23:00:00Z', '2020-W53'],
+    ['2021-01-04T00:00:00Z', '2021-W01'],
+    ['2023-01-01T12:00:00Z', '2022-W52'],
+    ['2026-12-31T12:00:00Z', '2026-W53'],
+  ])('knows that %s is in the week %s', (time, week) => {
+    expect(Object.values(reasonsOf([at(time)], { keepWeekly: 1 }))).toEqual([[`weekly 1 of 1 (${week})`]]);
+  });
+
+  it('keeps within a duration of the newest, its end included', () => {
+    const times = [
+      '2024-02-28T12:00:00Z',
+      '2024-02-29T12:00:00Z',
+      '2024-02-29T11:59:59Z',
+      '2024-03-31T12:00:00Z',
+    ];
+    const all = times.map((time) => at(time));
+    expect(kept(all, { keepWithin: '1m' })).toEqual(['2024-02-29T12:00:00Z', '2024-03-31T12:00:00Z']);
+    expect(kept(all, { keepWithin: '1m24h1d' })).toHaveLength(4);
+    expect(kept(all, { keepWithin: '30d' })).toEqual(['2024-03-31T12:00:00Z']);
+    expect(kept(all, { keepWithin: '31d' })).toHaveLength(2);
+    expect(kept(all, { keepWithin: '1y2m3w4d5h' })).toHaveLength(4);
+    expect(kept(all, { keepWithin: '999999y' })).toHaveLength(4);
+    expect(reasonsOf(all, { keepWithin: '1h' })).toEqual({ '2024-03-31T12:00:00Z': ['within 1h'] });
+  });
+
+  it('looks at the newest and not at now, so that a pause loses nothing', () => {
+    const old = [at('2020-01-01T00:00:00Z'), at('2020-01-02T00:00:00Z')];
+    expect(kept(old, { keepWithin: '7d' }, Date.UTC(2024, 0, 1))).toHaveLength(2);
+  });
+
+  it('keeps tags and pins', () => {
+    const all = [
+      at('2024-01-01T00:00:00Z', { id: 'a', tags: ['x', 'y'] }),
+      at('2024-01-02T00:00:00Z', { id: 'b', tags: ['z'], pinned: true }),
+      at('2024-01-03T00:00:00Z', { id: 'c', tags: [] }),
+      at('2024-01-04T00:00:00Z', { id: 'd', pinned: false }),
+    ];
+    expect(reasonsOf(all, { keepTags: ['y', 'nobody', 'z'] })).toEqual({
+      a: ['tag y'],
+      b: ['pinned', 'tag z'],
+    });
+    expect(reasonsOf(all, { keepLast: 1 })).toEqual({ b: ['pinned'], d: ['last 1 of 1'] });
+  });
+
+  it('never empties a collection', () => {
+    const all = [at('2024-01-01T00:00:00Z', { id: 'a' }), at('2024-01-02T00:00:00Z', { id: 'b' })];
+    expect(reasonsOf(all, { keepTags: ['x'] })).toEqual({ b: ['the last of its collection'] });
+  });
+
+  it('is for each collection on its own, and for some only', () => {
+    const all = ['a', 'b', 'c'].flatMap((collection, i) =>
+      [0, 1, 2].map((n) => at(Date.UTC(2024, 0, 1 + n, i), { id: `${collection}${n}`, collection })),
+    );
+    const { keep, forget } = decideRetention(all, (name) =>
+      name === 'a' ? { keepLast: 1 } : name === 'b' ? { keepLast: 2 } : undefined,
+    );
+    expect(keep.map(({ id }) => id)).toEqual(['b2', 'a2', 'b1']);
+    expect(forget).toEqual(['a0', 'b0', 'a1']);
+  });
+});
+
+describe('a time zone', () => {
+  const each = (from: string, minutes: number, count: number): Retained[] =>
+    Array.from({ length: count }, (_, i) => at(Date.parse(from) + i * minutes * 60_000));
+
+  it('says when a day begins', () => {
+    const all = ['2024-05-01T21:59:00Z', '2024-05-01T22:01:00Z'].map((time) => at(time));
+    expect(kept(all, { keepDaily: 2 })).toHaveLength(1);
+    expect(kept(all, { keepDaily: 2, timeZone: 'Europe/Berlin' })).toHaveLength(2);
+    expect(kept(all, { keepMonthly: 2, timeZone: 'Pacific/Kiritimati' })).toHaveLength(1);
+  });
+
+  it('has a day of 25 hours when summer time ends, whose two second hours are different', () => {
+    const night = each('2024-10-26T22:00:00Z', 30, 50); // From midnight in Berlin on, for 25 hours.
+    expect(kept(night, { keepDaily: 5, timeZone: 'Europe/Berlin' })).toHaveLength(1);
+    expect(kept(night, { keepHourly: 50, timeZone: 'Europe/Berlin' })).toHaveLength(25);
+    const reasons = Object.values(reasonsOf(night, { keepHourly: 50, timeZone: 'Europe/Berlin' })).flat();
+    expect(reasons).toContain('hourly 22 of 50 (2024-10-27 02:00+01:00)');
+    expect(reasons).toContain('hourly 23 of 50 (2024-10-27 02:00+02:00)');
+  });
+
+  it('has a day of 23 hours when it begins', () => {
+    const night = each('2024-03-30T23:00:00Z', 30, 46);
+    expect(kept(night, { keepDaily: 5, timeZone: 'Europe/Berlin' })).toHaveLength(1);
+    expect(kept(night, { keepHourly: 50, timeZone: 'Europe/Berlin' })).toHaveLength(23);
+  });
+
+  it('knows clocks that change by half an hour, and at midnight', () => {
+    const howe = each('2024-04-06T13:00:00Z', 30, 49); // 24.5 hours from midnight in Lord Howe on.
+    expect(kept(howe, { keepDaily: 5, timeZone: 'Australia/Lord_Howe' })).toHaveLength(1);
+    const santiago = each('2024-04-07T02:30:00Z', 30, 4); // 23:30, 23:00, 23:30, 00:00.
+    expect(kept(santiago, { keepDaily: 5, timeZone: 'America/Santiago' })).toHaveLength(2);
+  });
+
+  it('measures days by its clock and hours by the clock of physics', () => {
+    const all = ['2024-03-30T11:00:00Z', '2024-03-31T10:00:00Z'].map((time) => at(time)); // Noon and noon.
+    const berlin = { timeZone: 'Europe/Berlin' };
+    expect(kept(all, { keepWithin: '1d', ...berlin })).toHaveLength(2);
+    expect(kept(all, { keepWithin: '23h', ...berlin })).toHaveLength(2);
+    expect(kept(all, { keepWithin: '22h', ...berlin })).toHaveLength(1);
+    expect(kept([at('2024-03-30T09:59:59Z'), ...all], { keepWithin: '1d', ...berlin })).toHaveLength(2);
+    expect(kept(all, { keepWithin: '1d' })).toHaveLength(2);
+  });
+
+  it('takes the earlier of two moments that the clock shows twice, or around one that it never shows', () => {
+    const berlin = { timeZone: 'Europe/Berlin' };
+    const twice = at('2024-10-28T01:30:00Z'); // 02:30; the day before there were two.
+    expect(kept([at('2024-10-27T00:30:00Z'), twice], { keepWithin: '1d', ...berlin })).toHaveLength(2);
+    expect(kept([at('2024-10-27T00:29:59Z'), twice], { keepWithin: '1d', ...berlin })).toHaveLength(1);
+    const never = at('2024-04-01T00:30:00Z'); // 02:30; the day before there was none.
+    expect(kept([at('2024-03-31T00:30:00Z'), never], { keepWithin: '1d', ...berlin })).toHaveLength(2);
+    expect(kept([at('2024-03-31T00:29:59Z'), never], { keepWithin: '1d', ...berlin })).toHaveLength(1);
+  });
+});
+
+describe('clocks that lie', () => {
+  const now = Date.UTC(2024, 5, 1);
+  const days = (count: number, from = now - 20 * DAY): number[] =>
+    Array.from({ length: count }, (_, i) => from + i * DAY);
+
+  it('cannot push anything out from the future', () => {
+    const real = chain(days(20));
+    const future = days(50, now + 1).map((time, i) => at(time, { id: `f${i}`, baseId: 'r19' }));
+    const alone = reasonsOf(real, { keepLast: 3, keepDaily: 5, keepWithin: '10d' }, now);
+    const all = reasonsOf([...future, ...real], { keepLast: 3, keepDaily: 5, keepWithin: '10d' }, now);
+    expect(all).toMatchObject(alone);
+    expect(Object.keys(all)).toHaveLength(Object.keys(alone).length + 50);
+    expect(all['f0']).toEqual(['dated in the future']);
+  });
+
+  it('that stand still date many alike, which do not count', () => {
+    const real = chain(days(10));
+    const alike = Array.from({ length: 30 }, (_, i) => at(now - 5.5 * DAY + i, { id: `a${i}` }));
+    const all = reasonsOf([...real, ...alike], { keepLast: 3, keepDaily: 4 }, now);
+    expect(all).toMatchObject(reasonsOf(real, { keepLast: 3, keepDaily: 4 }, now));
+    expect(all['a7']).toEqual(['dated like others, as if the clock had stood still']);
+  });
+
+  it('are not suspected because collections are dated alike on purpose', () => {
+    const nightly = days(10).flatMap((time) =>
+      ['a', 'b', 'c'].map((collection, i) => at(time + i, { id: `${collection}${time}`, collection })),
+    );
+    expect(kept(nightly, { keepLast: 2 }, now)).toHaveLength(6);
+  });
+
+  it('that fell back to 1970 make the newest look oldest, but what they continue tells', () => {
+    const real = chain(days(10));
+    const fallen = Array.from({ length: 5 }, (_, i) =>
+      at(30_000 - i * 1000, { id: `b${i}`, baseId: i === 0 ? 'r9' : `b${i - 1}` }),
+    );
+    const all = reasonsOf([...fallen, ...real], { keepLast: 2 }, now);
+    expect(all['b4']).toEqual(['dated against the order in which the snapshots were taken']);
+    expect(Object.keys(all).toSorted()).toEqual(['b0', 'b1', 'b2', 'b3', 'b4', 'r8', 'r9']);
+  });
+
+  it('that were ahead for a while lose against those after them, whose dates agree', () => {
+    const before = chain(days(5));
+    const ahead = [1, 2, 3].map((i) =>
+      at(now - 2 * DAY + i * 60_000, { id: `x${i}`, baseId: i === 1 ? 'r4' : `x${i - 1}` }),
+    );
+    const after = days(12, now - 15 * DAY).map((time, i) =>
+      at(time, { id: `s${i}`, baseId: i === 0 ? 'x3' : `s${i - 1}` }),
+    );
+    const all = reasonsOf([...before, ...ahead, ...after], { keepLast: 2, keepDaily: 3 }, now);
+    expect(Object.keys(all).toSorted()).toEqual(['s10', 's11', 's9', 'x1', 'x2', 'x3']);
+  });
+
+  it('of forgers who let snapshots continue each other in circles do no harm', () => {
+    const circle = [
+      at(now - DAY, { id: 'p', baseId: 'q' }),
+      at(now - 2 * DAY, { id: 'q', baseId: 'p' }),
+      at(now, { id: 's', baseId: 's' }),
+    ];
+    expect(decideRetention(circle, { keepLast: 1 }, { now }).keep.length).toBeGreaterThan(0);
+    expect(reasonsOf([at('never', { id: 'n' }), ...circle], { keepLast: 9 }, now)['n']).toEqual([
+      'has no date that can be read',
+    ]);
+    const extreme = [at(-8.64e15, { id: 'first' }), at(8.64e15, { id: 'last' })];
+    for (const timeZone of ['UTC', 'America/New_York', 'Asia/Tokyo'])
+      expect(
+        kept(extreme, { keepHourly: 1, keepWeekly: 1, keepYearly: 1, keepWithin: '1y', timeZone }),
+      ).toContain('last');
+  });
+
+  it('is quick for many', () => {
+    const many = chain(Array.from({ length: 20_000 }, (_, i) => now - (20_000 - i) * HOUR));
+    const policy = { keepHourly: 1000, keepDaily: 500, keepWithin: '1y', timeZone: 'Europe/Berlin' };
+    expect(kept(many, policy, now).length).toBeGreaterThan(8760);
+  });
+});
+
+describe('properties', () => {
+  const NOW = Date.UTC(2024, 5, 1);
+  const count = fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined });
+  const anyPolicy = fc
+    .record({
+      keepLast: count,
+      keepHourly: count,
+      keepDaily: count,
+      keepWeekly: count,
+      keepMonthly: count,
+      keepYearly: count,
+      keepWithin: fc.option(fc.constantFrom('1d', '36h', '2w', '1m2d', '1y'), { nil: undefined }),
+      keepTags: fc.option(fc.constantFrom(['x'], ['x', 'y']), { nil: undefined }),
+      timeZone: fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', undefined),
+    })
+    .filter(({ timeZone: _, ...rules }) => Object.values(rules).some((rule) => rule !== undefined));
+  /** Real snapshots: a chain whose dates ascend by minutes to weeks. */
+  const anyReal = fc
+    .array(fc.integer({ min: 2, max: 20_000 }), { minLength: 1, maxLength: 40 })
+    .chain((steps) =>
+      fc.tuple(fc.constant(steps), fc.array(fc.constantFrom('', 'x', 'y'), { minLength: 40, maxLength: 40 })),
+    )
+    .map(([steps, tags]) => {
+      let time = NOW;
+      const times = steps.map((minutes) => (time -= minutes * 60_000)).toReversed();
+      return chain(times).map((one, i) => ({ ...one, tags: tags[i] === '' ? [] : [tags[i] as string] }));
+    });
+  const keptReal = (all: readonly Retained[], policy: RetentionPolicy): string[] =>
+    kept(all, policy, NOW).filter((id) => id.startsWith('r'));
+
+  it('a decision is about each snapshot once, and the same whatever the order of the list', () => {
+    fc.assert(
+      fc.property(anyReal, anyPolicy, fc.infiniteStream(fc.nat()), (real, policy, order) => {
+        const decision = decideRetention(real, policy, { now: NOW });
+        const { keep, forget } = decision;
+        expect([...keep.map(({ id }) => id), ...forget].toSorted()).toEqual(
+          real.map(({ id }) => id).toSorted(),
+        );
+        expect(keep.every(({ reasons }) => reasons.length > 0)).toBe(true);
+        expect(keep.length).toBeGreaterThan(0);
+        const ranked = real
+          .map((one) => ({ one, rank: order.next().value }))
+          .toSorted((a, b) => a.rank - b.rank);
+        expect(
+          decideRetention(
+            ranked.map(({ one }) => one),
+            policy,
+            { now: NOW },
+          ),
+        ).toEqual(decision);
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('keeps what any rule alone keeps, and nothing else', () => {
+    fc.assert(
+      fc.property(anyReal, anyPolicy, (real, { timeZone, ...rules }) => {
+        const single = Object.entries(rules)
+          .filter(([, value]) => value !== undefined)
+          .flatMap(
+            ([option, value]) => decideRetention(real, { [option]: value, timeZone }, { now: NOW }).keep,
+          )
+          .filter(({ reasons }) => !reasons.includes('the last of its collection'));
+        const union = new Set(single.map(({ id }) => id));
+        const all = keptReal(real, { ...rules, timeZone });
+        if (union.size > 0) expect(all.toSorted()).toEqual([...union].toSorted());
+        else expect(all).toHaveLength(1);
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('once decided, stays decided: what is kept is kept again', () => {
+    fc.assert(
+      fc.property(anyReal, anyPolicy, (real, policy) => {
+        const survivors = real.filter(({ id }) => keptReal(real, policy).includes(id));
+        expect(decideRetention(survivors, policy, { now: NOW }).forget).toEqual([]);
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('snapshots dated in the future, in any number, change nothing for the others', () => {
+    const anyFuture = fc.array(fc.integer({ min: 1, max: 1e12 }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(anyReal, anyFuture, anyPolicy, (real, future, policy) => {
+        const liars = future.map((ms, i) =>
+          at(NOW + ms, { id: `f${i}`, baseId: i % 2 ? `r${real.length - 1}` : null }),
+        );
+        expect(keptReal([...liars, ...real], policy)).toEqual(keptReal(real, policy));
+        expect(kept([...liars, ...real], policy, NOW).length - keptReal(real, policy).length).toBe(
+          liars.length,
+        );
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('snapshots dated alike, whenever, change nothing for the others', () => {
+    fc.assert(
+      fc.property(
+        anyReal,
+        fc.nat(1e10),
+        fc.integer({ min: 2, max: 30 }),
+        anyPolicy,
+        (real, ago, many, policy) => {
+          const start = NOW - ago - 1000;
+          fc.pre(real.every(({ createdAt }) => Math.abs(Date.parse(createdAt) - start) > 1000));
+          const liars = Array.from({ length: many }, (_, i) => at(start + i, { id: `a${i}` }));
+          expect(keptReal([...liars, ...real], policy)).toEqual(keptReal(real, policy));
+          expect(kept([...liars, ...real], policy, NOW).length - keptReal(real, policy).length).toBe(many);
+        },
+      ),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('snapshots whose dates contradict what they continue, from a clock that begins anew, lose nothing that is real', () => {
+    fc.assert(
+      fc.property(
+        anyReal,
+        fc.nat(1e11),
+        fc.array(fc.nat(600), { minLength: 1, maxLength: 20 }),
+        anyPolicy,
+        (real, ago, seconds, policy) => {
+          fc.pre(real.length >= 3);
+          const start = Date.parse(real[0]?.createdAt as string) - ago - 2 * HOUR;
+          const top = Math.floor(start / HOUR) * HOUR; // All in one hour.
+          const liars = seconds.map((second, i) =>
+            at(top + second * 1000 + i * 2, { id: `b${i}`, baseId: `r${real.length - 1}` }),
+          );
+          expect(keptReal([...liars, ...real], policy)).toEqual(keptReal(real, policy));
+          expect(kept([...liars, ...real], policy, NOW).length - keptReal(real, policy).length).toBe(
+            liars.length,
+          );
+        },
+      ),
+      { numRuns: runs(100) },
+    );
+  });
+});
