@@ -33,9 +33,9 @@ export interface SweepReport extends SweepPlan {
 /** What others do in the middle of a sweep. */
 export interface SweepSteps {
   /** Is called when nothing stands against the plan any more, before the first pack is deleted. */
-  beforeDeleting?(): Promise<void>;
+  readonly beforeDeleting?: () => Promise<void>;
   /** Is called when the store is full, before it is tried whether less fits: there may be space that is held back. */
-  onFull?(): Promise<void>;
+  readonly onFull?: () => Promise<void>;
 }
 
 const spent = new WeakSet<SweepPlan>();
