@@ -221,10 +221,10 @@ export class ChunkStore {
     roots: readonly number[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    const { blobs } = this.parts;
+    const { blobs, coder } = this.parts;
     const packs = new Set<string>();
     for (const { pack } of found.forms) packs.add(pack);
-    if (blobs.useFiles === undefined || packs.size > MOST_FILES)
+    if (coder.readsFiles !== true || blobs.useFiles === undefined || packs.size > MOST_FILES)
       return this.useFoundInMemory(found, roots, use);
     const names = [...packs];
     let isOpen = false;

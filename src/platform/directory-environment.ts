@@ -104,6 +104,7 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
   let decodedHere = 0; // Bytes of plaintext.
   const load = () => (loaded ??= loadCoders(workers));
   return {
+    readsFiles: true,
     address: async (chunks) => (await load()).pool.address(chunks),
     encode: async (...job) => (await load()).pool.encode(...job),
     addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),
