@@ -33,11 +33,14 @@ function random() {
   return (state + 0.5) / 2 ** 32;
 }
 
+function gaussian() {
+  return Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
+}
+
 /** A unit vector of any direction. @param {number} dimension */
 function unitVector(dimension) {
   const vector = new Float32Array(dimension);
-  for (let i = 0; i < dimension; i++)
-    vector[i] = Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
+  for (let i = 0; i < dimension; i++) vector[i] = gaussian();
   const norm = Math.hypot(...vector);
   return vector.map((value) => value / norm);
 }
@@ -219,18 +222,25 @@ async function hnswlibIndex() {
   const folder = installed('hnswlib-node');
   const { HierarchicalNSW } = createRequire(join(folder, 'x.js'))('hnswlib-node');
   const [count, dimension, inserted] = [20_000, 128, 200];
-  const index = new HierarchicalNSW('l2', dimension);
-  index.initIndex(count + inserted);
-  for (let i = 0; i < count; i++) index.addPoint([...unitVector(dimension)], i);
   const file = join(WORK, 'index.hnsw');
-  const repository = await newRepository('hnswlib');
-  await index.writeIndex(file);
-  await take(repository, fileSource(file), 'first');
-  for (let i = count; i < count + inserted; i++) index.addPoint([...unitVector(dimension)], i);
-  await index.writeIndex(file);
-  const grown = await take(repository, fileSource(file), 'inserted');
+  /** @param {string} name @param {() => number[]} vector */
+  const grow = async (name, vector) => {
+    const index = new HierarchicalNSW('l2', dimension);
+    index.initIndex(count + inserted);
+    for (let i = 0; i < count; i++) index.addPoint(vector(), i);
+    const repository = await newRepository(`hnswlib-${name}`);
+    await index.writeIndex(file);
+    await take(repository, fileSource(file), 'first');
+    for (let i = count; i < count + inserted; i++) index.addPoint(vector(), i);
+    await index.writeIndex(file);
+    return `${((await take(repository, fileSource(file), 'inserted')) / 1e6).toFixed(3)} MB more for ${name}`;
+  };
+  const normal = await grow('normally distributed numbers', () =>
+    Array.from({ length: dimension }, gaussian),
+  );
+  const unit = await grow('vectors of unit length', () => [...unitVector(dimension)]);
   return [
-    `An hnswlib index of ${count.toLocaleString('en')} × ${dimension} (${(statSync(file).size / 1e6).toFixed(1)} MB) after ${inserted} inserts: ${(grown / 1e6).toFixed(3)} MB more; the raw vectors of those are ${((inserted * dimension * 4) / 1e6).toFixed(3)} MB.`,
+    `An hnswlib index of ${count.toLocaleString('en')} × ${dimension} (${(statSync(file).size / 1e6).toFixed(1)} MB) after ${inserted} inserts, whose raw vectors are ${((inserted * dimension * 4) / 1e6).toFixed(3)} MB: ${normal}, ${unit} (where more lists of neighbours are rewritten, in another order).`,
   ];
 }
 
