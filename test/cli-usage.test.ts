@@ -19,6 +19,7 @@ const COMMANDS = [
   'pin',
   'unpin',
   'gc',
+  'schedule',
   'stats',
   'export',
   'import',
@@ -39,7 +40,7 @@ describe('help', () => {
     ])
       expect(overview).toContain(part);
     for (const command of COMMANDS)
-      expect(overview).toMatch(new RegExp(`^  ${command} (<ACTION> )?<REPO>`, 'm'));
+      expect(overview).toMatch(new RegExp(`^  ${command} (<ACTION> )?<(REPO|CONFIG)>`, 'm'));
   });
 
   it.each(COMMANDS)('of %s teaches by example', async (command) => {

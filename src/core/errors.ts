@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   OPTION_INVALID: 'An option has a value that it does not take.',
   SWEEP_REFUSED: 'Something that a snapshot needs is missing or cannot be read, so nothing is deleted.',
   PLAN_SPENT: 'The plan of a sweep was carried out already.',
+  SCHEDULE_RUNNING: 'Another scheduler works with the same state file.',
   ABORTED: 'The work was interrupted.',
 } as const;
 
