@@ -51,7 +51,9 @@ export async function loadScheduleConfig(path: string): Promise<ScheduleConfig> 
   const read = await readScheduleConfig(path);
   if ('config' in read) return read.config;
   const [{ line, column, message, remedy }, ...others] = read.problems;
-  const more = others.length === 0 ? '' : ` There are ${others.length} more problems; --check shows them.`;
+  const count = others.length;
+  const more =
+    count === 0 ? '' : ` --check shows ${count === 1 ? 'one more problem' : `${count} more problems`}.`;
   throw new VecsnapError('OPTION_INVALID', `Line ${line}, column ${column}: ${message}${more}`, {
     place: `${path}:${line}:${column}`,
     remedy,
@@ -93,7 +95,7 @@ export function parseScheduleConfig(text: string, path: string): ReadConfig {
       lineCounter: lines,
       merge: true,
       prettyErrors: false,
-      logLevel: 'silent',
+      logLevel: 'error',
     });
     const [error] = [...document.errors, ...document.warnings];
     if (error !== undefined) return { problems: [{ ...at(error.pos[0]), ...syntaxOf(error.message) }] };
@@ -169,7 +171,8 @@ function placeIn(place: string, folder: string): string {
 }
 
 function syntaxOf(message: string): { message: string; remedy: string } {
-  const [firstLine = ''] = message.split('\n');
+  const told = message.startsWith('Maximum call stack') ? 'The file is nested too deeply' : message;
+  const [firstLine = ''] = told.split('\n');
   return { message: `${firstLine.slice(0, 200).replace(/\.$/, '')}.`, remedy: SYNTAX_REMEDY };
 }
 
