@@ -1,8 +1,15 @@
 /** The configuration of a schedule: every mistake is named with its line and column, and nothing else ever comes of a text. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import * as fc from 'fast-check';
 import { isVecsnapError } from 'vecsnap/core';
-import { loadScheduleConfig, parseScheduleConfig, SnapshotScheduler } from 'vecsnap/schedule';
+import {
+  CONFIG_DEFAULTS,
+  JOB_DEFAULTS,
+  JOB_KEYS,
+  loadScheduleConfig,
+  parseScheduleConfig,
+  SnapshotScheduler,
+} from 'vecsnap/schedule';
 import { describe, expect, it } from 'vitest';
 import { freshDirectory } from './support/files.js';
 
@@ -328,5 +335,33 @@ describe('any other text', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('docs/schedule.md', () => {
+  it('has every key with its default, and an example that is valid', async () => {
+    const page = await readFile('docs/schedule.md', 'utf8');
+    const rows = new Map(
+      [...page.matchAll(/^\| `(\w+)` +\| (.*?) +\| (.*?) +\|$/gm)].map(([, key, value, meaning]) => [
+        key,
+        [value, meaning],
+      ]),
+    );
+    for (const key of JOB_KEYS) expect(rows.get(key), key).toBeDefined();
+    const { retry, ...others } = JOB_DEFAULTS;
+    for (const [key, value] of Object.entries(others))
+      expect(rows.get(key)?.[0]).toBe(`\`${String(value)}\``);
+    for (const value of Object.values(retry)) expect(rows.get('retry')?.[1]).toContain(String(value));
+    expect(rows.get('shutdownGrace')?.[0]).toBe(`\`${CONFIG_DEFAULTS.shutdownGrace}\``);
+    const example = /```yaml\n(# backup\.yaml\n[^]*?)```/.exec(page)?.[1] ?? '';
+    expect(problemsOf(example)).toEqual([]);
+  });
+
+  it('has every event', async () => {
+    const page = await readFile('docs/schedule.md', 'utf8');
+    const source = await readFile('src/schedule/events.ts', 'utf8');
+    const events = [...source.matchAll(/readonly event: '([\w-]+)'/g)].map(([, event]) => event);
+    expect(events).toHaveLength(12);
+    for (const event of events) expect(page).toMatch(new RegExp(`^\\| \`${event}\` `, 'm'));
   });
 });

@@ -24,12 +24,16 @@ export const systemSchedulerClock: SchedulerClock = {
 };
 
 /** Whether `work` ends within so many milliseconds. It must not fail. */
-export function endsWithin(work: Promise<unknown>, ms: number, clock: SchedulerClock): Promise<boolean> {
-  return new Promise((resolve) => {
-    const cancel = clock.setTimer(ms, () => resolve(false));
-    void work.then(() => {
-      cancel();
-      resolve(true);
-    });
+export async function endsWithin(
+  work: Promise<unknown>,
+  ms: number,
+  clock: SchedulerClock,
+): Promise<boolean> {
+  let cancel: () => void = () => undefined;
+  const late = new Promise<boolean>((resolve) => {
+    cancel = clock.setTimer(ms, () => resolve(false));
   });
+  const hasEnded = await Promise.race([work.then(() => true), late]);
+  cancel();
+  return hasEnded;
 }

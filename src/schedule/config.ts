@@ -1,7 +1,7 @@
 /** The configuration of a schedule: a file in YAML, or JSON, with every problem at its line and column. */
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { VecsnapError } from '../core/index.js';
 import {
   checkJobs,
@@ -198,7 +198,7 @@ function nodeAt(document: Document, path: readonly (string | number)[], isKey: b
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   const key = path.at(-1);
   const pair = isMap(parent)
-    ? (parent as YAMLMap).items.find((one) => isScalar(one.key) && String(one.key.value) === key)
+    ? parent.items.find((one) => isScalar(one.key) && String(one.key.value) === key)
     : undefined;
   return pair?.key;
 }

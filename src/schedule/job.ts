@@ -250,7 +250,7 @@ function checkTimeZone(job: Plain, report: Report): string {
   const { timeZone = JOB_DEFAULTS.timeZone } = job;
   try {
     if (typeof timeZone !== 'string') throw new RangeError('no text');
-    new Intl.DateTimeFormat('en', { timeZone });
+    Intl.DateTimeFormat('en', { timeZone }); // Throws for a zone that there is not.
     return timeZone;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -325,10 +325,11 @@ function checkPolicyOf({ policy }: Plain, report: Report): void {
     checkPolicy(policy as RetentionPolicy);
   } catch (error) {
     const known = isVecsnapError(error) ? error : undefined;
-    const option = known?.place !== undefined && isPlain(policy) && Object.hasOwn(policy, known.place);
+    const place = known?.place ?? '';
+    const isOption = isPlain(policy) && Object.hasOwn(policy, place);
     const message = known?.message ?? `policy does not take ${show(policy)}.`;
     const remedy = known?.remedy ?? 'Give rules such as keepDaily: 7, or stored.';
-    report(option ? ['policy', known?.place as string] : 'policy', message, remedy);
+    report(isOption ? ['policy', place] : 'policy', message, remedy);
   }
 }
 

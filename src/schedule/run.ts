@@ -22,13 +22,13 @@ export interface Run {
 export interface RunHost {
   readonly signal: AbortSignal;
   /** Whether no further step should begin. */
-  isStopping(): boolean;
-  emit(event: NewEvent): void;
-  /** Called as a step begins, and with null after the last. */
-  onStep(step: Step | null): void;
+  readonly isStopping: () => boolean;
+  readonly emit: (event: NewEvent) => void;
+  /** Called as a step begins. */
+  readonly onStep: (step: Step) => void;
   /** Called when a snapshot stands. */
-  onSnapshot(id: string): void;
-  onVerified(ok: boolean): void;
+  readonly onSnapshot: () => void;
+  readonly onVerified: (ok: boolean) => void;
 }
 
 /** The steps of a run for a snapshot. */
@@ -135,7 +135,7 @@ const STEPS: Readonly<Record<Step, (manager: SnapshotManager, run: Run, host: Ru
         ? await manager.createSnapshot(source, name, options)
         : await manager.createIncrementalSnapshot(source, name, base.id, options);
     run.snapshot = taken.id;
-    host.onSnapshot(taken.id);
+    host.onSnapshot();
     host.emit({ event: 'snapshot', job: name, ...told(taken) });
   },
 

@@ -108,6 +108,7 @@ export class SnapshotScheduler {
   #takesDueRuns = false;
   #cancelTimer: () => void = () => undefined;
   #saving: Promise<void> = Promise.resolve();
+  #isOver = false;
   #needsSave = false;
   #savedAt = -Infinity;
   #stateFailure = '';
@@ -194,6 +195,7 @@ export class SnapshotScheduler {
       this.#abort.abort('stop');
       clean = await this.#endsWithin(work, ABANDON_MS);
     }
+    this.#isOver = clean;
     this.#save();
     await this.#saving;
     this.#emit({ event: 'stop', abandoned, clean });
@@ -247,7 +249,7 @@ export class SnapshotScheduler {
       });
       return { past: undefined, future: false, newest: null };
     });
-    const keptDue = kept?.lastDue == null ? undefined : Date.parse(kept.lastDue);
+    const keptDue = kept?.lastDue ? Date.parse(kept.lastDue) : undefined;
     const past = [fromSnapshots.past, keptDue].filter((due) => due !== undefined && due <= now) as number[];
     const isFuture = fromSnapshots.future || (keptDue !== undefined && keptDue > now);
     const lastDue = past.length === 0 ? undefined : Math.max(...past);
@@ -325,8 +327,16 @@ export class SnapshotScheduler {
     const outcome = new Promise<RunOutcome>((resolve) => (end = resolve));
     const startedAt = this.#clock.now();
     job.run = {
-      ...{ plan: job.plan, due, steps, attempt: 0, snapshot: null, hasForgotten: false },
-      ...{ retryAt: undefined, startedAt, outcome, end },
+      plan: job.plan,
+      due,
+      steps,
+      attempt: 0,
+      snapshot: null,
+      hasForgotten: false,
+      retryAt: undefined,
+      startedAt,
+      outcome,
+      end,
     };
     this.#enqueue(job, job.run);
   }
@@ -337,14 +347,21 @@ export class SnapshotScheduler {
     run.attempt++;
     this.#note(job, { phase: 'waiting', retryAt: null });
     const key = repositoryKey(job.plan);
-    const before = this.#queues.get(key) ?? Promise.resolve();
-    const work = before.then(() => this.#work(job, run));
+    const work = this.#workAfter(this.#queues.get(key), job, run);
     this.#queues.set(key, work);
     this.#working.add(work);
-    void work.then(() => {
-      this.#working.delete(work);
-      if (this.#queues.get(key) === work) this.#queues.delete(key);
-    });
+    void this.#leaveQueue(key, work);
+  }
+
+  async #workAfter(before: Promise<void> | undefined, job: LiveJob, run: LiveRun): Promise<void> {
+    await before;
+    await this.#work(job, run);
+  }
+
+  async #leaveQueue(key: unknown, work: Promise<void>): Promise<void> {
+    await work;
+    this.#working.delete(work);
+    if (this.#queues.get(key) === work) this.#queues.delete(key);
   }
 
   /** One try of a run. Never fails. */
@@ -416,16 +433,20 @@ export class SnapshotScheduler {
     const path = this.#stateFile;
     if (path === undefined || this.#needsSave) return;
     this.#needsSave = true;
-    this.#saving = this.#saving.then(async () => {
-      this.#needsSave = false;
-      this.#savedAt = this.#clock.now();
-      const jobs = Object.fromEntries(this.#jobs.map(({ plan, record }) => [plan.name, record]));
-      const scheduler = this.#phase === 'stopping' && this.#working.size === 0 ? null : this.#identity;
-      const seen = isoOf(this.#savedAt);
-      await saveState(path, { scheduler, seen, jobs }).catch((error: unknown) =>
-        this.#emitStateFailure(error),
-      );
-    });
+    this.#saving = this.#write(path, this.#saving);
+  }
+
+  async #write(path: string, before: Promise<void>): Promise<void> {
+    await before;
+    this.#needsSave = false;
+    this.#savedAt = this.#clock.now();
+    const jobs = Object.fromEntries(this.#jobs.map(({ plan, record }) => [plan.name, record]));
+    const scheduler = this.#isOver ? null : this.#identity;
+    try {
+      await saveState(path, { scheduler, seen: isoOf(this.#savedAt), jobs });
+    } catch (error) {
+      this.#emitStateFailure(error);
+    }
   }
 
   #emitStateFailure(error: unknown): void {

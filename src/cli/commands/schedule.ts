@@ -145,7 +145,7 @@ function rowOf(job: JobStatus): string[] {
     step ?? (retryAt === null ? phase : `retries ${timeText(retryAt).slice('YYYY-MM-DD '.length)}`),
     next === null ? 'never' : timeText(next),
     lastSuccess === null ? 'never' : timeText(lastSuccess.time),
-    snapshot == null ? '' : shortId(snapshot),
+    snapshot ? shortId(snapshot) : '',
     lagMs === 0 ? 'none' : spanText(lagMs),
     lastVerify === null ? '' : `${timeText(lastVerify.time)}${lastVerify.ok ? '' : ' DAMAGE'}`,
     lastFailure === null ? '' : `${timeText(lastFailure.time)} ${lastFailure.step}: ${lastFailure.code}`,
