@@ -4,7 +4,7 @@ import type { Call, CliCommand, Outcome } from '../command.js';
 import { EXIT, exitCodeOf } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
 import { type Column, tableText } from '../table.js';
-import { plural, printable, shortId, timeText } from '../text.js';
+import { plural, printable, printableJson, shortId, timeText } from '../text.js';
 
 interface Flags {
   readonly once?: boolean;
@@ -83,7 +83,7 @@ function ended(clean: boolean): Outcome {
 const LAST_WORDS_MS = 1000;
 
 function printEvent(event: ScheduleEvent): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`);
+  process.stdout.write(`${printableJson(event)}\n`);
 }
 
 async function checkFile(path: string): Promise<Outcome> {
