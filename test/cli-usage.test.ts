@@ -22,6 +22,7 @@ const COMMANDS = [
   'stats',
   'export',
   'import',
+  'unlock',
   'repair',
 ];
 
