@@ -10,7 +10,7 @@ import {
   notARepository,
   type RepositoryConfig,
 } from './config.js';
-import type { Environment, LockRequest } from './environment.js';
+import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
 import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
@@ -50,6 +50,8 @@ export class Repository {
   readonly options: RepositoryOptions;
   /** What the last reading of content left for the next. */
   #kept: Session | undefined;
+  /** While this repository is locked from here. */
+  #lock: HeldLock | undefined;
 
   private constructor(environment: Environment, config: RepositoryConfig, options: RepositoryOptions) {
     this.environment = environment;
@@ -130,6 +132,7 @@ export class Repository {
   /** Writes the blob of a snapshot (docs/ordering.md, W3). */
   async putSnapshot(snapshot: Snapshot): Promise<void> {
     const { blobs, sha256 } = this.environment;
+    await this.confirmLock();
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
@@ -142,8 +145,9 @@ export class Repository {
   async read<T>(
     work: (session: Session) => Promise<T>,
     prefer: 'persistent' | 'memory' = 'memory',
+    isLocked = false,
   ): Promise<T> {
-    const session = await this.openSession(prefer);
+    const session = await this.openSession(prefer, isLocked);
     try {
       return await work(session);
     } finally {
@@ -181,35 +185,43 @@ export class Repository {
 
   /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
-    return this.locked(request, () => this.read(work, 'persistent'));
+    return this.locked(request, () => this.read(work, 'persistent', true));
   }
 
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const lock = await this.environment.lock(request);
+    this.#lock = lock;
     try {
       return await work();
     } finally {
+      this.#lock = undefined;
       await lock.release();
     }
+  }
+
+  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
+  async confirmLock(): Promise<void> {
+    await this.#lock?.confirm?.();
   }
 
   /**
    * Opens the chunks. The caller closes the store. An index in memory knows nothing of packs whose directory is damaged; the
    * persistent one may still know where their chunks are.
+   * @param isLocked whether the write lock is held, so that nobody else moves chunks (docs/ordering.md, R8).
    */
-  async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
-    const session = await this.#openStore(prefer);
+  async openSession(prefer: 'persistent' | 'memory', isLocked = false): Promise<Session> {
+    const session = await this.#openStore(prefer, isLocked);
     if (prefer === 'persistent' || session.store.problems.length === 0) return session;
     await session.store.close();
-    return this.#openStore('persistent');
+    return this.#openStore('persistent', isLocked);
   }
 
-  async #openStore(prefer: 'persistent' | 'memory'): Promise<Session> {
+  async #openStore(prefer: 'persistent' | 'memory', isLocked: boolean): Promise<Session> {
     const { blobs, coder, sha256, random } = this.environment;
     const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
     const index = await this.environment.openIndex(prefer);
-    const options = { ...this.options, packBytes: this.config.packBytes };
+    const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
     try {
       return {
         repository: this,
