@@ -52,8 +52,11 @@ async function largeSource(): Promise<void> {
 
 /** Resolves when the repository has more packs than so many: the work is in full swing. */
 async function packsBeyond(count: number): Promise<void> {
-  const packs = async (): Promise<string[]> =>
-    Object.keys(await contentOf(path('repo'))).filter((name) => name.startsWith('packs/'));
+  const packs = (): Promise<string[]> =>
+    readdir(path('repo', 'packs')).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []; // The first pack makes the folder.
+      throw error;
+    });
   while ((await packs()).length <= count) await sleep(2);
 }
 
