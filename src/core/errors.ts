@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   REPOSITORY_DAMAGED: 'The config of the repository is gone, fails its checksum or cannot be decoded.',
   REPOSITORY_LOCKED: 'Another writer is at work in the repository.',
   SNAPSHOT_UNKNOWN: 'No snapshot has that id, ending or name.',
+  SNAPSHOT_FORGOTTEN: 'The snapshot was forgotten and swept while it was read.',
   SNAPSHOT_AMBIGUOUS: 'Several snapshots match the ending that was given.',
   SNAPSHOT_DAMAGED: 'The blob of a snapshot fails its checksum or cannot be decoded.',
   SNAPSHOT_PINNED: 'The snapshot is pinned, so it is not forgotten.',

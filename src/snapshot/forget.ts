@@ -13,6 +13,7 @@ import {
   type RetentionDecision,
   type RetentionPolicy,
 } from '../gc/index.js';
+import { readWhole } from './beside-sweeps.js';
 import { allSnapshots, goingBlobs } from './collect.js';
 import { forgetSnapshot } from './forgotten.js';
 import { withMarks } from './marks.js';
@@ -154,22 +155,26 @@ async function price(
   ids: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<ForgetPrice> {
-  const { snapshots } = await repository.listSnapshots({ fresh: true });
   const sizes = new Map<string, number>();
   for await (const { name, size } of repository.environment.blobs.list(SNAPSHOT_PREFIX))
     sizes.set(name.slice(SNAPSHOT_PREFIX.length), size);
   const sizeOf = (id: string): number => sizes.get(id) ?? 0;
-  return repository.read(async ({ store }) => {
-    const packBytes = await sweptBytes(repository, store, new Set(ids), signal);
-    const exclusive = await unlessDamaged(() => exclusiveBytes(store, snapshots));
-    const blobBytes = ids.reduce((sum, id) => sum + sizeOf(id), 0);
-    return {
-      reclaimableBytes: packBytes === null ? null : packBytes + blobBytes,
-      bySnapshot: ids.map((id) => ({
-        id,
-        exclusiveBytes: exclusive === null ? null : (exclusive.get(id) ?? 0) + sizeOf(id),
-      })),
-    };
+  return readWhole(repository, {
+    list: async () => (await repository.listSnapshots({ fresh: true })).snapshots,
+    async read({ store }, snapshots) {
+      const packBytes = await sweptBytes(repository, store, new Set(ids), signal);
+      const exclusive = await unlessDamaged(() => exclusiveBytes(store, snapshots));
+      const blobBytes = ids.reduce((sum, id) => sum + sizeOf(id), 0);
+      return {
+        reclaimableBytes: packBytes === null ? null : packBytes + blobBytes,
+        bySnapshot: ids.map((id) => ({
+          id,
+          exclusiveBytes: exclusive === null ? null : (exclusive.get(id) ?? 0) + sizeOf(id),
+        })),
+      };
+    },
+    isDoubtful: ({ reclaimableBytes, bySnapshot }) =>
+      reclaimableBytes === null || bySnapshot.some(({ exclusiveBytes }) => exclusiveBytes === null),
   });
 }
 

@@ -216,7 +216,7 @@ export class SnapshotManager {
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
     const { readManifest } = await loadReading();
-    return this.#reading(async (store) => (await readManifest(store, snapshot)).format);
+    return this.#reading([id], async (store) => (await readManifest(store, snapshot)).format);
   }
 
   /**
@@ -234,7 +234,7 @@ export class SnapshotManager {
     if (typeof target !== 'function') await target.prepare(options);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
-    return this.#reading(async (store) => {
+    return this.#reading([id], async (store) => {
       const manifest = await readManifest(store, snapshot);
       const content = contentOf(store, manifest, options);
       if (typeof target !== 'function') return target.write(content, options);
@@ -264,7 +264,7 @@ export class SnapshotManager {
       if (records !== undefined) yield* records();
     } catch (error) {
       hasFailed = true;
-      throw error;
+      throw await this.#explained([id], error);
     } finally {
       await this.#repository.giveBack(session, { hasFailed });
     }
@@ -322,7 +322,7 @@ export class SnapshotManager {
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
     const { diffSnapshots } = await loadWork();
-    return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
+    return this.#reading([a, b], (store) => diffSnapshots(store, left, right));
   }
 
   /**
@@ -434,13 +434,16 @@ export class SnapshotManager {
 
   /** What is shared, exclusive and reclaimable. */
   async stats(): Promise<RepositoryStats> {
-    const { snapshots } = await this.#repository.listSnapshots();
-    const other = await this.#otherBytes();
-    const audited = snapshots
-      .toReversed()
-      .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
-    const { computeStats } = await loadWork();
-    return this.#repository.read(({ store }) => computeStats(store, audited, other));
+    const { computeStats, readWhole } = await loadWork();
+    return readWhole(this.#repository, {
+      list: async () => ({ ...(await this.#repository.listSnapshots()), other: await this.#otherBytes() }),
+      read({ store }, { snapshots, other }) {
+        const audited = snapshots
+          .toReversed()
+          .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+        return computeStats(store, audited, other);
+      },
+    });
   }
 
   /** Bytes of the whole repository where it is kept. */
@@ -452,8 +455,11 @@ export class SnapshotManager {
 
   /** Bytes that the chunks of a collection's snapshots take where they are kept, each counted once, those of others included. */
   async collectionSize(collection: string): Promise<number> {
-    const snapshots = await this.listSnapshots({ collection });
-    return this.#repository.read(({ store }) => sizeOnDisk(store, snapshots));
+    const { readWhole } = await loadWork();
+    return readWhole(this.#repository, {
+      list: () => this.listSnapshots({ collection }),
+      read: ({ store }, snapshots) => sizeOnDisk(store, snapshots),
+    });
   }
 
   /**
@@ -638,12 +644,20 @@ export class SnapshotManager {
     };
   }
 
-  /** Runs `work` on the chunks, to read the content of snapshots. */
-  async #reading<T>(work: (store: ChunkStore) => Promise<T>): Promise<T> {
+  /** Runs `work` on the chunks, to read the content of these snapshots. */
+  async #reading<T>(ids: readonly string[], work: (store: ChunkStore) => Promise<T>): Promise<T> {
     const session = await this.#repository.borrowSession();
     const result = work(session.store);
     await this.#repository.giveBack(session, { hasFailed: await isRejected(result) });
-    return result;
+    return result.catch(async (error: unknown) => {
+      throw await this.#explained(ids, error);
+    });
+  }
+
+  /** What an error in reading these snapshots means (docs/ordering.md, R9). */
+  async #explained(ids: readonly string[], error: unknown): Promise<unknown> {
+    const { explained } = await import('./beside-sweeps.js');
+    return explained(this.#repository, ids, error);
   }
 
   async #mustGet(id: string): Promise<Snapshot> {

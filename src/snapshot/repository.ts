@@ -142,8 +142,9 @@ export class Repository {
   async read<T>(
     work: (session: Session) => Promise<T>,
     prefer: 'persistent' | 'memory' = 'memory',
+    isLocked = false,
   ): Promise<T> {
-    const session = await this.openSession(prefer);
+    const session = await this.openSession(prefer, isLocked);
     try {
       return await work(session);
     } finally {
@@ -181,7 +182,7 @@ export class Repository {
 
   /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
-    return this.locked(request, () => this.read(work, 'persistent'));
+    return this.locked(request, () => this.read(work, 'persistent', true));
   }
 
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
@@ -197,19 +198,20 @@ export class Repository {
   /**
    * Opens the chunks. The caller closes the store. An index in memory knows nothing of packs whose directory is damaged; the
    * persistent one may still know where their chunks are.
+   * @param isLocked whether the write lock is held, so that nobody else moves chunks (docs/ordering.md, R8).
    */
-  async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
-    const session = await this.#openStore(prefer);
+  async openSession(prefer: 'persistent' | 'memory', isLocked = false): Promise<Session> {
+    const session = await this.#openStore(prefer, isLocked);
     if (prefer === 'persistent' || session.store.problems.length === 0) return session;
     await session.store.close();
-    return this.#openStore('persistent');
+    return this.#openStore('persistent', isLocked);
   }
 
-  async #openStore(prefer: 'persistent' | 'memory'): Promise<Session> {
+  async #openStore(prefer: 'persistent' | 'memory', isLocked: boolean): Promise<Session> {
     const { blobs, coder, sha256, random } = this.environment;
     const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
     const index = await this.environment.openIndex(prefer);
-    const options = { ...this.options, packBytes: this.config.packBytes };
+    const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
     try {
       return {
         repository: this,
