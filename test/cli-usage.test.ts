@@ -23,6 +23,7 @@ const COMMANDS = [
   'stats',
   'export',
   'import',
+  'unlock',
   'repair',
 ];
 

@@ -93,6 +93,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/import.js')).importCommand,
   },
   {
+    signature: 'unlock <REPO>',
+    summary: 'remove the locks of writers that are dead',
+    load: async () => (await import('./commands/unlock.js')).unlock,
+  },
+  {
     signature: 'repair <REPO>',
     summary: 'rebuild the index from the packs',
     load: async () => (await import('./commands/repair.js')).repair,

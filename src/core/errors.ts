@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   REPOSITORY_NEWER: 'The repository was written in a newer format than this version of vecsnap reads.',
   REPOSITORY_DAMAGED: 'The config of the repository is gone, fails its checksum or cannot be decoded.',
   REPOSITORY_LOCKED: 'Another writer is at work in the repository.',
+  LEASE_LOST: 'The lock was taken away while the work went on.',
   SNAPSHOT_UNKNOWN: 'No snapshot has that id, ending or name.',
   SNAPSHOT_FORGOTTEN: 'The snapshot was forgotten and swept while it was read.',
   SNAPSHOT_AMBIGUOUS: 'Several snapshots match the ending that was given.',

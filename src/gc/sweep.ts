@@ -15,27 +15,38 @@ const spent = new WeakSet<SweepPlan>();
 /**
  * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
  * @throws VecsnapError PLAN_SPENT when the plan was carried out before; CHUNK_DAMAGED when a chunk that is to be rewritten is
- * damaged, in which case its pack stays.
+ * damaged, in which case its pack stays; LEASE_LOST.
+ * @param confirmLock looks whether the lock is still held (docs/ordering.md, L6).
  */
-export async function sweep(store: ChunkStore, prepared: PreparedSweep): Promise<SweepReport> {
+export async function sweep(
+  store: ChunkStore,
+  prepared: PreparedSweep,
+  confirmLock: () => Promise<void> = async () => {},
+): Promise<SweepReport> {
   const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
   spent.add(plan);
   const before = await packBytesIn(store);
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const writtenBytes = await rewrite(store, prepared);
+  const writtenBytes = await rewrite(store, prepared, confirmLock);
+  await confirmLock(); // Writing took long.
   await remove(store, plan.rewrittenPacks);
   await store.refresh();
   return { ...plan, writtenBytes, reclaimedBytes: before - (await packBytesIn(store)) };
 }
 
-async function rewrite(store: ChunkStore, { plan, flattened, isNeeded }: PreparedSweep): Promise<number> {
+async function rewrite(
+  store: ChunkStore,
+  { plan, flattened, isNeeded }: PreparedSweep,
+  confirmLock: () => Promise<void>,
+): Promise<number> {
   const writer = new ChunkWriter(store);
   try {
     await writer.flatten(flattened);
     for (const pack of plan.rewrittenPacks) await writer.copy(pack, await neededIn(store, pack, isNeeded));
     return (await writer.commit()).bytes;
   } catch (error) {
+    await confirmLock(); // Else somebody may rely on the copies by now.
     await writer.abandon();
     throw error;
   }

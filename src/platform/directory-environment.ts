@@ -2,7 +2,7 @@
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
-import type { Lease } from '../blob/lease.js';
+import type { Lease, LeaseJudge } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
@@ -36,18 +36,20 @@ export function directoryEnvironment(
     openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
     discardIndex: () => rm(indexPath, { recursive: true, force: true }),
     async lock({ operation, timeoutMs, signal }) {
-      const { acquireLease, isProcessAlive, processIdentity } = await import('../blob/index.js');
+      const { acquireLease, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
-        kind: 'writer',
+        ...(await leaseJudge()),
         identity: processIdentity(operation, systemClock),
-        isAlive: isProcessAlive,
-        clock: systemClock,
         random: systemRandom,
         timeoutMs,
         signal,
       });
       await settle(blobs, lease);
       return lease;
+    },
+    async unlock(force) {
+      const { removeLeases } = await import('../blob/index.js');
+      return removeLeases(blobs, await leaseJudge(), force);
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
     indexBytes: () => bytesBelow(indexPath),
@@ -56,6 +58,12 @@ export function directoryEnvironment(
       await blobs.close();
     },
   };
+}
+
+/** Who of the holders of leases is alive, as this machine sees it. */
+async function leaseJudge(): Promise<LeaseJudge> {
+  const { canSeeProcess, isProcessAlive } = await import('../blob/index.js');
+  return { kind: 'writer', isAlive: isProcessAlive, isSeen: canSeeProcess, clock: systemClock };
 }
 
 /** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */

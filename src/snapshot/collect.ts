@@ -45,8 +45,9 @@ export async function collectGarbage(
     forgottenSnapshots: small.flatMap(({ name }) => idOfForgotten(name, standing)),
   });
   if (dryRun) return report(prepared.plan, await priceSweep(store, prepared));
+  await repository.confirmLock();
   for (const { name } of small) await repository.environment.blobs.delete(name);
-  const swept = await sweep(store, prepared);
+  const swept = await sweep(store, prepared, () => repository.confirmLock());
   return report(swept, swept.reclaimedBytes);
 }
 

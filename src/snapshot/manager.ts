@@ -15,7 +15,7 @@ import type { CollectOptions, CollectReport } from './collect.js';
 import type { RepositoryConfig } from './config.js';
 import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
-import type { Environment, LockRequest } from './environment.js';
+import type { Environment, LockRequest, UnlockReport } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { ForgetOptions, ForgetReport } from './forget.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
@@ -479,6 +479,14 @@ export class SnapshotManager {
     });
   }
 
+  /**
+   * Removes the leases of writers that are dead, which the next writer would do as well, and those that `force` names, whoever holds
+   * them: one that is at work then fails with LEASE_LOST.
+   */
+  async unlock({ force = [] }: { readonly force?: readonly string[] } = {}): Promise<UnlockReport> {
+    return (await this.#repository.environment.unlock?.(force)) ?? { removed: [], standing: [] };
+  }
+
   /** Lets go of files and worker threads. */
   async close(): Promise<void> {
     await this.#repository.close();
@@ -585,6 +593,7 @@ export class SnapshotManager {
    * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    await this.#repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
     if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
     await writer.abandon();
   }

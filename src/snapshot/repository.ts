@@ -10,7 +10,7 @@ import {
   notARepository,
   type RepositoryConfig,
 } from './config.js';
-import type { Environment, LockRequest } from './environment.js';
+import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
 import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
@@ -50,6 +50,8 @@ export class Repository {
   readonly options: RepositoryOptions;
   /** What the last reading of content left for the next. */
   #kept: Session | undefined;
+  /** While this repository is locked from here. */
+  #lock: HeldLock | undefined;
 
   private constructor(environment: Environment, config: RepositoryConfig, options: RepositoryOptions) {
     this.environment = environment;
@@ -130,6 +132,7 @@ export class Repository {
   /** Writes the blob of a snapshot (docs/ordering.md, W3). */
   async putSnapshot(snapshot: Snapshot): Promise<void> {
     const { blobs, sha256 } = this.environment;
+    await this.confirmLock();
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
@@ -188,11 +191,18 @@ export class Repository {
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const lock = await this.environment.lock(request);
+    this.#lock = lock;
     try {
       return await work();
     } finally {
+      this.#lock = undefined;
       await lock.release();
     }
+  }
+
+  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
+  async confirmLock(): Promise<void> {
+    await this.#lock?.confirm?.();
   }
 
   /**

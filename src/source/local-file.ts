@@ -120,9 +120,12 @@ function bigintStat(handle: FileHandle) {
   return handle.stat({ bigint: true });
 }
 
-/** Equal for two looks at a file between which it was neither written nor replaced. */
-export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'>): string {
-  return [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+/**
+ * Equal for two looks at a file between which it was neither written nor replaced. The time of the last change of its inode tells of
+ * writes after which the time of the last write was put back, which any program may do.
+ */
+export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>): string {
+  return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
 }
 
 function followed(path: string) {
