@@ -95,7 +95,8 @@ async function lookAtAll(manager, when) {
   for (const problem of problems) fail(`${when}: unreadable snapshot`, { blob: problem.blob });
   const standing = new Set(snapshots.map(({ id }) => id));
   for (const id of acknowledged)
-    if (!standing.has(id) && !mayBeForgotten.has(id)) fail(`${when}: an acknowledged snapshot is gone`, { id });
+    if (!standing.has(id) && !mayBeForgotten.has(id))
+      fail(`${when}: an acknowledged snapshot is gone`, { id });
   const report = await manager.verifyRepository();
   for (const problem of report.problems.slice(0, 10)) fail(`${when}: verify`, { problem });
   for (const { id, collection, metadata } of snapshots) {
@@ -124,6 +125,12 @@ else console.log(`kept: ${directory}`);
 const operations = Object.values(counts).reduce((sum, count) => sum + count, 0);
 const summary = { seed: values.seed, seconds: Number(values.seconds), operations, kills };
 console.log(
-  JSON.stringify({ ...summary, acknowledged: acknowledged.size, snapshots, counts, failures: failures.length }),
+  JSON.stringify({
+    ...summary,
+    acknowledged: acknowledged.size,
+    snapshots,
+    counts,
+    failures: failures.length,
+  }),
 );
 process.exitCode = failures.length === 0 ? 0 : 1;

@@ -63,10 +63,21 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 describe('a holder that cannot be seen', () => {
   it('counts as dead when it gave no sign of life for half an hour', async () => {
     const store = memoryBlobStore();
-    const lease = await acquireLease(store, unseen(() => NOON));
+    const lease = await acquireLease(
+      store,
+      unseen(() => NOON),
+    );
     const refused = { code: 'REPOSITORY_LOCKED', message: expect.stringContaining('elsewhere') as string };
-    await expect(acquireLease(store, unseen(() => NOON + LEASE_TTL_MS - 1))).rejects.toMatchObject(refused);
-    const next = await acquireLease(store, unseen(() => NOON + LEASE_TTL_MS));
+    await expect(
+      acquireLease(
+        store,
+        unseen(() => NOON + LEASE_TTL_MS - 1),
+      ),
+    ).rejects.toMatchObject(refused);
+    const next = await acquireLease(
+      store,
+      unseen(() => NOON + LEASE_TTL_MS),
+    );
     expect(await names(store)).toEqual([next.name]);
     await expect(lease.confirm()).rejects.toMatchObject({ code: 'LEASE_LOST' });
     await next.confirm();
@@ -77,11 +88,19 @@ describe('a holder that cannot be seen', () => {
   it('keeps its lease by signs, of which one is there at a time', async () => {
     const store = memoryBlobStore();
     let now = NOON;
-    const lease = await acquireLease(store, unseen(() => now, { beatMs: 2 }));
+    const lease = await acquireLease(
+      store,
+      unseen(() => now, { beatMs: 2 }),
+    );
     now += LEASE_TTL_MS;
     const sign = `locks/beat-${lease.name.slice(-32)}-${now}`;
     await until(async () => (await names(store)).includes(sign));
-    await expect(acquireLease(store, unseen(() => now + LEASE_TTL_MS - 1))).rejects.toMatchObject({
+    await expect(
+      acquireLease(
+        store,
+        unseen(() => now + LEASE_TTL_MS - 1),
+      ),
+    ).rejects.toMatchObject({
       code: 'REPOSITORY_LOCKED',
     });
     now += 1;
@@ -94,13 +113,24 @@ describe('a holder that cannot be seen', () => {
   it('leaves signs when it dies, which go with its lease, or with the next holder', async () => {
     const store = memoryBlobStore();
     const random = () => new Uint8Array(16).fill(7);
-    await acquireLease(store, unseen(() => NOON, { random }));
+    await acquireLease(
+      store,
+      unseen(() => NOON, { random }),
+    );
     await store.put(`locks/beat-${'07'.repeat(16)}-${NOON + 60_000}`, new Uint8Array(0));
     await store.put(`locks/beat-${'08'.repeat(16)}-${NOON}`, new Uint8Array(0));
-    await expect(acquireLease(store, unseen(() => NOON + LEASE_TTL_MS))).rejects.toMatchObject({
+    await expect(
+      acquireLease(
+        store,
+        unseen(() => NOON + LEASE_TTL_MS),
+      ),
+    ).rejects.toMatchObject({
       code: 'REPOSITORY_LOCKED',
     });
-    const next = await acquireLease(store, unseen(() => NOON + 60_000 + LEASE_TTL_MS));
+    const next = await acquireLease(
+      store,
+      unseen(() => NOON + 60_000 + LEASE_TTL_MS),
+    );
     expect(await names(store)).toEqual([next.name]);
   });
 
@@ -122,7 +152,11 @@ describe('unlocking', () => {
     await store.put(`locks/writer-${NOON}-01`, lease);
     await store.put(`locks/writer-${NOON + 1}-02`, lease);
     await store.put(`locks/writer-${NOON + 2}-03`, new Uint8Array(1));
-    expect((await listLeases(store, judge)).map(({ state }) => state)).toEqual(['dead', 'unseen', 'unreadable']);
+    expect((await listLeases(store, judge)).map(({ state }) => state)).toEqual([
+      'dead',
+      'unseen',
+      'unreadable',
+    ]);
     const first = await removeLeases(store, judge);
     expect(first.removed.map(({ holder: of }) => of?.host)).toEqual(['elsewhere']);
     expect(first.standing.map(({ name }) => name.slice(-2))).toEqual(['02', '03']);
@@ -139,7 +173,9 @@ describe('a process that holds the lock', () => {
 
   it('is named while it lives, and dead at once when it is killed', async () => {
     const manager = await SnapshotManager.init({ snapshotDir: path('repo'), lockTimeoutMs: 0 });
-    const child = spawn(process.execPath, [CHILD, 'hold', path('repo')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [CHILD, 'hold', path('repo')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     onTestFinished(() => void child.kill('SIGKILL'));
     await once(child.stdout, 'data');
     const { removed, standing } = await manager.unlock();

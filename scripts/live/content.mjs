@@ -45,7 +45,12 @@ function batchOf(seed, version, records) {
   records.forEach((record, i) =>
     fill(vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION), seed, record, version),
   );
-  return { count: records.length, ids: records.map(idOf), vectors: [new Uint8Array(vectors.buffer)], payloads: undefined };
+  return {
+    count: records.length,
+    ids: records.map(idOf),
+    vectors: [new Uint8Array(vectors.buffer)],
+    payloads: undefined,
+  };
 }
 
 function* batchesOf(seed, version, records) {
@@ -75,7 +80,9 @@ export function sourceOf(seed, version, { collection, versionOf, pause = async (
     changes: {
       async since(snapshot) {
         const from = await versionOf(snapshot);
-        return from === undefined ? { unknown: 'it is not known' } : { ids: changedBetween(seed, from, version) };
+        return from === undefined
+          ? { unknown: 'it is not known' }
+          : { ids: changedBetween(seed, from, version) };
       },
       follow: async () => {},
     },

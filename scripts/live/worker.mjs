@@ -30,8 +30,12 @@ const seedOf = (collection) => Number(collection.slice(1));
 const versionOf = async (id) => (await manager.getSnapshot(id))?.metadata.version;
 
 async function compare(id, batches, { collection, metadata }) {
-  const [found, wanted] = [await digestOf(batches), await expectedDigest(seedOf(collection), metadata.version)];
-  if (found !== wanted) throw new Error(`snapshot ${id} is not what was taken: ${found} instead of ${wanted}`);
+  const [found, wanted] = [
+    await digestOf(batches),
+    await expectedDigest(seedOf(collection), metadata.version),
+  ];
+  if (found !== wanted)
+    throw new Error(`snapshot ${id} is not what was taken: ${found} instead of ${wanted}`);
 }
 
 const COLLECTIONS = ['c1', 'c2'];
@@ -91,7 +95,8 @@ const OPERATIONS = {
       const place = `${scratch}/${process.pid}-${restored++}.jsonl`;
       try {
         const { records } = await manager.restoreSnapshot(snapshot.id, await resolveTarget(`jsonl:${place}`));
-        if (records !== snapshot.vectorCount) throw new Error(`${records} of ${snapshot.vectorCount} restored`);
+        if (records !== snapshot.vectorCount)
+          throw new Error(`${records} of ${snapshot.vectorCount} restored`);
       } finally {
         await rm(place, { force: true });
       }
@@ -128,7 +133,14 @@ for (;;) {
   } catch (error) {
     if (error.message === NOTHING_YET) await sleep(100);
     else if (FORGOTTEN.has(error.code)) say({ forgotten: `${operation}: ${error.code}` });
-    else say({ failed: operation, code: error.code, message: String(error.message), place: error.place, stack: error.stack });
+    else
+      say({
+        failed: operation,
+        code: error.code,
+        message: String(error.message),
+        place: error.place,
+        stack: error.stack,
+      });
   }
   if (random(8) === 0) {
     await manager.close();

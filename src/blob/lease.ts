@@ -171,7 +171,8 @@ class HeldLease implements Lease {
   }
 
   async confirm(): Promise<void> {
-    if ((await getIfThere(this.#store, this.name)) === undefined) throw leaseLost(this.#store.place, this.name);
+    if ((await getIfThere(this.#store, this.name)) === undefined)
+      throw leaseLost(this.#store.place, this.name);
   }
 
   async release(): Promise<void> {

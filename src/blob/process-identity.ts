@@ -37,7 +37,9 @@ export function isProcessAlive(identity: ProcessIdentity): boolean {
 export function canSeeProcess(identity: ProcessIdentity): boolean {
   const here = machine();
   const isHere = identity.host === here.host;
-  return isHere && (differ(identity.bootId, here.bootId) || !differ(identity.pidNamespace, here.pidNamespace));
+  return (
+    isHere && (differ(identity.bootId, here.bootId) || !differ(identity.pidNamespace, here.pidNamespace))
+  );
 }
 
 function machine(): Pick<ProcessIdentity, 'host' | 'bootId' | 'pidNamespace'> {

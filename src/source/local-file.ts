@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, readSync } from 'node:fs';
 import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
 
@@ -118,6 +119,17 @@ type Stats = Awaited<ReturnType<typeof bigintStat>>;
 
 function bigintStat(handle: FileHandle) {
   return handle.stat({ bigint: true });
+}
+
+/** No file system that we know notes the times of writes more coarsely, in milliseconds. */
+const TICK_MS = 10;
+
+/**
+ * Waits until a write to a file that was looked at before shows in its times. They move in ticks: without this, a write in the same
+ * tick as the look would not be seen.
+ */
+export async function passTick(): Promise<void> {
+  await sleep(TICK_MS);
 }
 
 /**
