@@ -45,16 +45,19 @@ function changing(source: Source, change: () => Promise<void>, times: number): S
       isFirst = false;
     }
   }
-  const wrap = (open: OpenSource): OpenSource => ({
-    ...open,
-    records: open.records && (() => after(open.records?.() ?? [])),
-    files:
-      open.files &&
-      async function* () {
-        for await (const entry of open.files?.() ?? [])
-          yield entry.type === 'file' ? { ...entry, read: () => after(entry.read()) } : entry;
-      },
-  });
+  const wrap = (open: OpenSource): OpenSource => {
+    const { records, files } = open;
+    return {
+      ...open,
+      records: records && (() => after(records())),
+      files:
+        files &&
+        async function* () {
+          for await (const entry of files())
+            yield entry.type === 'file' ? { ...entry, read: () => after(entry.read()) } : entry;
+        },
+    };
+  };
   return { ...source, open: async () => wrap(await source.open()) };
 }
 

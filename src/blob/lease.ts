@@ -243,13 +243,13 @@ async function stateOf(
   store: LeaseStore,
   name: string,
   holder: ProcessIdentity | undefined,
-  { isAlive, isSeen = () => true, clock }: LeaseJudge,
+  judge: LeaseJudge,
 ): Promise<LeaseState> {
-  if (holder === undefined) return isRecent(name, clock) ? 'unreadable' : 'dead';
-  if (!(await isAlive(holder))) return 'dead';
-  if (isSeen(holder)) return 'live';
+  if (holder === undefined) return isRecent(name, judge.clock) ? 'unreadable' : 'dead';
+  if (!(await judge.isAlive(holder))) return 'dead';
+  if (judge.isSeen?.(holder) !== false) return 'live';
   const sign = await lastSign(store, name);
-  return sign !== undefined && clock.now() - sign >= LEASE_TTL_MS ? 'dead' : 'unseen';
+  return sign !== undefined && judge.clock.now() - sign >= LEASE_TTL_MS ? 'dead' : 'unseen';
 }
 
 /** The lease goes last, so that its signs do not stay without it. */

@@ -8,10 +8,10 @@ import type { Repository, Session } from './repository.js';
 /** Something that is read of the whole repository, and must be of one state of it. */
 export interface WholeReading<S, T> {
   /** What is read before the chunks are opened (R1): the snapshots. */
-  list(): Promise<S>;
-  read(session: Session, listed: S): Promise<T>;
+  readonly list: () => Promise<S>;
+  readonly read: (session: Session, listed: S) => Promise<T>;
   /** Whether the result tells of something missing, which may just have been moved. */
-  isDoubtful?(result: T): boolean;
+  readonly isDoubtful?: (result: T) => boolean;
   readonly prefer?: 'persistent' | 'memory';
 }
 
