@@ -35,6 +35,7 @@ const counts = {};
 const failures = [];
 const acknowledged = new Set();
 const mayBeForgotten = new Set();
+const killed = new Set();
 let kills = 0;
 let ending = false;
 
@@ -44,14 +45,17 @@ function start(role) {
   const child = spawn('node', [WORKER, role, repo, scratch, String(Math.floor(random() * 2 ** 32))], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const slot = { role, child, killed: false };
+  const slot = { role, child };
   createInterface({ input: child.stdout }).on('line', (line) => note(role, line));
   let complaint = '';
   child.stderr.on('data', (bytes) => (complaint += bytes));
-  slot.ended = once(child, 'close').then(([code, signal]) => {
-    if (!slot.killed) failures.push({ role, died: code ?? signal, complaint: complaint.slice(-2000) });
-  });
+  slot.ended = ended(slot, () => complaint);
   return slot;
+}
+
+async function ended({ role, child }, complaint) {
+  const [code, signal] = await once(child, 'close');
+  if (!killed.has(child)) failures.push({ role, died: code ?? signal, complaint: complaint().slice(-2000) });
 }
 
 function note(role, text) {
@@ -69,7 +73,7 @@ function note(role, text) {
 }
 
 async function kill(slot) {
-  slot.killed = true;
+  killed.add(slot.child);
   slot.child.kill('SIGKILL');
   await slot.ended;
 }
