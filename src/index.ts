@@ -10,10 +10,11 @@ export {
   type VectorColumn,
   VecsnapError,
 } from './core/index.js';
-export type { KeptSnapshot, RetentionDecision, RetentionPolicy, SweepPlan } from './gc/index.js';
+export type { KeptSnapshot, RetentionDecision, RetentionPolicy, SweepPlan, SweepReport } from './gc/index.js';
 export {
   type CreateOptions,
   type RestoreOptions,
+  type RestoreReport,
   type SnapshotFilter,
   SnapshotManager,
   type TargetOf,
@@ -29,8 +30,11 @@ export type { UnlockReport } from './snapshot/environment.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';
+export type { ConfigRepair } from './snapshot/repair-config.js';
+export type { RepairOptions, RepairReport } from './snapshot/repair.js';
+export type { Losses, LostFiles, LostRecords } from './snapshot/salvage.js';
 export type { RecordKey, Selection } from './snapshot/selection.js';
-export type { Snapshot, SnapshotType } from './snapshot/snapshot.js';
+export type { Snapshot, SnapshotDamage, SnapshotType } from './snapshot/snapshot.js';
 export type { Problem, VerifyReport } from './snapshot/verify.js';
 export type {
   ChangeHints,

@@ -454,8 +454,13 @@ describe('repair', () => {
   it('makes the index again, also when it is gone', async () => {
     await create(repo, await matrix('docs.fbin'));
     await rm(join(repo, 'index'), { recursive: true });
-    expect(await json('repair', repo)).toEqual({ packs: 1, damagedPacks: [] });
-    expect(await text('repair', repo)).toBe('Made the index again from 1 pack.\n');
+    expect(await json('repair', repo)).toMatchObject({ packs: 1, damagedPacks: [], config: 'sound' });
+    expect(await text('repair', repo)).toBe(
+      'Made the index again from 1 pack.\nNo snapshot lacks anything.\n',
+    );
+    expect(await text('repair', repo, '--dry-run')).toBe(
+      'Nothing was changed.\nNo snapshot lacks anything.\n',
+    );
     expect(await json('verify', repo)).toMatchObject({ ok: true });
   });
 
@@ -465,6 +470,39 @@ describe('repair', () => {
     await writeFile(join(repo, 'packs', pack), 'short');
     const { code, stdout } = await cli('repair', repo, '--json');
     expect(code).toBe(3);
-    expect(JSON.parse(stdout)).toEqual({ packs: 1, damagedPacks: [`packs/${pack}`] });
+    expect(JSON.parse(stdout)).toMatchObject({ packs: 1, damagedPacks: [`packs/${pack}`] });
+  });
+
+  it('marks what is lost in the list; restore --salvage gives the rest; the next create heals', async () => {
+    const source = path('docs.fbin');
+    await writeFile(source, finiteFbin(20_000, 8));
+    await create(repo, source, '--name', 'docs');
+    const [pack] = (await readdir(join(repo, 'packs'))) as [string];
+    const file = join(repo, 'packs', pack);
+    const bytes = await readFile(file);
+    bytes.fill(0x5a, 2000, 2020);
+    await rm(file);
+    await writeFile(file, bytes);
+    const repaired = await cli('repair', repo);
+    expect(repaired.code).toBe(3);
+    expect(repaired.stdout).toMatch(
+      /1 damaged copy noted\..*1 chunk lost\..*lacks 1 chunk; restore --salvage/s,
+    );
+    expect(await text('list', repo)).toMatch(/State[\s\S]*damaged/);
+    expect(await text('show', repo, 'docs')).toMatch(/damaged\s+lacks 1 chunk/);
+    expect((await cli('restore', repo, 'docs', path('damaged.fbin'))).code).toBe(3);
+    const salvaged = await cli('restore', repo, 'docs', path('rest.fbin'), '--salvage');
+    expect(salvaged.code).toBe(3);
+    expect(salvaged.stdout).toMatch(/Lost: [\d,]+ records\.\n {2}[\d,]+ rows from row \d+ on/);
+    const again = await cli('restore', repo, 'docs', path('rest2.fbin'), '--salvage', '--json');
+    const { records, lost } = JSON.parse(again.stdout) as {
+      records: number;
+      lost: { records: { count: number }[] };
+    };
+    expect(records + (lost.records[0]?.count ?? 0)).toBe(20_000);
+    await create(repo, source, '--name', 'again');
+    expect(await text('list', repo)).not.toMatch(/damaged/);
+    await text('restore', repo, 'docs', path('whole.fbin'));
+    expect(await readFile(path('whole.fbin'))).toEqual(await readFile(source));
   });
 });

@@ -271,7 +271,7 @@ describe('the worked example', () => {
 
   it('is what vecsnap writes today', async () => {
     await makeExample(fixedEnvironment(at('repo')));
-    rmSync(at('repo', 'tmp'), { recursive: true });
+    for (const name of ['tmp', 'reserve']) rmSync(at('repo', name), { recursive: true });
     expect(filesBelow(at('repo'))).toEqual(filesBelow(join(GOLDEN, 'worked-example')));
   });
 

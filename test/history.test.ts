@@ -342,13 +342,14 @@ describe('a store that fails at any call', () => {
           (reason: unknown) => reason,
         );
         const reached = blobs.calls.length - calls >= nth;
-        // A snapshot is put and confirmed late; but what fails while the memory environment only tidies up may pass.
+        // A snapshot is put and confirmed late; but what fails while the memory environment only tidies up may pass. A sweep that
+        // seems to miss something tries again with another index.
         if (error !== undefined)
           expect(
             isVecsnapError(error, 'STORE_FAILED', 'SWEEP_REFUSED'),
             `call ${nth}: ${String(error)}`,
           ).toBe(true);
-        else if (reached) expect(name).toBe('none');
+        else if (reached) expect([name, onwards]).toEqual(['forget and sweep', false]);
         blobs.setFaults({});
         // Whatever is listed is whole, the second snapshot above all; and everything works again.
         for (const { id, name: title } of await manager.listSnapshots()) {

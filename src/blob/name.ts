@@ -4,8 +4,8 @@ import { VecsnapError } from '../core/index.js';
 const MAX_NAME_LENGTH = 200;
 const NAME = /^[a-z0-9_-][a-z0-9._-]*(?:\/[a-z0-9_-][a-z0-9._-]*)*$/;
 
-/** First parts of names that stores keep for themselves: unfinished writes, and the index beside the blobs. */
-export const RESERVED_FOLDERS: readonly string[] = ['tmp', 'index'];
+/** First parts of names that stores keep for themselves: unfinished writes, the index beside the blobs, and space held back. */
+export const RESERVED_FOLDERS: readonly string[] = ['tmp', 'index', 'reserve'];
 
 /** Whether `name` is one that a store takes. */
 export function isBlobName(name: string): boolean {
@@ -19,8 +19,8 @@ export function checkBlobName(name: string): void {
   throw new VecsnapError('BLOB_NAME_INVALID', 'This is not the name of a blob.', {
     place: JSON.stringify(name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}…` : name),
     remedy:
-      `Use parts of a-z, 0-9, "-", "_" and "." joined by "/", none of them starting with a dot, the first neither ` +
-      `${RESERVED_FOLDERS.join(' nor ')}, at most ${MAX_NAME_LENGTH} characters in all.`,
+      `Use parts of a-z, 0-9, "-", "_" and "." joined by "/", none of them starting with a dot, the first none of ` +
+      `${RESERVED_FOLDERS.join(', ')}, at most ${MAX_NAME_LENGTH} characters in all.`,
   });
 }
 

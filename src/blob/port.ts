@@ -15,7 +15,7 @@ export interface BlobStat {
  * Named, immutable byte strings.
  *
  * Names are parts of lower-case letters, digits, `-`, `_` and `.` joined by `/`; no part starts with a dot; at most 200
- * characters. The first part is neither `tmp` nor `index`: a store keeps things of its own there. No name may be a folder of
+ * characters. The first part is none of `tmp`, `index` and `reserve`: a store keeps things of its own there. No name may be a folder of
  * another (`a` beside `a/b`): a store may refuse the second of them with STORE_FAILED.
  *
  * Every method throws STORE_FAILED when the store cannot do its work, BLOB_NAME_INVALID for other names, and RangeError for

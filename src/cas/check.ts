@@ -7,12 +7,14 @@
 import {
   type Address,
   DigestTable,
+  equalBytes,
   formatAddress,
   isUnreadable,
   isVecsnapError,
   mapAhead,
   VecsnapError,
 } from '../core/index.js';
+import type { ChunkGraph } from './chunk-graph.js';
 import { chunkDamaged, type ChunkStore, type UsedChunks } from './chunk-store.js';
 import { FoundChunks, type StoredForm } from './found-chunks.js';
 import type { Location } from './index-port.js';
@@ -79,7 +81,7 @@ class PackCheck {
 
   /** Checks the chunks of a pack that no delta copies from, and all that they copy from. */
   async *checkChunks(name: string): AsyncGenerator<PackFinding> {
-    const entries = await this.#entries(name);
+    const entries = (await this.#entries(name)).filter((entry) => !this.#isKnown(name, entry));
     const located = await this.#store.locate(entries.map(({ address }) => address));
     for (const [i, entry] of entries.entries()) {
       if (!agrees(entry, name, located[i]))
@@ -96,7 +98,13 @@ class PackCheck {
     if (this.#checked.size === this.#copied.size) return;
     const isLeft = ({ address }: DirectoryEntry): boolean =>
       this.#copied.has(address) && !this.#checked.has(address);
-    yield* this.#checkEntries(name, (await this.#entries(name)).filter(isLeft));
+    const isFresh = (entry: DirectoryEntry): boolean => isLeft(entry) && !this.#isKnown(name, entry);
+    yield* this.#checkEntries(name, (await this.#entries(name)).filter(isFresh));
+  }
+
+  /** Whether the copy is known to be damaged. Where somebody needs the chunk, it is missed there. */
+  #isKnown(name: string, { offset }: DirectoryEntry): boolean {
+    return this.#store.parts.damage?.isBad(name, offset) === true;
   }
 
   #noteBases(entries: readonly DirectoryEntry[]): void {
@@ -104,7 +112,7 @@ class PackCheck {
   }
 
   /** What the pack has, or as much as the index knows of it: its chunks may be whole although its directory is damaged. */
-  async #entries(name: string): Promise<DirectoryEntry[]> {
+  async #entries(name: string): Promise<readonly DirectoryEntry[]> {
     if (!this.#unreadable.has(name)) return this.#store.directory(name);
     const entries: DirectoryEntry[] = [];
     if ((await this.#store.parts.blobs.stat(name)) === undefined) return entries; // They are missed where somebody needs them.
@@ -233,25 +241,75 @@ async function damagedAmong(store: ChunkStore, used: UsedChunks): Promise<Digest
   return damaged;
 }
 
-/**
- * The encoded bytes of chunks that stand near each other in a pack.
- * @throws VecsnapError CHUNK_DAMAGED for the first that does not fit its address, CHUNK_MISSING when it copies from one that is
- * missing.
- */
-export async function readChecked(
+/** What became of a copy of a chunk that was read. */
+export interface CheckedCopy {
+  readonly entry: DirectoryEntry;
+  /**
+   * `bad`: its own bytes are wrong. `odd`: they are not as they were written, and say the same. `baseless`: what it copies from cannot
+   * be had, so nobody can tell.
+   */
+  readonly state: 'sound' | 'odd' | 'bad' | 'baseless';
+  /** As it is kept; not there when it cannot be put together. */
+  readonly bytes?: Uint8Array | undefined;
+  /** The chunk with all that it copies from, when it is bad and can be read. */
+  readonly graph?: ChunkGraph | undefined;
+}
+
+/** Reads copies of chunks that stand in a pack, in order, and tells of each whether it is sound. */
+export async function* checkCopies(
+  store: ChunkStore,
+  name: string,
+  entries: readonly DirectoryEntry[],
+): AsyncGenerator<CheckedCopy> {
+  for (const run of inRuns(entries)) yield* await copiesIn(store, name, run);
+}
+
+async function copiesIn(
   store: ChunkStore,
   name: string,
   run: readonly DirectoryEntry[],
-): Promise<{ entry: DirectoryEntry; bytes: Uint8Array }[]> {
-  const found = await findRun(store, name, run);
-  const numbers = run.map((_, number) => number);
-  return store.useFoundInMemory(found, numbers, async (used) => {
-    const damaged = await damagedAmong(store, used);
-    return run.map((entry, number) => {
-      if (damaged.has(entry.address)) throw chunkDamaged(entry.address, { ...entry, pack: name });
-      return { entry, bytes: used.bytesInMemory(number) };
-    });
-  });
+): Promise<readonly CheckedCopy[]> {
+  try {
+    const found = await findRun(store, name, run);
+    const numbers = run.map((_, number) => number);
+    return await store.useFoundInMemory(found, numbers, (used) => checkUsed(store, run, used));
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const [only] = run;
+    if (run.length > 1 || only === undefined)
+      return (await Promise.all(run.map((entry) => copiesIn(store, name, [entry])))).flat();
+    const isItself = only.offset + only.storedLength > (store.packs.get(name) ?? 0); // The pack ends before it does.
+    return [{ entry: only, state: isItself ? 'bad' : 'baseless' }];
+  }
+}
+
+async function checkUsed(
+  store: ChunkStore,
+  run: readonly DirectoryEntry[],
+  used: UsedChunks,
+): Promise<CheckedCopy[]> {
+  const damaged = await damagedAmong(store, used);
+  return Promise.all(
+    run.map(async (entry, number): Promise<CheckedCopy> => {
+      const state = damaged.has(entry.address) ? await stateOf(store, used, number) : 'sound';
+      const graph = state === 'bad' ? used.graph([number]) : undefined;
+      return { entry, state, bytes: used.bytesInMemory(number), graph };
+    }),
+  );
+}
+
+/** Of a chunk of which some copy is damaged, or something that it copies from. */
+async function stateOf(store: ChunkStore, used: UsedChunks, number: number): Promise<CheckedCopy['state']> {
+  const { coder } = store.parts;
+  const [plain] = await coder.decode(used.graph([number]), true);
+  if (plain !== undefined) {
+    const flagged = await coder.check(used.graph([number])); // What copies from an odd chunk is flagged too.
+    const isOwn =
+      flagged.length === 1 && equalBytes(flagged[0] as Address, used.found.addresses[number] as Address);
+    return isOwn ? 'odd' : 'sound';
+  }
+  const bases = await coder.decode(used.graph(used.found.basesOf(number)), true);
+  return bases.includes(undefined) ? 'baseless' : 'bad';
 }
 
 /** Consecutive entries of a pack, so many that they are worth one read. */

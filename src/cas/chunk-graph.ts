@@ -70,6 +70,30 @@ export function graphInMemory(chunks: readonly Omit<StoredChunk, 'bases'>[]): Ch
   };
 }
 
+/** The one wanted chunk of a graph, which stands last in it, in several other forms. Its bytes and those of all that it copies from are in memory. */
+export function inOtherForms(
+  { fields, addresses, bases, memory }: ChunkGraph,
+  forms: readonly Uint8Array[],
+): ChunkGraph {
+  const last = fields.length / FIELD_COUNT - 1;
+  const own = fields.subarray(last * FIELD_COUNT);
+  const ownBases = bases.subarray(bases.length - (own[FIELDS.baseCount] as number));
+  const times = <T>(part: Iterable<T>): T[] => forms.flatMap(() => [...part]);
+  const allFields = Float64Array.from([...fields.subarray(0, last * FIELD_COUNT), ...times(own)]);
+  for (const [i, { length }] of forms.entries())
+    allFields[(last + i) * FIELD_COUNT + FIELDS.storedLength] = length;
+  return {
+    roots: Uint32Array.from(forms, (_, i) => last + i),
+    fields: allFields,
+    addresses: Uint8Array.from([
+      ...addresses.subarray(0, last * ADDRESS_LENGTH),
+      ...times(addresses.subarray(last * ADDRESS_LENGTH)),
+    ]),
+    bases: Uint32Array.from([...bases.subarray(0, bases.length - ownBases.length), ...times(ownBases)]),
+    memory: [...memory.slice(0, last), ...forms],
+  };
+}
+
 /**
  * The wanted chunks with their bytes. Where a file ends before a chunk does, the chunk has fewer bytes than it should, and cannot be
  * decoded.

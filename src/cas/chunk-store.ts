@@ -17,7 +17,9 @@ import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
 import { BaseFinder } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
+import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
+import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
 import { LocationCache } from './location-cache.js';
 import { type DirectoryEntry, PACK_PREFIX, packMissing, readPackDirectory, readRange } from './pack.js';
 
@@ -28,6 +30,8 @@ export interface ChunkStoreParts {
   readonly coder: ChunkCoder;
   readonly sha256: Sha256;
   readonly random: RandomBytes;
+  /** Copies of chunks that count as not being there. */
+  readonly damage?: KnownDamage | undefined;
 }
 
 /** How a chunk store works. */
@@ -73,9 +77,12 @@ export class ChunkStore {
   /** Grows whenever other packs are found than before. */
   #generation = 0;
   #refreshing: Promise<void> | undefined;
+  #hasLost = false;
+  readonly #adopted = new Map<string, readonly DirectoryEntry[]>();
 
   constructor(parts: ChunkStoreParts, options: ChunkStoreOptions) {
-    this.parts = parts;
+    const index = new ExpendableIndex(parts.index, (into) => this.#addAll(into));
+    this.parts = { ...parts, index };
     this.options = options;
     this.#io = new Semaphore(options.maxConcurrentIo);
   }
@@ -97,12 +104,18 @@ export class ChunkStore {
     return this.#packs;
   }
 
+  /** Whether a pack that the index knew was gone when it was brought up last, or another one stood at its place. */
+  get hasLost(): boolean {
+    return this.#hasLost;
+  }
+
   /**
    * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
    * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too (docs/ordering.md,
    * R4). Packs that go while that is done are looked at again: a sweep has put what they held into others.
    */
   async refresh(): Promise<void> {
+    this.#hasLost = false;
     for (let time = 1; time <= MOST_SWEEPS; time++) {
       await this.#refreshOnce();
       if (!this.problems.some(({ error }) => error.code === 'PACK_MISSING')) return;
@@ -110,28 +123,71 @@ export class ChunkStore {
   }
 
   async #refreshOnce(): Promise<void> {
-    const { blobs, index } = this.parts;
+    const { index } = this.parts;
     this.#located.clear();
+    this.#problems.clear();
+    await this.#listPacks();
+    await this.#useKnownDamage();
+    const changed = await this.#changedPacks();
+    const gone = new Set([...packsIn(index)].filter((name) => !this.#packs.has(name) || changed.has(name)));
+    if (gone.size > 0) await index.removePacks(gone);
+    this.#hasLost ||= gone.size > 0;
+    const known = new Set(packsIn(index));
+    const unseen = [...this.#packs.keys()].filter(
+      (name) => !known.has(name) || (gone.size > 0 && !this.#problems.has(name)),
+    );
+    await this.#addPacks(unseen, index);
+  }
+
+  async #listPacks(): Promise<void> {
     const present = new Map<string, number>();
-    for await (const { name, size } of blobs.list(PACK_PREFIX)) present.set(name, size);
+    for await (const { name, size } of this.parts.blobs.list(PACK_PREFIX)) present.set(name, size);
     if (!sameKeys(present, this.#packs)) this.#generation++;
     this.#packs = present;
-    this.#problems.clear();
-    const gone = new Set([...index.packs().keys()].filter((name) => !present.has(name)));
-    if (gone.size > 0) await index.removePacks(gone);
-    const known = index.packs();
-    for (const [name, size] of present) {
-      if (known.has(name) && known.get(name) !== size)
-        this.#problems.set(name, sizeChanged(name, size, known.get(name)));
+  }
+
+  /** Empties the index when it was built with other copies left out than are known to be damaged (docs/ordering.md, P3). */
+  async #useKnownDamage(): Promise<void> {
+    const { index, damage } = this.parts;
+    const tags = [...index.packs().keys()].filter((name) => name.startsWith(DAMAGE_PREFIX));
+    if (tags.length === (damage === undefined ? 0 : 1) && tags[0] === damage?.tag) return;
+    await index.clear();
+    if (damage !== undefined) await index.addPack({ name: damage.tag, size: 0 }, []);
+  }
+
+  /**
+   * Packs that have another size than the index knows, but a sound directory: then it is the index that is wrong. Without one, the
+   * pack is damaged, and what the index knows of it may be all that tells of its chunks.
+   */
+  async #changedPacks(): Promise<ReadonlySet<string>> {
+    const known = this.parts.index.packs();
+    const others = [...this.#packs].filter(([name, size]) => known.has(name) && known.get(name) !== size);
+    const changed = new Set<string>();
+    for (const [name, size] of others) {
+      if ((await this.#readDirectory({ name, size })) !== undefined) changed.add(name);
+      else this.#problems.set(name, sizeChanged(name, size, known.get(name)));
     }
-    const unseen = [...present]
-      .filter(([name]) => !known.has(name) || (gone.size > 0 && !this.#problems.has(name)))
-      .map(([name, size]) => ({ name, size }));
-    const directories = await mapConcurrent(unseen, this.options.maxConcurrentIo, (pack) =>
+    return changed;
+  }
+
+  /** Adds all packs to another index. */
+  async #addAll(into: ChunkIndex): Promise<void> {
+    this.#located.clear();
+    await this.#listPacks();
+    await this.#addPacks([...this.#packs.keys()], into);
+  }
+
+  async #addPacks(names: readonly string[], into: ChunkIndex): Promise<void> {
+    const { damage } = this.parts;
+    const packs = names.map((name): BlobStat => ({ name, size: this.#packs.get(name) as number }));
+    const directories = await mapConcurrent(packs, this.options.maxConcurrentIo, (pack) =>
       this.#readDirectory(pack),
     );
     for (const [i, entries] of directories.entries()) {
-      if (entries !== undefined) await index.addPack(unseen[i] as BlobStat, entries);
+      if (entries === undefined) continue;
+      const { name } = packs[i] as BlobStat;
+      const sound = damage ? entries.filter(({ offset }) => !damage.isBad(name, offset)) : entries;
+      await into.addPack(packs[i] as BlobStat, sound);
     }
   }
 
@@ -212,8 +268,23 @@ export class ChunkStore {
     return this.#bases.basesOf(locations);
   }
 
+  /**
+   * Takes these for the chunks of a pack whose own directory cannot be read, from now on and for as long as this store is open.
+   * Those that stand elsewhere are found there.
+   * @param entries ascending by their offsets. Deltas among them tell what they copy from.
+   */
+  async adopt(name: string, entries: readonly DirectoryEntry[]): Promise<void> {
+    this.#adopted.set(name, entries);
+    this.#problems.delete(name);
+    const locations = await this.locate(entries.map(({ address }) => address));
+    const unknown = entries.filter((_, i) => locations[i] === undefined);
+    await this.addPack({ name, size: this.#packs.get(name) ?? 0 }, unknown);
+  }
+
   /** The directory of a pack. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
-  async directory(name: string): Promise<DirectoryEntry[]> {
+  async directory(name: string): Promise<readonly DirectoryEntry[]> {
+    const adopted = this.#adopted.get(name);
+    if (adopted !== undefined) return adopted;
     const { blobs, sha256 } = this.parts;
     const size = this.#packs.get(name) ?? (await blobs.stat(name))?.size;
     if (size === undefined) throw packMissing(name);
@@ -464,6 +535,11 @@ function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
 interface Wanted {
   readonly location: StoredForm;
   readonly order: number;
+}
+
+/** The packs that an index knows, without the tag of what is known to be damaged. */
+function packsIn(index: ChunkIndex): readonly string[] {
+  return [...index.packs().keys()].filter((name) => name.startsWith(PACK_PREFIX));
 }
 
 /** Runs of chunks that stand near each other in one pack. */

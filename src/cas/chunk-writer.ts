@@ -17,7 +17,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
-import { inRuns, readChecked } from './check.js';
+import { checkCopies } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
@@ -130,32 +130,59 @@ export class ChunkWriter {
   }
 
   /**
-   * Adds chunks of another pack in the form they have there, each checked against its address first.
-   * @throws VecsnapError CHUNK_DAMAGED.
+   * Adds chunks of another pack in the form they have there, each checked against its address first: all of them, or none.
+   * @returns those that are damaged, or copy from what is missing. When there are any, nothing was added.
    */
-  async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<void> {
-    for (const run of inRuns(entries)) {
-      for (const { entry, bytes } of await readChecked(this.#store, pack, run)) {
-        this.#chunks++;
-        this.#hasCopies = true;
-        await this.#addToPack({ ...entry, bytes });
-      }
+  async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<DirectoryEntry[]> {
+    const sound: { entry: DirectoryEntry; bytes: Uint8Array }[] = [];
+    const unreadable: DirectoryEntry[] = [];
+    for await (const { entry, state, bytes } of checkCopies(this.#store, pack, entries)) {
+      const isSound = state === 'sound' || state === 'odd';
+      if (isSound && bytes !== undefined) sound.push({ entry, bytes });
+      else unreadable.push(entry);
     }
+    if (unreadable.length === 0) for (const { entry, bytes } of sound) await this.add(entry, bytes);
+    return unreadable;
+  }
+
+  /** Adds a chunk in an encoded form that the caller has checked. The bytes are kept, not copied. */
+  async add(
+    { address, kind, codec, length, bases }: Omit<PackedChunk, 'bytes'>,
+    bytes: Uint8Array,
+  ): Promise<void> {
+    this.#throwFailure();
+    this.#chunks++;
+    this.#hasCopies = true;
+    await this.#addToPack({ address, kind, codec, length, bases, bytes });
   }
 
   /**
    * Adds chunks that are kept as deltas in forms that stand alone, which take their place.
-   * @throws VecsnapError as {@link ChunkStore.getMany}.
+   * @returns those that cannot be read: they were not added.
    */
-  async flatten(addresses: readonly Address[]): Promise<void> {
-    for await (const chunks of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
-      standAlone(this.#store, some),
+  async flatten(addresses: readonly Address[]): Promise<Address[]> {
+    const unreadable: Address[] = [];
+    for await (const flat of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
+      this.#flattened(some),
     )) {
-      for (const chunk of chunks) {
-        this.#chunks++;
-        this.#hasCopies = true;
-        await this.#addToPack(chunk);
+      for (const { address, chunk } of flat) {
+        if (chunk === undefined) unreadable.push(address);
+        else await this.add(chunk, chunk.bytes);
       }
+    }
+    return unreadable;
+  }
+
+  /** Chunks in forms that stand alone; undefined in place of those that cannot be read. */
+  async #flattened(addresses: readonly Address[]): Promise<{ address: Address; chunk?: PackedChunk }[]> {
+    try {
+      const chunks = await standAlone(this.#store, addresses);
+      return chunks.map((chunk) => ({ address: chunk.address, chunk }));
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      const [only] = addresses;
+      if (addresses.length === 1) return [{ address: only as Address }];
+      return (await Promise.all(addresses.map((address) => this.#flattened([address])))).flat();
     }
   }
 
@@ -191,14 +218,15 @@ export class ChunkWriter {
 
   /** The chunks that are neither in the store nor coming from this writer. */
   async #notStored(chunks: readonly NewChunk[], addresses: readonly Address[]): Promise<Fresh[]> {
+    const { damage } = this.#store.parts;
     const unseen = addresses.flatMap((address, i) => (this.#seen.has(address) ? [] : [i]));
     const standing = await this.#whole.check(unseen.map((i) => addresses[i] as Address));
     return unseen.flatMap((i, j) => {
       const address = addresses[i] as Address;
       if (standing[j] === 'whole' || !this.#seen.addNew(address)) return []; // Another call may have added it meanwhile.
       const chunk = chunks[i] as NewChunk;
-      const isAbsent = standing[j] === 'absent';
-      return [{ address, chunk: isAbsent ? chunk : { ...chunk, similar: undefined }, position: i }];
+      const mayBeDelta = standing[j] === 'absent' && damage?.concerns(address) !== true;
+      return [{ address, chunk: mayBeDelta ? chunk : { ...chunk, similar: undefined }, position: i }];
     });
   }
 

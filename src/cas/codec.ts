@@ -133,13 +133,14 @@ export function decodeChunk(
 }
 
 /**
- * The addresses of those that do not decode to what their address says, among the chunks and all that they copy from. What `fresh`
- * gives is used again for each chunk that no other copies from.
+ * The addresses of those that do not decode to what their address says, or have bits that mean nothing and are not as they were written,
+ * among the chunks and all that they copy from. What `fresh` gives is used again for each chunk that no other copies from.
  */
 export function damagedAmong(
   chunks: readonly StoredChunk[],
-  { sha256, deflate, fresh }: CoderPrimitives,
+  { sha256, deflate: lenient, fresh }: CoderPrimitives,
 ): Address[] {
+  const deflate = { ...lenient, inflate: lenient.inflateStrictly ?? lenient.inflate };
   const bases = new Set<StoredChunk>();
   for (const chunk of chunks) addBases(chunk, bases);
   const known = new Map<StoredChunk, Segment[]>();

@@ -22,9 +22,11 @@ export interface ChunkIndex {
   addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
   /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
   removePacks(names: ReadonlySet<string>): Promise<void>;
-  /** Every chunk once, in any order. */
+  /** Every chunk once; in the order of their addresses where reading can fail, so that another index can take over. */
   entries(): AsyncIterable<PackEntry & { readonly pack: string }>;
   /** Removes everything. */
   clear(): Promise<void>;
   close(): Promise<void>;
+  /** Closes it and removes all that it has kept, which cannot be relied on. Where there is none, closing must do. */
+  discard?(): Promise<void>;
 }

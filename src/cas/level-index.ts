@@ -39,16 +39,18 @@ const SMALL_BYTES = 8 * 1024 * 1024;
 /**
  * Opens the index that `db` holds; `db` must be open, with `view` as the encoding of keys and values. An index of another
  * version is emptied: it can be rebuilt.
+ * @param remove removes the database, which is closed then; by default it is emptied.
  * @throws VecsnapError INDEX_DAMAGED when the database cannot be read.
  */
-export async function levelIndex(db: IndexDatabase): Promise<ChunkIndex> {
-  const index = new LevelIndex(db);
+export async function levelIndex(db: IndexDatabase, remove?: () => Promise<void>): Promise<ChunkIndex> {
+  const index = new LevelIndex(db, remove);
   await index.load();
   return index;
 }
 
 class LevelIndex implements ChunkIndex {
   readonly #db: IndexDatabase;
+  readonly #remove: (() => Promise<void>) | undefined;
   readonly #sizes = new Map<string, number>();
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, string>();
@@ -56,8 +58,9 @@ class LevelIndex implements ChunkIndex {
   #written = 0;
   #nextNumber = 0;
 
-  constructor(db: IndexDatabase) {
+  constructor(db: IndexDatabase, remove: (() => Promise<void>) | undefined) {
     this.#db = db;
+    this.#remove = remove;
   }
 
   async load(): Promise<void> {
@@ -139,10 +142,19 @@ class LevelIndex implements ChunkIndex {
   }
 
   async close(): Promise<void> {
-    if (this.#written >= SETTLED_ENTRIES || (this.#written > 0 && (await isSmall(this.#db)))) {
-      await settle(this.#db);
+    try {
+      if (this.#written >= SETTLED_ENTRIES || (this.#written > 0 && (await isSmall(this.#db)))) {
+        await settle(this.#db);
+      }
+    } finally {
+      await this.#db.close();
     }
+  }
+
+  async discard(): Promise<void> {
+    if (this.#remove === undefined) await this.clear();
     await this.#db.close();
+    await this.#remove?.();
   }
 
   #locate(value: Uint8Array): Location | undefined {

@@ -59,7 +59,7 @@ export const PACK_PREFIX = 'packs/';
 /** "vsnpack" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
-const FOOTER_BYTES = 44;
+export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
 /** More than the directory of a pack of the shortest chunks that are worth keeping. */
 const MAX_DIRECTORY_BYTES = 2 ** 28;
@@ -150,7 +150,7 @@ export async function readPackDirectory(
 
 /**
  * Reads a range of a pack.
- * @throws VecsnapError PACK_DAMAGED when the pack ends before, PACK_MISSING.
+ * @throws VecsnapError PACK_DAMAGED when the pack ends before, PACK_MISSING, STORE_FAILED.
  */
 export async function readRange(
   blobs: BlobStore,
@@ -159,11 +159,32 @@ export async function readRange(
   length: number,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(new SharedArrayBuffer(length));
-  const filled = await blobs.read(name, offset, bytes).catch((cause: unknown) => {
-    throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
-  });
+  const filled = await readAsFarAs(blobs, name, offset, bytes);
   if (filled < length) throw packDamaged(name, `it ends at byte ${offset + filled}`);
   return bytes;
+}
+
+/**
+ * Fills `into` with bytes of a pack, as far as the pack goes. A store that gives less than it has is not taken for one that has less:
+ * that would make damage of a failure.
+ * @returns the bytes read.
+ * @throws VecsnapError PACK_MISSING, STORE_FAILED.
+ */
+export async function readAsFarAs(
+  blobs: BlobStore,
+  name: string,
+  offset: number,
+  into: Uint8Array,
+): Promise<number> {
+  let filled = 0;
+  for (let read = 1; filled < into.length && read > 0; filled += read) {
+    read = await blobs.read(name, offset + filled, into.subarray(filled)).catch((cause: unknown) => {
+      throw isVecsnapError(cause, 'BLOB_MISSING') ? packMissing(name, cause) : cause;
+    });
+  }
+  const end = Math.min(offset + into.length, (filled < into.length && (await blobs.stat(name))?.size) || 0);
+  if (offset + filled < end) throw readShort(name, offset + filled);
+  return filled;
 }
 
 /** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
@@ -182,6 +203,13 @@ export function checkPackHeader(name: string, start: Uint8Array): void {
   }
 }
 
+/** Whether the first bytes of a blob are those of a pack of any version, but for one bit. @throws VecsnapError PACK_MISSING. */
+export async function beginsAsPack(blobs: BlobStore, name: string, size: number): Promise<boolean> {
+  if (size < HEADER.length) return false;
+  const start = await readRange(blobs, name, 0, HEADER.length - 1);
+  return bitsApart(start, HEADER.subarray(0, HEADER.length - 1)) <= 1;
+}
+
 function withBases(entry: PackEntry, bases: readonly Address[]): DirectoryEntry {
   return { ...entry, baseCount: bases.length, bases };
 }
@@ -197,7 +225,18 @@ function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }:
   return out;
 }
 
-function decodeDirectory(name: string, directory: Uint8Array, count: number, end: number): DirectoryEntry[] {
+/**
+ * The entries of a directory.
+ * @param count how many there must be; undefined when that is not known.
+ * @param end where the directory begins, and so the last chunk ends.
+ * @throws VecsnapError PACK_DAMAGED.
+ */
+export function decodeDirectory(
+  name: string,
+  directory: Uint8Array,
+  count: number | undefined,
+  end: number,
+): DirectoryEntry[] {
   const reader = new ByteReader(copyBytes(directory)); // Not in shared memory, where every look at a byte takes longer.
   const entries: DirectoryEntry[] = [];
   let offset = HEADER.length;
@@ -210,9 +249,39 @@ function decodeDirectory(name: string, directory: Uint8Array, count: number, end
   } catch (cause) {
     throw packDamaged(name, 'its directory cannot be decoded', cause);
   }
-  if (entries.length !== count || offset !== end)
+  if (entries.length !== (count ?? entries.length) || offset !== end)
     throw packDamaged(name, 'its directory does not fit its size');
   return entries;
+}
+
+/** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
+export function frontEntries(directory: Uint8Array): DirectoryEntry[] {
+  const reader = new ByteReader(copyBytes(directory));
+  const entries: DirectoryEntry[] = [];
+  let offset = HEADER.length;
+  try {
+    while (reader.remaining > 0) {
+      const entry = decodeEntry(reader, offset);
+      entries.push(entry);
+      offset += entry.storedLength;
+    }
+  } catch (error) {
+    if (!(error instanceof VecsnapError || error instanceof RangeError)) throw error; // What is left makes no sense.
+  }
+  return entries;
+}
+
+/** Whether a pack ends as packs do, but for one bit. */
+export function hasFooter(footer: Uint8Array): boolean {
+  return bitsApart(footer.subarray(40), FOOTER_MAGIC) <= 1;
+}
+
+/** Bits that differ between two byte strings of the same length. */
+export function bitsApart(a: Uint8Array, b: Uint8Array): number {
+  let bits = 0;
+  for (const [i, byte] of a.entries())
+    for (let rest = byte ^ (b[i] as number); rest > 0; rest &= rest - 1) bits++;
+  return bits;
 }
 
 /** All entries have the same properties, and a directory has thousands, which is why nothing is spread or copied here. */
@@ -249,6 +318,17 @@ function packDamaged(name: string, what: string, cause?: unknown): VecsnapError 
       'Run verify to see which snapshots this concerns; restore the file from another copy if there is one.',
     cause,
   });
+}
+
+function readShort(name: string, at: number): VecsnapError {
+  return new VecsnapError(
+    'STORE_FAILED',
+    `The store gives nothing from byte ${at} of a pack on, which has more.`,
+    {
+      place: name,
+      remedy: 'Check the disk, and run the command again.',
+    },
+  );
 }
 
 /** A pack that the index names is not there. */

@@ -99,7 +99,7 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     signature: 'repair <REPO>',
-    summary: 'rebuild the index from the packs',
+    summary: 'get back what can be had of a damaged repository',
     load: async () => (await import('./commands/repair.js')).repair,
   },
 ];

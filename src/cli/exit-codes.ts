@@ -9,6 +9,7 @@ const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SNAPSHOT_DAMAGED',
   'MARKS_DAMAGED',
   'POLICY_DAMAGED',
+  'NOTE_DAMAGED',
   'MANIFEST_DAMAGED',
   'CHUNK_MISSING',
   'CHUNK_DAMAGED',

@@ -17,6 +17,7 @@ const LABELS: Readonly<Record<Progress['phase'], string>> = {
   verify: 'Verifying',
   mark: 'Marking',
   sweep: 'Sweeping',
+  repair: 'Repairing',
 };
 const BAR_WIDTH = 24;
 /** A rough number of seconds is soon replaced by a better one; before this share of the work there is none. */

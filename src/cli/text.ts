@@ -87,8 +87,8 @@ export function countText(count: number | bigint): string {
 }
 
 /** A count with its noun: `1 record`, `2 records`. */
-export function plural(count: number, noun: string): string {
-  return `${countText(count)} ${noun}${count === 1 ? '' : 's'}`;
+export function plural(count: number, noun: string, several = `${noun}s`): string {
+  return `${countText(count)} ${count === 1 ? noun : several}`;
 }
 
 /** A part of a whole: `98.9 %`. */

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   SNAPSHOT_PINNED: 'The snapshot is pinned, so it is not forgotten.',
   MARKS_DAMAGED: 'The blob of the tags and the pin of a snapshot fails its checksum or cannot be decoded.',
   POLICY_DAMAGED: 'The blob of the stored policies fails its checksum or cannot be decoded.',
+  NOTE_DAMAGED: 'The note of a repair fails its checksum or cannot be decoded.',
   MANIFEST_DAMAGED: 'A node of a manifest does not follow the format.',
   CHUNK_MISSING: 'A chunk that is referred to stands in no pack.',
   CHUNK_DAMAGED: 'The bytes of a chunk do not hash to its address, or cannot be decoded.',

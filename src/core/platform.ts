@@ -13,6 +13,8 @@ export interface Deflate {
    * @throws when the bytes are no deflate stream, or inflate to another length.
    */
   readonly inflate: (bytes: Uint8Array, length: number) => Uint8Array;
+  /** The same, but also throws when bits behind the end of the stream, which mean nothing, are not zero as they were written. */
+  readonly inflateStrictly?: (bytes: Uint8Array, length: number) => Uint8Array;
 }
 
 /** Milliseconds since 1970, UTC. */

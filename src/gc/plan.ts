@@ -22,6 +22,8 @@ export interface SweepPlan {
 export interface SweepOptions {
   /** The part of the bytes of all packs that may be of no use after a sweep, from 0 to 1. Less means more rewriting. */
   readonly maxUnused: number;
+  /** Packs without a readable directory that nobody needs any more, because a repair has written all of them to others. */
+  readonly emptied?: readonly string[] | undefined;
 }
 
 /** A plan with what it takes to carry it out. */
@@ -31,6 +33,8 @@ export interface PreparedSweep {
   readonly flattened: readonly Address[];
   /** Whether a chunk must still be where it is after the flattening. */
   readonly isNeeded: IsNeeded;
+  /** The same before the flattening. */
+  readonly isLive: IsNeeded;
 }
 
 /** As much may be of no use by default. */
@@ -54,7 +58,7 @@ interface PackUse {
 export async function planSweep(
   store: ChunkStore,
   live: LiveChunks,
-  { maxUnused }: SweepOptions,
+  { maxUnused, emptied = [] }: SweepOptions,
 ): Promise<PreparedSweep> {
   const flattening = await chooseFlattened(store, live, maxUnused * HELD_SHARE);
   const isNeeded: IsNeeded = (address) => {
@@ -63,7 +67,8 @@ export async function planSweep(
   };
   const uses = await usePacks(store, live, isNeeded);
   const known = store.parts.index.packs();
-  const readable = uses.filter(({ name }) => known.has(name));
+  const isToldOf = ({ name }: PackUse): boolean => known.has(name) || emptied.includes(name);
+  const readable = uses.filter(isToldOf);
   const dead = readable.filter(({ liveChunks }) => liveChunks === 0);
   const rest = readable.filter(({ liveChunks }) => liveChunks > 0);
   const rewritten = chooseRewritten(rest, maxUnused);
@@ -71,12 +76,12 @@ export async function planSweep(
   const plan: SweepPlan = {
     deletedPacks: dead.map(nameOf),
     rewrittenPacks: rewritten.map(nameOf),
-    keptPacks: uses.filter(({ name }) => !known.has(name)).map(nameOf),
+    keptPacks: uses.filter((use) => !isToldOf(use)).map(nameOf),
     flattenedChunks: flattening.deltas.size,
     reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
   const flattened = [...flattening.deltas].map((number) => copyBytes(live.table.at(number)) as Address);
-  return { plan, flattened, isNeeded };
+  return { plan, flattened, isNeeded, isLive: (address) => live.table.has(address) };
 }
 
 /** How much of each pack is live, and how much of that is needed. */

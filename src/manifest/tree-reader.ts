@@ -136,9 +136,13 @@ export class TreeReader {
     if (node) yield* this.#walkBelow(node, visit, null, onDamage);
   }
 
-  /** Every node, before what stands below it, and every entry of level 0, in order. */
-  async *steps(root: Address): AsyncGenerator<Step> {
-    yield* this.#stepsBelow(root, await this.node(root));
+  /**
+   * Every node, before what stands below it, and every entry of level 0, in order. A node that cannot be read is told to `onDamage`;
+   * unless that throws, it is left out with what stands below it.
+   */
+  async *steps(root: Address, onDamage: DamageHandler = rethrow): AsyncGenerator<Step> {
+    const node = await this.node(root).catch(onDamage);
+    if (node) yield* this.#stepsBelow(root, node, null, onDamage);
   }
 
   /** What differs between two trees. Equal subtrees are not read. */
@@ -159,17 +163,20 @@ export class TreeReader {
   }
 
   /** @param after the key before the first entry. */
-  async *#stepsBelow(address: Address, node: Node, after: Key = null): AsyncGenerator<Step> {
+  async *#stepsBelow(
+    address: Address,
+    node: Node,
+    after: Key,
+    onDamage: DamageHandler,
+  ): AsyncGenerator<Step> {
     yield { node: address, level: node.level, key: node.entries.at(-1)?.key ?? null };
     let previous = after;
     for (const entry of node.entries) {
       if (node.level === 0) yield { node: undefined, entry };
-      else
-        yield* this.#stepsBelow(
-          childAddress(entry),
-          await this.#child(entry, node.level, previous),
-          previous,
-        );
+      else {
+        const child = await this.#child(entry, node.level, previous).catch(onDamage);
+        if (child) yield* this.#stepsBelow(childAddress(entry), child, previous, onDamage);
+      }
       previous = entry.key;
     }
   }

@@ -1,13 +1,20 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { blockingFsOperations, type FsBlobStore, fsBlobStore, nodeFsOperations } from '../blob/fs.js';
+import {
+  blockingFsOperations,
+  type FsBlobStore,
+  fsBlobStore,
+  type FsOperations,
+  nodeFsOperations,
+} from '../blob/fs.js';
 import type { Lease, LeaseJudge } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { plainBytes } from '../cas/chunk-graph.js';
+import { fileReserve } from './file-reserve.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -16,14 +23,19 @@ export interface DirectoryOptions {
   readonly workers?: number | undefined;
   /** Whether small reads are done in the calling thread. Default: false. */
   readonly blockingReads?: boolean | undefined;
+  /** Bytes on disk that are held back. Default: 262,144. */
+  readonly reserveBytes?: number | undefined;
+  /** The calls by which blobs are read and written. Default: those of Node.js. */
+  readonly operations?: FsOperations | undefined;
 }
 
 /** An environment around the repository in `directory`, which need not be there yet. */
 export function directoryEnvironment(
   directory: string,
-  { workers, blockingReads = false }: DirectoryOptions = {},
+  { workers, blockingReads = false, ...options }: DirectoryOptions = {},
 ): Environment {
-  const operations = blockingReads ? blockingFsOperations : nodeFsOperations;
+  const operations = options.operations ?? (blockingReads ? blockingFsOperations : nodeFsOperations);
+  const reserve = fileReserve(join(directory, 'reserve'), operations, options.reserveBytes);
   const blobs = fsBlobStore(directory, { operations });
   const coder = coderOnDemand(workers);
   const indexPath = join(directory, 'index');
@@ -34,7 +46,13 @@ export function directoryEnvironment(
     clock: systemClock,
     random: systemRandom,
     openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
-    discardIndex: () => rm(indexPath, { recursive: true, force: true }),
+    async discardIndex() {
+      try {
+        await rm(indexPath, { recursive: true, force: true });
+      } catch (cause) {
+        throw storeFailed(indexPath, 'remove the index', cause);
+      }
+    },
     async lock({ operation, timeoutMs, signal }) {
       const { acquireLease, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
@@ -52,7 +70,8 @@ export function directoryEnvironment(
       return removeLeases(blobs, await leaseJudge(), force);
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
-    indexBytes: () => bytesBelow(indexPath),
+    reserve,
+    indexBytes: async () => (await bytesBelow(indexPath)) + (await reserve.bytes()),
     async close() {
       await coder.close();
       await blobs.close();
@@ -156,14 +175,18 @@ async function openMemoryIndex(): Promise<ChunkIndex> {
  * that cannot be opened or read is discarded: it is rebuilt from the packs.
  */
 async function openLevelIndex(path: string): Promise<ChunkIndex> {
-  if (await hasLinks(path)) await rm(path, { recursive: true, force: true });
   try {
+    if (await hasLinks(path)) return await openAnew(path);
     return await openDatabase(path);
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
-    await rm(path, { recursive: true, force: true });
-    return openDatabase(path);
+    return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
   }
+}
+
+async function openAnew(path: string): Promise<ChunkIndex> {
+  await rm(path, { recursive: true, force: true });
+  return openDatabase(path);
 }
 
 /**
@@ -184,7 +207,7 @@ async function openDatabase(path: string): Promise<ChunkIndex> {
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
   await db.open();
   try {
-    return await levelIndex(db as unknown as IndexDatabase);
+    return await levelIndex(db as unknown as IndexDatabase, () => rm(path, { recursive: true, force: true }));
   } catch (error) {
     await db.close();
     throw error;

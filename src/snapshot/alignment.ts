@@ -7,6 +7,7 @@
  */
 import { type Address, compareBytes, toHex } from '../core/index.js';
 import type { Entry, Key, TreeReader } from '../manifest/index.js';
+import { isDamage } from './losses.js';
 
 /** The most places of the other tree that one place is compared with. */
 const MOST_SIMILAR = 4;
@@ -27,7 +28,7 @@ export class Alignment {
 
   /** @param onEntries is told of entries that may soon be asked for, many at a time. */
   constructor(trees: TreeReader, root: Address, onEntries?: (entries: readonly Entry[]) => Promise<void>) {
-    this.#steps = trees.steps(root);
+    this.#steps = trees.steps(root, unlessDamage);
     this.#onEntries = onEntries;
   }
 
@@ -97,6 +98,11 @@ export class Alignment {
     const [oldest] = nodes.keys();
     if (nodes.size > NODES_KEPT && oldest !== undefined) nodes.delete(oldest);
   }
+}
+
+/** What cannot be read of the snapshot before is of no help, and no harm: new chunks then stand alone. */
+function unlessDamage(error: unknown): void {
+  if (!isDamage(error)) throw error;
 }
 
 function keyText(key: Key): string {

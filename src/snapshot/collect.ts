@@ -1,11 +1,22 @@
 /** Collecting garbage: what is forgotten becomes final, and then the space of chunks that no snapshot needs is given back. */
 import type { BlobStat } from '../blob/port.js';
-import { VecsnapError } from '../core/index.js';
-import { DEFAULT_SWEEP, mark, planSweep, priceSweep, sweep, type SweepPlan } from '../gc/index.js';
+import type { ChunkStore } from '../cas/index.js';
+import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
+import {
+  DEFAULT_SWEEP,
+  mark,
+  planSweep,
+  type PreparedSweep,
+  priceSweep,
+  sweep,
+  type SweepPlan,
+  type SweepReport,
+} from '../gc/index.js';
+import type { FoundNotes } from './damage-note.js';
 import { FORGOTTEN_PREFIX, forgottenBlobs } from './forgotten.js';
 import { staleMarks } from './marks.js';
 import type { WorkOptions } from './progress.js';
-import type { Repository, Session } from './repository.js';
+import type { Repository, Session, SnapshotListing } from './repository.js';
 import { invalidOption } from './settings.js';
 import { manifestAddress, type Snapshot } from './snapshot.js';
 
@@ -18,42 +29,95 @@ export interface CollectOptions extends WorkOptions {
 }
 
 /** What a sweep did, or would do. `reclaimedBytes` counts all blobs. */
-export interface CollectReport extends SweepPlan {
+export interface CollectReport extends SweepPlan, Partial<Omit<SweepReport, keyof SweepPlan>> {
   /** Ids of forgotten snapshots that cannot be had back after this. */
   readonly forgottenSnapshots: readonly string[];
 }
 
 /**
- * Sweeps. The caller holds the lock (docs/ordering.md, G2). What was forgotten is deleted, durably, before any pack goes (docs/ordering.md,
- * G6): else it could be had back without its chunks.
+ * Sweeps. The caller holds the lock (docs/ordering.md, G2). When something seems to be missing, it may be the index that is wrong: then
+ * another one is built from the packs, and it is tried again; if that goes well, the first index is thrown away (docs/ordering.md, R7 and
+ * G9).
+ * @throws VecsnapError SWEEP_REFUSED, OPTION_INVALID.
  */
 export async function collectGarbage(
   repository: Repository,
-  { store }: Session,
-  { maxUnused = DEFAULT_SWEEP.maxUnused, dryRun = false, signal }: CollectOptions,
+  options: CollectOptions,
 ): Promise<CollectReport> {
+  const { maxUnused = DEFAULT_SWEEP.maxUnused } = options;
   if (!(maxUnused >= 0 && maxUnused <= 1))
     throw invalidOption('maxUnused', maxUnused, 'a number from 0 to 1');
+  const attempt = (session: Session): Promise<CollectReport> => collect(session, { ...options, maxUnused });
+  try {
+    return await repository.read(attempt, 'persistent');
+  } catch (error) {
+    if (!isVecsnapError(error, 'SWEEP_REFUSED') && !isUnreadable(error)) throw error;
+    const report = await repository.read(attempt);
+    await repository.environment.discardIndex();
+    return report;
+  }
+}
+
+/**
+ * What was forgotten is deleted, durably, before any pack goes (docs/ordering.md, G6): else it could be had back without its chunks.
+ */
+async function collect(
+  { repository, store, notes }: Session,
+  { maxUnused, dryRun = false, signal }: CollectOptions & { readonly maxUnused: number },
+): Promise<CollectReport> {
   const snapshots = await allSnapshots(repository);
-  const live = await mark(store, snapshots.map(manifestAddress), signal);
-  const prepared = await planSweep(store, live, { maxUnused });
+  const live = await mark(store, snapshots.map(manifestAddress), signal, notes.note?.lost);
+  const prepared = await planSweep(store, live, { maxUnused, emptied: emptiedPacks(notes, snapshots) });
   const standing = new Set(snapshots.map(({ id }) => id));
   const small = await goingBlobs(repository, standing);
-  const report = (plan: SweepPlan, packBytes: number): CollectReport => ({
+  const report = <P extends SweepPlan>(plan: P, packBytes: number): P & CollectReport => ({
     ...plan,
     reclaimedBytes: packBytes + small.reduce((sum, { size }) => sum + size, 0),
     forgottenSnapshots: small.flatMap(({ name }) => idOfForgotten(name, standing)),
   });
-  if (dryRun) return report(prepared.plan, await priceSweep(store, prepared));
-  await repository.confirmLock();
-  for (const { name } of small) await repository.environment.blobs.delete(name);
-  const swept = await sweep(store, prepared, () => repository.confirmLock());
+  if (dryRun) return report(prepared.plan, await priceOf(store, prepared));
+  const { blobs, reserve } = repository.environment;
+  const swept = await sweep(store, prepared, {
+    confirmLock: () => repository.confirmLock(),
+    beforeDeleting: async () => {
+      await repository.confirmLock();
+      for (const { name } of small) await blobs.delete(name);
+    },
+    onFull: async () => void (await reserve?.giveUp()),
+  });
   return report(swept, swept.reclaimedBytes);
 }
 
-/** Every snapshot, newest first. @throws VecsnapError SWEEP_REFUSED when one cannot be read: nobody knows what it needs. */
+/** To the byte, unless damage hides how long some chunks are. */
+async function priceOf(store: ChunkStore, prepared: PreparedSweep): Promise<number> {
+  try {
+    return await priceSweep(store, prepared);
+  } catch (error) {
+    if (isUnreadable(error)) return prepared.plan.reclaimedBytes;
+    throw error;
+  }
+}
+
+/** Packs that a repair has emptied may go when no snapshot lacks anything that could still be found in them. */
+export function emptiedPacks({ note }: FoundNotes, snapshots: readonly Snapshot[]): readonly string[] {
+  return snapshots.some(({ damage }) => damage !== undefined) ? [] : (note?.emptied ?? []);
+}
+
+/**
+ * Every snapshot. They are listed twice, and what one list has counts: nowhere else would a list that is late do harm for good
+ * (docs/ordering.md, G1).
+ * @throws VecsnapError SWEEP_REFUSED when one cannot be read: nobody knows what it needs.
+ */
 export async function allSnapshots(repository: Repository): Promise<readonly Snapshot[]> {
-  const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
+  const first = readable(await repository.listSnapshots({ fresh: true }));
+  const known = new Set(first.map(({ id }) => id));
+  const others = (await repository.snapshotIds()).filter((id) => !known.has(id));
+  if (others.length === 0) return first;
+  const second = readable(await repository.listSnapshots({ fresh: true }));
+  return [...first, ...second.filter(({ id }) => !known.has(id))];
+}
+
+function readable({ snapshots, problems }: SnapshotListing): readonly Snapshot[] {
   const [problem] = problems;
   if (problem === undefined) return snapshots;
   throw new VecsnapError(

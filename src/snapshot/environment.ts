@@ -32,6 +32,14 @@ export interface DerivedBytes {
   save(bytes: Uint8Array): Promise<void>;
 }
 
+/** Space that is held back, so that a full disk has room for what gives space back. Neither method fails. */
+export interface Reserve {
+  /** Gives the space up. Says whether there was any. */
+  giveUp(): Promise<boolean>;
+  /** Holds it back again, if there is room. */
+  restore(): Promise<void>;
+}
+
 /** See the head of this file. */
 export interface Environment {
   readonly blobs: BlobStore;
@@ -52,7 +60,9 @@ export interface Environment {
   unlock?(force: readonly string[]): Promise<UnlockReport>;
   /** A place for bytes that can be made again, where there is one. */
   readonly cache?: DerivedBytes;
-  /** Bytes that the index takes on disk, and the cache. */
+  /** Where the store has a limit. */
+  readonly reserve?: Reserve;
+  /** Bytes that the index takes on disk, the cache, and the reserve. */
   indexBytes(): Promise<number>;
   close(): Promise<void>;
 }

@@ -14,7 +14,8 @@ import {
   type RetentionPolicy,
 } from '../gc/index.js';
 import { readWhole } from './beside-sweeps.js';
-import { allSnapshots, goingBlobs } from './collect.js';
+import { allSnapshots, emptiedPacks, goingBlobs } from './collect.js';
+import type { FoundNotes } from './damage-note.js';
 import { forgetSnapshot } from './forgotten.js';
 import { withMarks } from './marks.js';
 import { policyOf, readPolicies } from './policies.js';
@@ -161,8 +162,8 @@ async function price(
   const sizeOf = (id: string): number => sizes.get(id) ?? 0;
   return readWhole(repository, {
     list: async () => (await repository.listSnapshots({ fresh: true })).snapshots,
-    async read({ store }, snapshots) {
-      const packBytes = await sweptBytes(repository, store, new Set(ids), signal);
+    async read({ store, notes }, snapshots) {
+      const packBytes = await sweptBytes(repository, { store, notes }, new Set(ids), signal);
       const exclusive = await unlessDamaged(() => exclusiveBytes(store, snapshots));
       const blobBytes = ids.reduce((sum, id) => sum + sizeOf(id), 0);
       return {
@@ -181,14 +182,15 @@ async function price(
 /** Bytes that a sweep would give back without these snapshots, their own blobs left out. */
 async function sweptBytes(
   repository: Repository,
-  store: ChunkStore,
+  { store, notes }: { readonly store: ChunkStore; readonly notes: FoundNotes },
   going: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<number | null> {
   return unlessDamaged(async () => {
     const staying = (await allSnapshots(repository)).filter(({ id }) => !going.has(id));
-    const live = await mark(store, staying.map(manifestAddress), signal);
-    const packBytes = await priceSweep(store, await planSweep(store, live, DEFAULT_SWEEP));
+    const live = await mark(store, staying.map(manifestAddress), signal, notes.note?.lost);
+    const options = { ...DEFAULT_SWEEP, emptied: emptiedPacks(notes, staying) };
+    const packBytes = await priceSweep(store, await planSweep(store, live, options));
     const small = await goingBlobs(repository, new Set(staying.map(({ id }) => id)));
     return small.reduce((sum, { size }) => sum + size, packBytes);
   });

@@ -10,6 +10,7 @@ import {
 import type { RepositoryStats } from '../audit/index.js';
 import type { ChunkStore, ChunkWriter } from '../cas/index.js';
 import type { RetentionDecision, RetentionPolicy } from '../gc/index.js';
+import type { Manifest } from '../manifest/index.js';
 import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
 import type { CollectOptions, CollectReport } from './collect.js';
 import type { RepositoryConfig } from './config.js';
@@ -40,6 +41,9 @@ import {
   type Snapshot,
 } from './snapshot.js';
 import type { BaseSnapshot, Taken } from './take.js';
+import type { ConfigRepair } from './repair-config.js';
+import type { RepairOptions, RepairReport } from './repair.js';
+import type { Losses } from './salvage.js';
 import type { VerifyReport } from './verify.js';
 
 /** How a snapshot is taken. */
@@ -67,6 +71,16 @@ export interface SnapshotFilter {
 export interface RestoreOptions extends ReadOptions {
   /** Replace what stands at the target. Default: false, which makes that an error. */
   readonly overwrite?: boolean | undefined;
+  /**
+   * Give what is whole of a damaged snapshot, and tell what is lost, instead of failing. A row group or a file of which anything is lost
+   * is left out whole. Not together with a selection. Default: false.
+   */
+  readonly allowDamaged?: boolean | undefined;
+}
+
+/** What a restore wrote and, with `allowDamaged`, what it could not. */
+export interface RestoreReport extends WriteReport {
+  readonly lost?: Losses | undefined;
 }
 
 /** Makes a target for what came from a format. */
@@ -132,6 +146,24 @@ export class SnapshotManager {
     return SnapshotManager.#with(environment, settings, () =>
       Repository.init(environment, settings, parameters),
     );
+  }
+
+  /**
+   * Makes a repository that cannot be opened because of its config one that can (docs/repair.md). Nothing is done to a sound one.
+   * @throws VecsnapError NOT_A_REPOSITORY, REPOSITORY_NEWER, REPOSITORY_LOCKED, STORE_FAILED.
+   */
+  static async repairConfig(
+    config: SnapshotConfig,
+    { dryRun = false }: { readonly dryRun?: boolean } = {},
+  ): Promise<ConfigRepair> {
+    const { lockTimeoutMs: timeoutMs } = checkConfig(config);
+    const environment = await environmentOf(config, 'open');
+    try {
+      const { repairConfig } = await loadWork();
+      return await repairConfig(environment, { operation: 'repair', timeoutMs }, dryRun);
+    } finally {
+      if (config.environment === undefined) await environment.close();
+    }
   }
 
   static async #with(
@@ -229,18 +261,20 @@ export class SnapshotManager {
     id: string,
     target: Target | TargetOf,
     options: RestoreOptions = {},
-  ): Promise<WriteReport> {
+  ): Promise<RestoreReport> {
     const snapshot = await this.#mustGet(id);
     if (typeof target !== 'function') await target.prepare(options);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
     return this.#reading([id], async (store) => {
       const manifest = await readManifest(store, snapshot);
-      const content = contentOf(store, manifest, options);
-      if (typeof target !== 'function') return target.write(content, options);
-      const made = await target(manifest.format);
-      await made.prepare(options);
-      return made.write(content, options);
+      const { content, lost } = options.allowDamaged
+        ? await wholeContentOf(store, manifest, options)
+        : { content: contentOf(store, manifest, options) };
+      const made = typeof target === 'function' ? await target(manifest.format) : target;
+      if (typeof target === 'function') await made.prepare(options);
+      const report = await made.write(content, options);
+      return lost === undefined ? report : { ...report, lost };
     });
   }
 
@@ -360,7 +394,7 @@ export class SnapshotManager {
   async forget(options: ForgetOptions = {}): Promise<ForgetReport> {
     const { forget } = await loadWork();
     const lock = this.#lockFor('forget', options.signal);
-    return forget(this.#repository, (work) => this.#repository.locked(lock, work), options);
+    return forget(this.#repository, (work) => this.#repository.lockedToFree(lock, work), options);
   }
 
   /**
@@ -427,8 +461,8 @@ export class SnapshotManager {
    */
   async collectGarbage(options: CollectOptions = {}): Promise<CollectReport> {
     const { collectGarbage } = await loadWork();
-    return this.#repository.write(this.#lockFor('gc', options.signal), (session) =>
-      collectGarbage(this.#repository, session, options),
+    return this.#repository.lockedToFree(this.#lockFor('gc', options.signal), () =>
+      collectGarbage(this.#repository, options),
     );
   }
 
@@ -463,20 +497,15 @@ export class SnapshotManager {
   }
 
   /**
-   * Rebuilds the index from the packs (docs/ordering.md, R7).
-   * @returns the packs whose directories cannot be read.
+   * Gets back what can be had of a damaged repository, marks the snapshots that lack something, and builds the index anew
+   * (docs/repair.md; docs/ordering.md, R7 and P1).
+   * @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL, STORE_FAILED, ABORTED.
    */
-  async repair(): Promise<{ packs: number; damagedPacks: readonly string[] }> {
-    return this.#repository.locked(this.#lockFor('repair'), async () => {
-      await this.#repository.environment.discardIndex();
-      return this.#repository.read(
-        async ({ store }) => ({
-          packs: store.packs.size,
-          damagedPacks: store.problems.map(({ blob }) => blob),
-        }),
-        'persistent',
-      );
-    });
+  async repair(options: RepairOptions = {}): Promise<RepairReport> {
+    const { repairRepository } = await loadWork();
+    return this.#repository.lockedToFree(this.#lockFor('repair', options.signal), () =>
+      repairRepository(this.#repository, options),
+    );
   }
 
   /**
@@ -525,22 +554,24 @@ export class SnapshotManager {
   }
 
   async #takeOnce(
-    { store }: Session,
+    session: Session,
     source: Source,
     named: NamedSnapshot,
     options: CreateOptions,
   ): Promise<Snapshot> {
+    const { store } = session;
     const open = await source.open();
     try {
       const base = await this.#openBase(store, named.baseId);
       const { hints, notes } = await this.#hintsOf(open, named.baseId, base, options);
-      if (hints === undefined) return await this.#takeAndCommit(store, open, { named, base, notes }, options);
+      if (hints === undefined)
+        return await this.#takeAndCommit(session, open, { named, base, notes }, options);
       try {
-        return await this.#takeAndCommit(store, open, { named, base, hints, notes }, options);
+        return await this.#takeAndCommit(session, open, { named, base, hints, notes }, options);
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal === undefined) throw error;
-        return await this.#takeAndCommit(store, open, { named, base, notes: [...notes, refusal] }, options);
+        return await this.#takeAndCommit(session, open, { named, base, notes: [...notes, refusal] }, options);
       }
     } finally {
       await open.close();
@@ -548,13 +579,13 @@ export class SnapshotManager {
   }
 
   async #takeAndCommit(
-    store: ChunkStore,
+    session: Session,
     open: OpenSource,
     { named, notes, ...from }: TakePlan,
     options: CreateOptions,
   ): Promise<Snapshot> {
     const { ChunkWriter } = await loadWork();
-    const writer = new ChunkWriter(store);
+    const writer = new ChunkWriter(session.store);
     let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, from, options);
@@ -567,7 +598,21 @@ export class SnapshotManager {
       await this.#undoTake(writer, own).catch(() => {});
       throw error;
     }
-    return followedBy(open, snapshot);
+    return this.#healed(session, await followedBy(open, snapshot));
+  }
+
+  /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
+  async #healed({ store, notes }: Session, snapshot: Snapshot): Promise<Snapshot> {
+    if (notes.note === undefined || notes.note.snapshots.length === 0) return snapshot;
+    const { noteHealed } = await loadWork();
+    try {
+      await noteHealed(this.#repository, store, notes);
+      return snapshot;
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      const note = `Snapshots may be whole again and stay marked as damaged until the next repair: ${what}`;
+      return { ...snapshot, notes: [...snapshot.notes, note] };
+    }
   }
 
   /** What the source tells about changes since the base, or a note on why that cannot be used. */
@@ -581,6 +626,7 @@ export class SnapshotManager {
       throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
     if (changes === undefined || baseId === null) return { notes: [] };
     if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
+    if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
     if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };
     const told = await changes.since(baseId);
     if ('unknown' in told) return { notes: [scanNote(told.unknown)] };
@@ -606,7 +652,8 @@ export class SnapshotManager {
     try {
       const manifest = await readManifest(store, snapshot);
       const { nonFiniteCount } = snapshot;
-      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store };
+      const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
+      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store, mayLack };
     } catch (error) {
       if (isUnreadable(error)) return undefined;
       throw error;
@@ -708,6 +755,16 @@ export class SnapshotManager {
     }
     return bytes;
   }
+}
+
+/** What can be read of a damaged snapshot; what cannot is in `lost` when the content was read. @throws VecsnapError OPTION_INVALID. */
+async function wholeContentOf(store: ChunkStore, manifest: Manifest, options: RestoreOptions) {
+  const given = (['from', 'to', 'after', 'prefix'] as const).find((option) => options[option] !== undefined);
+  if (given !== undefined)
+    throw invalidOption(given, options[given], 'no selection together with allowDamaged');
+  const { salvagedContent } = await import('./salvage.js');
+  const lost: Losses = { records: [], files: [] };
+  return { content: salvagedContent(store, manifest, lost, options), lost };
 }
 
 /** Waits for the end of `work`. */

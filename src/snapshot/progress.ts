@@ -1,7 +1,7 @@
 /** How far a piece of work has come. */
 
 /** What a piece of work does at the moment. */
-export type Phase = 'take' | 'restore' | 'verify' | 'mark' | 'sweep';
+export type Phase = 'take' | 'restore' | 'verify' | 'mark' | 'sweep' | 'repair';
 
 /** How far it has come. Totals are undefined where they are not known before. */
 export interface Progress {

@@ -1,7 +1,7 @@
 /** A repository: its config, its snapshots, and sessions that read or write its chunks. */
 import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
-import type { BlobStat } from '../blob/port.js';
-import type { ChunkStore, CompressionOptions } from '../cas/index.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
+import type { ChunkIndex, ChunkStore, CompressionOptions, KnownDamage } from '../cas/index.js';
 import {
   CONFIG_BLOB,
   decodeConfig,
@@ -10,6 +10,7 @@ import {
   notARepository,
   type RepositoryConfig,
 } from './config.js';
+import { type DamageNote, type FoundNotes, knownDamage, loadNotes } from './damage-note.js';
 import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
 import { getSealed } from './sealed-blob.js';
@@ -38,6 +39,8 @@ export interface Session {
   readonly repository: Repository;
   readonly store: ChunkStore;
   readonly index: 'persistent' | 'memory';
+  /** What repairs have noted. */
+  readonly notes: FoundNotes;
 }
 
 /** Snapshots that are read at the same time. */
@@ -73,6 +76,7 @@ export class Repository {
     } catch (cause) {
       throw isVecsnapError(cause, 'BLOB_EXISTS') ? repositoryExists(blobs.place) : cause;
     }
+    await environment.reserve?.restore();
     return new Repository(environment, config, options);
   }
 
@@ -94,13 +98,19 @@ export class Repository {
   /**
    * Every snapshot, newest first. Those whose blob is damaged are told apart.
    * @param fresh whether every blob is read, though the snapshot is known from before: for what must find all damage.
+   * @param store where they are looked for, if it is another one.
    */
-  async listSnapshots({ fresh = false }: { readonly fresh?: boolean } = {}): Promise<SnapshotListing> {
+  async listSnapshots({
+    fresh = false,
+    store = this.environment.blobs,
+  }: { readonly fresh?: boolean; readonly store?: BlobStore } = {}): Promise<SnapshotListing> {
     const blobs: BlobStat[] = [];
-    for await (const blob of this.environment.blobs.list(SNAPSHOT_PREFIX)) blobs.push(blob);
+    for await (const blob of store.list(SNAPSHOT_PREFIX)) blobs.push(blob);
     const cache = await ListingCache.load(fresh ? { sha256: this.environment.sha256 } : this.environment);
     const unknown = blobs.filter((blob) => cache.find(blob) === undefined);
-    const read = await mapConcurrent(unknown, SNAPSHOTS_AT_ONCE, ({ name }) => this.#readSnapshot(name));
+    const read = await mapConcurrent(unknown, SNAPSHOTS_AT_ONCE, ({ name }) =>
+      this.#readSnapshot(name, store),
+    );
     const problems = read.filter((one): one is SnapshotProblem => one !== undefined && 'error' in one);
     const fromBlobs = new Map(
       read.flatMap((one) => (one !== undefined && 'id' in one ? [[one.id, one]] : [])),
@@ -110,7 +120,13 @@ export class Repository {
       return snapshot === undefined ? [] : [[blob, snapshot]];
     });
     await cache.save(found);
-    return { snapshots: found.map(([, snapshot]) => snapshot).toSorted(newestFirst), problems };
+    const mark = marker((await this.notes()).note);
+    return { snapshots: found.map(([, snapshot]) => mark(snapshot)).toSorted(newestFirst), problems };
+  }
+
+  /** What repairs have noted. */
+  async notes(): Promise<FoundNotes> {
+    return loadNotes(this.environment);
   }
 
   /** The ids of all snapshots, also of those that cannot be read. */
@@ -126,7 +142,7 @@ export class Repository {
     if (!isSnapshotId(id)) return undefined;
     const read = await this.#readSnapshot(`${SNAPSHOT_PREFIX}${id}`);
     if (read !== undefined && 'error' in read) throw read.error;
-    return read;
+    return read && marker((await this.notes()).note)(read);
   }
 
   /** Writes the blob of a snapshot (docs/ordering.md, W3). */
@@ -163,8 +179,11 @@ export class Repository {
     const kept = this.#kept;
     if (kept === undefined) return this.openSession('memory');
     this.#kept = undefined; // It is for one at a time: another one would change it under the first.
-    await kept.store.refresh();
-    if (kept.store.problems.length === 0) return kept;
+    const damage = this.#damageIn(await this.notes());
+    if (damage?.tag === kept.store.parts.damage?.tag) {
+      await kept.store.refresh();
+      if (kept.store.problems.length === 0) return kept;
+    }
     await kept.store.close();
     return this.openSession('memory');
   }
@@ -190,7 +209,32 @@ export class Repository {
 
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
-    const lock = await this.environment.lock(request);
+    return this.#holding(await this.environment.lock(request), work);
+  }
+
+  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
+  async confirmLock(): Promise<void> {
+    await this.#lock?.confirm?.();
+  }
+
+  /**
+   * The same for work that gives space back: on a full disk the reserve is given up for it, and held back again afterwards
+   * (docs/ordering.md, G8). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
+   */
+  async lockedToFree<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
+    const { reserve } = this.environment;
+    const lock = await this.environment.lock(request).catch(async (error: unknown) => {
+      if (!isVecsnapError(error, 'STORE_FULL') || !(await reserve?.giveUp())) throw error;
+      return this.environment.lock(request);
+    });
+    try {
+      return await this.#holding(lock, work);
+    } finally {
+      await reserve?.restore();
+    }
+  }
+
+  async #holding<T>(lock: HeldLock, work: () => Promise<T>): Promise<T> {
     this.#lock = lock;
     try {
       return await work();
@@ -198,11 +242,6 @@ export class Repository {
       this.#lock = undefined;
       await lock.release();
     }
-  }
-
-  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
-  async confirmLock(): Promise<void> {
-    await this.#lock?.confirm?.();
   }
 
   /**
@@ -218,25 +257,42 @@ export class Repository {
   }
 
   async #openStore(prefer: 'persistent' | 'memory', isLocked: boolean): Promise<Session> {
-    const { blobs, coder, sha256, random } = this.environment;
-    const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
+    const notes = await this.notes();
     const index = await this.environment.openIndex(prefer);
-    const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
+    const store = await this.openChunks(index, { damage: this.#damageIn(notes), isLocked });
+    return { repository: this, index: prefer, store, notes };
+  }
+
+  /** Opens the chunks of `blobs` with an index, which is closed when that fails. */
+  async openChunks(
+    index: ChunkIndex,
+    {
+      blobs = this.environment.blobs,
+      damage,
+      isLocked = false,
+    }: { blobs?: BlobStore; damage?: KnownDamage | undefined; isLocked?: boolean },
+  ): Promise<ChunkStore> {
+    const { coder, sha256, random } = this.environment;
     try {
-      return {
-        repository: this,
-        index: prefer,
-        store: await ChunkStore.open({ blobs, index, coder, sha256, random }, options),
-      };
+      const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
+      const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
+      return await ChunkStore.open({ blobs, index, coder, sha256, random, damage }, options);
     } catch (error) {
       await index.close();
       throw error;
     }
   }
 
-  async #readSnapshot(blob: string): Promise<Snapshot | SnapshotProblem | undefined> {
+  #damageIn({ note }: FoundNotes): KnownDamage | undefined {
+    return note && knownDamage(note, this.environment.sha256);
+  }
+
+  async #readSnapshot(
+    blob: string,
+    store = this.environment.blobs,
+  ): Promise<Snapshot | SnapshotProblem | undefined> {
     try {
-      return decodeSnapshot(await getSealed(this.environment.blobs, blob), blob, this.environment.sha256);
+      return decodeSnapshot(await getSealed(store, blob), blob, this.environment.sha256);
     } catch (error) {
       if (isVecsnapError(error, 'BLOB_MISSING')) return undefined; // Forgotten since it was listed.
       if (isVecsnapError(error, 'SNAPSHOT_DAMAGED', 'REPOSITORY_NEWER', 'ENCODING_INVALID'))
@@ -244,6 +300,17 @@ export class Repository {
       throw error;
     }
   }
+}
+
+/** Gives a snapshot what a repair has noted about it. */
+function marker(note: DamageNote | undefined): (snapshot: Snapshot) => Snapshot {
+  if (note === undefined) return (snapshot) => snapshot;
+  const lost = new Map(note.snapshots.map(({ id, lostChunks }) => [id, lostChunks]));
+  const notedAt = new Date(note.notedAt).toISOString();
+  return (snapshot) => {
+    const lostChunks = lost.get(snapshot.id);
+    return lostChunks === undefined ? snapshot : { ...snapshot, damage: { lostChunks, notedAt } };
+  };
 }
 
 function newestFirst(a: Snapshot, b: Snapshot): number {

@@ -49,10 +49,15 @@ const START_BYTES = 64;
 /** The value of a sealed blob, or why there is none: another magic number, or a checksum that does not fit. */
 export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unsealed {
   const body = bytes.subarray(0, Math.max(0, bytes.length - CHECKSUM_BYTES));
-  const isWhole = body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
-  if (!isWhole) return { flaw: beginsWith(bytes, magic) ? 'damaged' : 'foreign' };
+  if (!isSealed(bytes, sha256)) return { flaw: beginsWith(bytes, magic) ? 'damaged' : 'foreign' };
   if (!beginsWith(bytes, magic)) return { flaw: 'foreign' };
   return decode(body.subarray(MAGIC_BYTES));
+}
+
+/** Whether the checksum of a sealed blob fits. */
+export function isSealed(bytes: Uint8Array, sha256: Sha256): boolean {
+  const body = bytes.subarray(0, Math.max(0, bytes.length - CHECKSUM_BYTES));
+  return body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
 }
 
 /** A checksum that fits bytes which are never written is the work of another program, or of somebody who means harm. */

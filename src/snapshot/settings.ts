@@ -26,6 +26,11 @@ export interface SnapshotConfig {
   readonly blockingReads?: boolean;
   /** How long to wait for another writer, in milliseconds. Default: 10,000. */
   readonly lockTimeoutMs?: number;
+  /**
+   * Bytes on disk that a repository in a directory holds back, so that on a full disk a sweep has room for what it rewrites
+   * (docs/repair.md). Default: 262,144.
+   */
+  readonly reserveBytes?: number;
 }
 
 /** The defaults of {@link SnapshotConfig}. */
@@ -35,6 +40,7 @@ export const DEFAULT_CONFIG = {
   verifyChecksum: true,
   maxConcurrentIo: 8,
   lockTimeoutMs: 10_000,
+  reserveBytes: 262_144,
 } as const satisfies SnapshotConfig;
 
 /** Names are kept in the snapshot's own blob; this keeps that small. */
@@ -54,6 +60,8 @@ export function checkConfig(config: SnapshotConfig): Settings {
   checkWhole('compressionLevel', compressionLevel, 1, 9);
   checkWhole('maxConcurrentIo', maxConcurrentIo, 1, 1024);
   checkWhole('lockTimeoutMs', lockTimeoutMs, 0, 2 ** 31 - 1);
+  if (config.reserveBytes !== undefined)
+    checkWhole('reserveBytes', config.reserveBytes, 0, Number.MAX_SAFE_INTEGER);
   if (config.workers !== undefined) checkWhole('workers', config.workers, 1, 256);
   return { compression, compressionLevel, verifyChecksum, maxConcurrentIo, lockTimeoutMs };
 }
@@ -90,7 +98,7 @@ export function checkName(name: string, option: string): void {
 
 /** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
 export async function environmentOf(
-  { environment, snapshotDir, workers, blockingReads }: SnapshotConfig,
+  { environment, snapshotDir, workers, blockingReads, reserveBytes }: SnapshotConfig,
   purpose: 'open' | 'init',
 ): Promise<Environment> {
   if (environment !== undefined) return environment;
@@ -99,5 +107,5 @@ export async function environmentOf(
   const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
     await import('../platform/directory-environment.js');
   await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
-  return directoryEnvironment(snapshotDir, { workers, blockingReads });
+  return directoryEnvironment(snapshotDir, { workers, blockingReads, reserveBytes });
 }

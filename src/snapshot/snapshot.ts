@@ -52,6 +52,16 @@ export interface Snapshot {
   readonly metadata: { readonly [key: string]: Json };
   /** What the source had to say, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
+  /** There for a snapshot that a repair found to lack chunks, until they are there again. Not kept with the snapshot. */
+  readonly damage?: SnapshotDamage | undefined;
+}
+
+/** What a repair found out about a snapshot. */
+export interface SnapshotDamage {
+  /** Chunks that are lost. Below a lost node there may be more. */
+  readonly lostChunks: number;
+  /** When that was found, ISO 8601, UTC. */
+  readonly notedAt: string;
 }
 
 /** Where snapshot blobs stand. */
@@ -99,7 +109,8 @@ export function nextCreationTime(clock: Clock, existing: readonly string[]): num
 
 /** The bytes of a snapshot blob. */
 export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  const { checksum, createdAt, sizeBytes: _, pinned: __, ...plain } = snapshot; // Pins stand elsewhere: they change.
+  // Pins and damage stand elsewhere: they change.
+  const { checksum, createdAt, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
   const value = {
     ...plain,
     version: VERSION,
@@ -127,7 +138,7 @@ export function decodeSnapshot(
   const { version, manifest, createdAt, ...plain } = map;
   if (version !== VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
-  const isDerived = ['checksum', 'sizeBytes', 'pinned'].some((key) => key in plain);
+  const isDerived = ['checksum', 'sizeBytes', 'pinned', 'damage'].some((key) => key in plain);
   if (!isAddress || !isSnapshotTime(createdAt) || isDerived) throw snapshotDamaged(blob);
   const snapshot = {
     ...plain,
@@ -189,6 +200,14 @@ export function isSnapshot(value: unknown): value is Snapshot {
 /** Texts are not empty. How long a name may be is checked when it is given; the blob bounds it here. */
 function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== '';
+}
+
+/** The id that a blob says its snapshot has, whatever the blob is called; undefined for a blob that is no whole snapshot. */
+export function snapshotIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  if ('flaw' in unsealed) return undefined;
+  const id = asMap(unsealed.value)?.['id'];
+  return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
 }
 
 /** The address of a snapshot's manifest. */

@@ -82,6 +82,8 @@ export interface BaseSnapshot {
   readonly manifest: Manifest;
   readonly nonFiniteCount: number;
   readonly chunks: ChunkStore;
+  /** Whether something that it needs may be lost: then nothing of it is relied on without reading the source. */
+  readonly mayLack: boolean;
 }
 
 /** What taking works with. */

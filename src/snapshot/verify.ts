@@ -60,8 +60,8 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
     list: () => repository.listSnapshots({ fresh: true }),
     async read(session, { snapshots, problems }) {
       const verification = new Verification(session, snapshots, options);
-      for (const { blob, error } of [...problems, ...(await stateProblems(repository))])
-        verification.add({ error, blob });
+      const state = [...session.notes.problems, ...(await stateProblems(repository))];
+      for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
       await verification.checkPacks();
       await verification.checkReferences(false);
       return verification.report();

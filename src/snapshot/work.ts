@@ -10,5 +10,8 @@ export { collectGarbage } from './collect.js';
 export { contentOf, readManifest } from './content.js';
 export { diffSnapshots } from './diff.js';
 export { decideBy, forget } from './forget.js';
+export { noteHealed } from './healing.js';
+export { repairConfig } from './repair-config.js';
+export { repairRepository } from './repair.js';
 export { takeContent } from './take.js';
 export { verifyRepository, verifySnapshots } from './verify.js';

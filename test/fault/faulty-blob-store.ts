@@ -35,6 +35,10 @@ export interface Faults {
   readonly shortReads?: number;
   /** How many lists miss a blob after its put, and still show it after its delete, which the port forbids. */
   readonly listsLate?: number;
+  /** Only the n-th list misses what was put last of all that it should show. Not together with `listsLate`. */
+  readonly lateList?: number;
+  /** Milliseconds that calls take longer, one after the other, again and again. */
+  readonly delays?: readonly number[];
 }
 
 export interface FaultyBlobStore extends BlobStore {
@@ -54,6 +58,9 @@ class Faulty implements FaultyBlobStore {
   #faults: Faults;
   #pending: { failure: Failure; seen: number }[] = [];
   #reads = 0;
+  #lists = 0;
+  #calls = 0;
+  readonly #put: string[] = [];
   #late: LateNames;
 
   constructor(inner: BlobStore, faults: Faults) {
@@ -71,6 +78,8 @@ class Faulty implements FaultyBlobStore {
     this.#faults = faults;
     this.#pending = (faults.failures ?? []).map((failure) => ({ failure, seen: 0 }));
     this.#reads = 0;
+    this.#lists = 0;
+    this.#calls = 0;
     this.#late = new LateNames(faults.listsLate ?? 0);
   }
 
@@ -80,6 +89,7 @@ class Faulty implements FaultyBlobStore {
     await this.#wholly('put', name, size, async () => {
       await this.#inner.put(name, bytes);
       this.#late.put(name);
+      this.#put.push(name);
     });
   }
 
@@ -89,6 +99,7 @@ class Faulty implements FaultyBlobStore {
 
   async read(name: string, offset: number, into: Uint8Array): Promise<number> {
     const failure = this.#record('read', name, into.length);
+    await this.#delay();
     if (failure?.when === 'torn') await this.#inner.read(name, offset, halfOf(into));
     if (failure) throw errorOf(failure, 'read', name);
     const short = into.length > 1 && ++this.#reads % (this.#faults.shortReads ?? Infinity) === 0;
@@ -102,6 +113,12 @@ class Faulty implements FaultyBlobStore {
   async *list(prefix: string): AsyncGenerator<BlobStat> {
     const failure = this.#record('list', prefix, 0);
     if (failure && failure.when !== 'torn') throw errorOf(failure, 'list', prefix);
+    await this.#delay();
+    if (++this.#lists === this.#faults.lateList) {
+      const last = this.#put.findLast((name) => name.startsWith(prefix));
+      for await (const stat of this.#inner.list(prefix)) if (stat.name !== last) yield stat;
+      return;
+    }
     if (failure === undefined && this.#faults.listsLate === undefined) return yield* this.#inner.list(prefix);
     const stats = this.#late.list(await collect(this.#inner.list(prefix)), prefix);
     yield* failure ? stats.slice(0, Math.ceil(stats.length / 2)) : stats;
@@ -123,10 +140,18 @@ class Faulty implements FaultyBlobStore {
   /** Does `action` unless this call fails before; when it is to be torn, does it and fails nevertheless. */
   async #wholly<T>(method: BlobMethod, name: string, bytes: number, action: () => Promise<T>): Promise<T> {
     const failure = this.#record(method, name, bytes);
+    await this.#delay();
     if (failure && failure.when !== 'torn') throw errorOf(failure, method, name);
     const result = await action();
     if (failure) throw errorOf(failure, method, name);
     return result;
+  }
+
+  async #delay(): Promise<void> {
+    const { delays = [] } = this.#faults;
+    if (delays.length === 0) return;
+    const milliseconds = delays[this.#calls++ % delays.length] ?? 0;
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
 
   #record(method: BlobMethod, name: string, bytes: number): Failure | undefined {

@@ -1,6 +1,7 @@
 /** `vecsnap gc`: gives back the space of what no snapshot needs. */
 import type { CollectReport } from '../../index.js';
 import type { CliCommand } from '../command.js';
+import { EXIT } from '../exit-codes.js';
 import { addLockTimeout, type LockOption, REPO } from '../options.js';
 import { withRepository } from '../session.js';
 import { bytesText, plural } from '../text.js';
@@ -19,13 +20,19 @@ export const gc: CliCommand<Flags> = {
     ['vecsnap gc repo --json | jq .reclaimedBytes', 'how much it gave back, as a number'],
   ],
   notes: `What was forgotten cannot be had back after this. When anything that a snapshot needs is missing, nothing is deleted, and the
-exit code is 3.`,
+exit code is 3; after a repair, chunks that are lost for good no longer stand in the way. On a full disk, what can be given back without
+room is given back first; exit code 1 when some was not.`,
   run: (call, [repo], flags) =>
     withRepository(repo, flags, async (manager) => {
       const { dryRun = false } = flags;
       const { signal, onProgress } = call;
       const plan = await manager.collectGarbage({ dryRun, signal, onProgress });
-      return { value: { ...plan, dryRun }, text: () => planText(plan, dryRun) };
+      const { postponedPacks = [] } = plan;
+      return {
+        value: { ...plan, dryRun },
+        text: () => planText(plan, dryRun),
+        exitCode: postponedPacks.length > 0 ? EXIT.failed : EXIT.done,
+      };
     }),
 };
 
@@ -37,6 +44,8 @@ function planText(
     flattenedChunks,
     reclaimedBytes,
     forgottenSnapshots,
+    postponedPacks = [],
+    roomNeeded = 0,
   }: CollectReport,
   dryRun: boolean,
 ): string {
@@ -44,10 +53,15 @@ function planText(
     keptPacks.length === 0
       ? ''
       : `\n${plural(keptPacks.length, 'damaged pack')} left alone; see vecsnap verify.`;
+  const postponed =
+    postponedPacks.length === 0
+      ? ''
+      : `\nThe store is full: ${plural(postponedPacks.length, 'pack')} could not be rewritten. The next takes ${bytesText(roomNeeded)} of room: free as much, or forget more, and run it again.`;
   const count = forgottenSnapshots.length;
   const final = count === 0 ? '' : `, ${plural(count, 'forgotten snapshot')} gone for ever`;
-  if (deletedPacks.length + rewrittenPacks.length + count === 0) return `Nothing to give back.${kept}`;
+  if (deletedPacks.length + rewrittenPacks.length + count === 0)
+    return `${postponedPacks.length === 0 ? 'Nothing to give back.' : 'Nothing could be given back.'}${kept}${postponed}`;
   const packs = `${plural(deletedPacks.length, 'pack')} deleted, ${plural(rewrittenPacks.length, 'pack')} rewritten`;
   const flattened = flattenedChunks === 0 ? '' : `, ${plural(flattenedChunks, 'delta')} flattened`;
-  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}${flattened}${final}.${kept}`;
+  return `${dryRun ? 'Would give' : 'Gave'} back ${bytesText(reclaimedBytes)}: ${packs}${flattened}${final}.${kept}${postponed}`;
 }

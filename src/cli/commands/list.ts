@@ -24,7 +24,7 @@ export const list: CliCommand<Flags> = {
     ["vecsnap list repo --json | jq -r '.[0].id'", 'the id of the newest: JSON has the newest first'],
   ],
   notes: `ID is the end of the id, which is enough to name a snapshot. Logical is the size of the content, added what the repository
-grew by. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
+grew by. A snapshot is damaged when a repair found that it lacks something; restore --salvage gives the rest. Exit code 3 when a snapshot cannot be read; the others are listed all the same.`,
   run: (call, [repo], { forgotten = false, ...filter }) =>
     withRepository(repo, {}, async (manager) => {
       const { snapshots: all, problems } = await listReadable(manager, call, { forgotten });
@@ -52,6 +52,7 @@ const COLUMNS: readonly Column[] = [
   { head: 'Added', align: 'right' },
 ];
 const TAGS: Column = { head: 'Tags', shrinksTo: 4 };
+const STATE: Column = { head: 'State' };
 
 function listText(snapshots: readonly Snapshot[]): string {
   if (snapshots.length === 0) return 'No snapshots.';
@@ -59,12 +60,20 @@ function listText(snapshots: readonly Snapshot[]): string {
   const total = `${plural(snapshots.length, 'snapshot')}, ${bytesText(added)} added in all`;
   const hasTags = snapshots.some(({ tags, pinned }) => tags.length > 0 || pinned);
   const width = outputWidth();
-  const rows = snapshots.toReversed().map((snapshot) => row(snapshot, width < NARROW));
-  return `${tableText(hasTags ? [...COLUMNS, TAGS] : COLUMNS, rows, width)}\n${total}`;
+  const isAnyDamaged = snapshots.some(({ damage }) => damage !== undefined);
+  const columns = [...COLUMNS, ...(isAnyDamaged ? [STATE] : []), ...(hasTags ? [TAGS] : [])];
+  const rows = snapshots
+    .toReversed()
+    .map((snapshot) => [
+      ...row(snapshot, width < NARROW),
+      ...(isAnyDamaged ? [snapshot.damage === undefined ? '' : 'damaged'] : []),
+      ...(hasTags ? [tagsText(snapshot)] : []),
+    ]);
+  return `${tableText(columns, rows, width)}\n${total}`;
 }
 
 function row(snapshot: Snapshot, narrow: boolean): string[] {
-  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes, tags, pinned } = snapshot;
+  const { id, createdAt, collection, name, snapshotType, logicalBytes, addedBytes } = snapshot;
   return [
     shortId(id),
     narrow ? timeText(createdAt).slice(0, MINUTES) : timeText(createdAt),
@@ -74,8 +83,11 @@ function row(snapshot: Snapshot, narrow: boolean): string[] {
     contentText(snapshot),
     bytesText(logicalBytes),
     bytesText(addedBytes),
-    [...(pinned ? ['(pinned)'] : []), ...tags].join(', '),
   ];
+}
+
+function tagsText({ tags, pinned }: Snapshot): string {
+  return [...(pinned ? ['(pinned)'] : []), ...tags].join(', ');
 }
 
 function contentText({ vectorCount, fileCount }: Snapshot): string {

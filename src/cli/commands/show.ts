@@ -1,10 +1,10 @@
 /** `vecsnap show`: everything about one snapshot. */
-import type { Snapshot } from '../../index.js';
+import type { Snapshot, SnapshotDamage } from '../../index.js';
 import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
 import { pairsText } from '../table.js';
-import { bytesText, countText, printableJson, shown, timeText } from '../text.js';
+import { bytesText, countText, plural, printableJson, shown, timeText } from '../text.js';
 
 export const show: CliCommand = {
   onInterrupt: 'exit',
@@ -44,8 +44,16 @@ function snapshotText(snapshot: Snapshot): string {
     ['pinned', snapshot.pinned ? 'yes' : 'no'],
     ...metadata,
     ...snapshot.notes.map((note): [string, string] => ['note', shown(note, LONGEST)]),
+    ...(snapshot.damage === undefined ? [] : [damageLine(snapshot.damage)]),
     ['checksum', snapshot.checksum],
   ]);
+}
+
+function damageLine({ lostChunks, notedAt }: SnapshotDamage): [string, string] {
+  return [
+    'damaged',
+    `lacks ${plural(lostChunks, 'chunk')}, noted ${timeText(notedAt)} UTC; see restore --salvage`,
+  ];
 }
 
 function exactText(bytes: number): string {

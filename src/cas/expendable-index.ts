@@ -1,0 +1,109 @@
+/**
+ * An index that may be lost at any moment. When the database that keeps it fails, on a full disk or because its files are garbled, an
+ * index in memory takes its place, built from the packs, and the work goes on. What failed is discarded at the end, so that the next one
+ * is built anew (docs/ordering.md, R10).
+ */
+import { type Address, compareBytes } from '../core/index.js';
+import type { BlobStat } from '../blob/port.js';
+import type { ChunkIndex, Location } from './index-port.js';
+import { memoryIndex } from './memory-index.js';
+import type { PackEntry } from './pack.js';
+
+/** Adds every pack of the store to an index. */
+export type Rebuild = (into: ChunkIndex) => Promise<void>;
+
+/** See the head of this file. */
+export class ExpendableIndex implements ChunkIndex {
+  readonly #kept: ChunkIndex;
+  readonly #rebuild: Rebuild;
+  #index: ChunkIndex;
+  #fallback: Promise<ChunkIndex> | undefined;
+
+  constructor(kept: ChunkIndex, rebuild: Rebuild) {
+    this.#kept = kept;
+    this.#index = kept;
+    this.#rebuild = rebuild;
+  }
+
+  find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
+    return this.#trying((index) => index.find(addresses));
+  }
+
+  packs(): ReadonlyMap<string, number> {
+    return this.#index.packs();
+  }
+
+  addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void> {
+    return this.#trying((index) => index.addPack(pack, entries));
+  }
+
+  removePacks(names: ReadonlySet<string>): Promise<void> {
+    return this.#trying((index) => index.removePacks(names));
+  }
+
+  clear(): Promise<void> {
+    return this.#trying((index) => index.clear());
+  }
+
+  /** The kept index gives its chunks in the order of their addresses, so what it has given is not given again. */
+  async *entries(): AsyncGenerator<PackEntry & { readonly pack: string }> {
+    let last: Address | undefined;
+    if (this.#index === this.#kept) {
+      try {
+        for await (const entry of this.#kept.entries()) {
+          last = entry.address;
+          yield entry;
+        }
+        return;
+      } catch {
+        await this.#fallBack(); // Why it failed is of no interest: it is discarded.
+      }
+    }
+    for await (const entry of this.#index.entries())
+      if (last === undefined || compareBytes(entry.address, last) > 0) yield entry;
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.#index === this.#kept) return await this.#kept.close();
+    } catch {
+      // Like any other failure of it: what was written may be lost, and is written again.
+    }
+    await this.#discard();
+  }
+
+  async discard(): Promise<void> {
+    await this.#discard();
+  }
+
+  async #trying<T>(work: (index: ChunkIndex) => Promise<T>): Promise<T> {
+    const index = this.#index;
+    try {
+      return await work(index);
+    } catch (cause) {
+      if (index !== this.#kept) throw cause;
+      return work(await this.#fallBack());
+    }
+  }
+
+  /** Whoever comes first builds it. A failure to read the packs is not kept: the next one may succeed. */
+  #fallBack(): Promise<ChunkIndex> {
+    this.#fallback ??= this.#build().catch((error: unknown) => {
+      this.#fallback = undefined;
+      throw error;
+    });
+    return this.#fallback;
+  }
+
+  async #build(): Promise<ChunkIndex> {
+    const index = memoryIndex();
+    await this.#rebuild(index);
+    this.#index = index;
+    return index;
+  }
+
+  /** What cannot be discarded now fails again, and is discarded then. */
+  async #discard(): Promise<void> {
+    await (this.#kept.discard?.() ?? this.#kept.close()).catch(() => undefined);
+  }
+}
