@@ -26,6 +26,7 @@ export type { StoredPolicy } from './snapshot/policies.js';
 export { DEFAULT_CONFIG, type SnapshotConfig } from './snapshot/settings.js';
 export type { ReadOptions } from './snapshot/content.js';
 export type { SnapshotDifference } from './snapshot/diff.js';
+export type { UnlockReport } from './snapshot/environment.js';
 export { findSnapshot } from './snapshot/find.js';
 export type { Progress, ProgressListener, WorkOptions } from './snapshot/progress.js';
 export type { SnapshotListing, SnapshotProblem } from './snapshot/repository.js';

@@ -61,6 +61,7 @@ describe('a repository', () => {
     ['stats', ['stats', 'REPO']],
     ['export', ['export', 'REPO', 'x', 'y']],
     ['import', ['import', 'REPO', 'x']],
+    ['unlock', ['unlock', 'REPO']],
     ['repair', ['repair', 'REPO']],
   ])('that is missing is told by %s', async (_, args) => {
     const given = args.map((arg) => (arg === 'REPO' ? path('none') : arg));

@@ -19,9 +19,11 @@ const COMMANDS = [
   'pin',
   'unpin',
   'gc',
+  'schedule',
   'stats',
   'export',
   'import',
+  'unlock',
   'repair',
 ];
 
@@ -39,7 +41,7 @@ describe('help', () => {
     ])
       expect(overview).toContain(part);
     for (const command of COMMANDS)
-      expect(overview).toMatch(new RegExp(`^  ${command} (<ACTION> )?<REPO>`, 'm'));
+      expect(overview).toMatch(new RegExp(`^  ${command} (<ACTION> )?<(REPO|CONFIG)>`, 'm'));
   });
 
   it.each(COMMANDS)('of %s teaches by example', async (command) => {

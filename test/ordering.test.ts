@@ -256,7 +256,7 @@ describe('an index that fails', () => {
     const index = memoryIndex();
     await withManager(environmentOn(blobs, index), (manager) => manager.stats()); // It knows all packs now.
     const failing = environmentOn(blobs, failingIndex(index, nth, when));
-    // R8: another one takes its place, and nobody notices.
+    // R10: another one takes its place, and nobody notices.
     await withManager(failing, (manager) => manager.collectGarbage({ maxUnused: 0 }));
     expect(await expectWhole(blobs, index)).toEqual(['second']);
     await withManager(environmentOn(blobs, index), (manager) => manager.collectGarbage({ maxUnused: 0 }));

@@ -5,4 +5,5 @@ export * from './memory.js';
 export * from './name.js';
 export * from './port.js';
 export * from './lease.js';
+export { BEAT_MS, LEASE_TTL_MS } from './lease-signs.js';
 export * from './process-identity.js';

@@ -11,7 +11,8 @@
  * other: there are never two holders. Both may see each other; the random time then tells them apart.
  *
  * The lease of a dead holder is deleted by whoever comes next. Names are never used twice, so that deletes nothing else.
- * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead (docs/ordering.md, L1 to L3).
+ * A crash therefore leaves no lock behind for longer than it takes to notice that the holder is dead: at once on the same machine,
+ * half an hour after its last sign of life on another (docs/ordering.md, L1 to L6).
  */
 import {
   asMap,
@@ -25,7 +26,8 @@ import {
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import type { BlobStore } from './port.js';
+import { Heartbeat, lastSign, LEASE_TTL_MS, removeSigns, removeStraySigns, takenAt } from './lease-signs.js';
+import type { BlobStat, BlobStore } from './port.js';
 
 /** What a lease is for. Leases of different kinds do not see each other. */
 export type LeaseKind = 'writer';
@@ -53,6 +55,8 @@ export interface LeaseOptions {
   readonly identity: ProcessIdentity;
   /** Whether the holder is, or may be, alive. */
   isAlive(holder: ProcessIdentity): boolean | Promise<boolean>;
+  /** Whether that can be told from here. Of holders that cannot be seen, signs of life decide. Default: it can. */
+  isSeen?(holder: ProcessIdentity): boolean;
   readonly clock: Clock;
   readonly random: RandomBytes;
   /** Milliseconds to wait while somebody else holds it. 0 looks once. */
@@ -60,6 +64,23 @@ export interface LeaseOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds between looks; each time a random share from a half to one and a half of it. Default 100. */
   readonly pollMs?: number;
+  /** Milliseconds between signs of life. Default: a minute. */
+  readonly beatMs?: number;
+}
+
+/** What is needed to tell how a lease stands. */
+export type LeaseJudge = Pick<LeaseOptions, 'kind' | 'isAlive' | 'isSeen' | 'clock'>;
+
+/** `live` is known to run, `unseen` is on another machine and gave a sign of life lately, `unreadable` cannot be decoded. */
+export type LeaseState = 'live' | 'unseen' | 'unreadable' | 'dead';
+
+/** A lease as somebody else sees it. */
+export interface LeaseSeen {
+  /** The name of its blob. */
+  readonly name: string;
+  readonly state: LeaseState;
+  /** Undefined when it cannot be decoded. */
+  readonly holder: ProcessIdentity | undefined;
 }
 
 /** A lease that is held. */
@@ -68,6 +89,11 @@ export interface Lease {
   readonly name: string;
   /** Gives it back. Does nothing when that was done before, or when the blob is gone. @throws VecsnapError STORE_FAILED. */
   release(): Promise<void>;
+  /**
+   * Looks whether it is still held; for before what cannot be undone.
+   * @throws VecsnapError LEASE_LOST when somebody has taken its holder for dead, or removed it by hand.
+   */
+  confirm(): Promise<void>;
 }
 
 /** What a lease needs of a store. */
@@ -101,23 +127,57 @@ export async function acquireLease(store: LeaseStore, options: LeaseOptions): Pr
   }
 }
 
-/** A lease of somebody else that stands in the way; without an identity when it cannot be decoded. */
-interface Holder {
-  readonly name: string;
-  readonly identity: ProcessIdentity | undefined;
+/** Every lease of a kind. Nothing is changed. */
+export async function listLeases(store: LeaseStore, judge: LeaseJudge): Promise<readonly LeaseSeen[]> {
+  const leases: LeaseSeen[] = [];
+  for await (const blob of store.list(prefixOf(judge.kind))) {
+    const lease = await look(store, blob, judge);
+    if (lease !== undefined) leases.push(lease);
+  }
+  return leases;
 }
+
+/**
+ * Deletes the leases of dead holders, and those that are named whoever holds them.
+ * @param force names of blobs.
+ * @returns what was deleted and what stands.
+ */
+export async function removeLeases(
+  store: LeaseStore,
+  judge: LeaseJudge,
+  force: readonly string[] = [],
+): Promise<{ readonly removed: readonly LeaseSeen[]; readonly standing: readonly LeaseSeen[] }> {
+  const [removed, standing]: [LeaseSeen[], LeaseSeen[]] = [[], []];
+  for (const lease of await listLeases(store, judge)) {
+    const isGoing = lease.state === 'dead' || force.includes(lease.name);
+    if (isGoing) await removeLease(store, lease.name);
+    (isGoing ? removed : standing).push(lease);
+  }
+  return { removed, standing };
+}
+
+/** A lease of somebody else that stands in the way. */
+type Holder = LeaseSeen;
 
 class HeldLease implements Lease {
   readonly name: string;
   readonly #store: LeaseStore;
+  readonly #heartbeat: Heartbeat;
 
-  constructor(store: LeaseStore, name: string) {
+  constructor(store: LeaseStore, name: string, { clock, beatMs }: LeaseOptions) {
     this.#store = store;
     this.name = name;
+    this.#heartbeat = new Heartbeat(store, name, clock, beatMs);
+  }
+
+  async confirm(): Promise<void> {
+    if ((await getIfThere(this.#store, this.name)) === undefined)
+      throw leaseLost(this.#store.place, this.name);
   }
 
   /** A second try, because a lease that stays holds others off for as long as this process lives. */
   async release(): Promise<void> {
+    await this.#heartbeat.stop();
     await this.#store.delete(this.name).catch(() => this.#store.delete(this.name));
   }
 }
@@ -136,9 +196,20 @@ async function claim(store: LeaseStore, options: LeaseOptions): Promise<HeldLeas
     await Promise.allSettled([store.delete(name)]);
     throw cause;
   }
-  if (holder === undefined) return new HeldLease(store, name);
+  if (holder === undefined) return hold(store, name, options);
   await store.delete(name);
   return holder;
+}
+
+async function hold(store: LeaseStore, name: string, options: LeaseOptions): Promise<HeldLease> {
+  const lease = new HeldLease(store, name, options);
+  try {
+    await removeStraySigns(store, name);
+    return lease;
+  } catch (cause) {
+    await Promise.allSettled([lease.release()]); // As in claim.
+    throw cause;
+  }
 }
 
 /** A live holder of a lease other than `own`. Leases of dead holders are deleted on the way. */
@@ -149,14 +220,43 @@ async function findHolder(
 ): Promise<Holder | undefined> {
   for await (const { name, size } of store.list(prefixOf(options.kind))) {
     if (name === own) continue;
-    const bytes = size > MOST_BYTES ? NO_BYTES : await getIfThere(store, name);
-    if (bytes === undefined) continue;
-    const identity = decodeLease(bytes);
-    const alive = identity ? await options.isAlive(identity) : isRecent(name, options.clock);
-    if (alive) return { name, identity };
-    await store.delete(name);
+    const lease = await look(store, { name, size }, options);
+    if (lease === undefined) continue;
+    if (lease.state !== 'dead') return lease;
+    await removeLease(store, name);
   }
   return undefined;
+}
+
+/** How a lease stands; undefined when it was released since it was listed. */
+async function look(
+  store: LeaseStore,
+  { name, size }: BlobStat,
+  judge: LeaseJudge,
+): Promise<LeaseSeen | undefined> {
+  const bytes = size > MOST_BYTES ? NO_BYTES : await getIfThere(store, name);
+  if (bytes === undefined) return undefined;
+  const holder = decodeLease(bytes);
+  return { name, holder, state: await stateOf(store, name, holder, judge) };
+}
+
+async function stateOf(
+  store: LeaseStore,
+  name: string,
+  holder: ProcessIdentity | undefined,
+  judge: LeaseJudge,
+): Promise<LeaseState> {
+  if (holder === undefined) return isRecent(name, judge.clock) ? 'unreadable' : 'dead';
+  if (!(await judge.isAlive(holder))) return 'dead';
+  if (judge.isSeen?.(holder) !== false) return 'live';
+  const sign = await lastSign(store, name);
+  return sign !== undefined && judge.clock.now() - sign >= LEASE_TTL_MS ? 'dead' : 'unseen';
+}
+
+/** The lease goes last, so that its signs do not stay without it. */
+async function removeLease(store: LeaseStore, name: string): Promise<void> {
+  await removeSigns(store, name);
+  await store.delete(name);
 }
 
 async function getIfThere(store: LeaseStore, name: string): Promise<Uint8Array | undefined> {
@@ -174,8 +274,8 @@ function prefixOf(kind: LeaseKind): string {
 
 /** A name without a time counts as recent for ever: nobody of ours wrote it, so nobody of ours deletes it. */
 function isRecent(name: string, clock: Clock): boolean {
-  const written = /-([0-9]{1,15})-[0-9a-f]+$/.exec(name)?.[1];
-  return written === undefined || clock.now() - Number(written) < UNREADABLE_LEASE_MS;
+  const written = takenAt(name);
+  return written === undefined || clock.now() - written < UNREADABLE_LEASE_MS;
 }
 
 function encodeLease(kind: LeaseKind, identity: ProcessIdentity): Uint8Array {
@@ -222,12 +322,20 @@ function isIdentity(value: Record<keyof ProcessIdentity, unknown>): value is Pro
   return texts.every((text) => typeof text === 'string') && isPid && isTime;
 }
 
-function locked(place: string, { name, identity }: Holder, timeoutMs: number): VecsnapError {
-  return new VecsnapError('REPOSITORY_LOCKED', `The repository is in use by ${describe(identity)}.`, {
+function locked(place: string, { name, holder }: Holder, timeoutMs: number): VecsnapError {
+  return new VecsnapError('REPOSITORY_LOCKED', `The repository is in use by ${describe(holder)}.`, {
     place: `${place}, ${name}`,
     remedy:
       `Waited ${timeoutMs} ms. Try again when it is done, or wait longer (--lock-timeout). ` +
-      `If no such process is at work any more, delete the blob ${name}.`,
+      `If no such process is at work any more: vecsnap unlock REPO --force ${name}`,
+  });
+}
+
+function leaseLost(place: string, name: string): VecsnapError {
+  return new VecsnapError('LEASE_LOST', 'The lock was taken away while the work went on.', {
+    place: `${place}, ${name}`,
+    remedy:
+      'Run it again. It happens when this machine slept, its clock is far from those of others, or somebody ran vecsnap unlock --force.',
   });
 }
 

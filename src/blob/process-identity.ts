@@ -33,6 +33,15 @@ export function isProcessAlive(identity: ProcessIdentity): boolean {
   return found === undefined || !(found.ended || differ(found.start, identity.processStart));
 }
 
+/** Whether {@link isProcessAlive} can tell: not of a process on another host or in another container. */
+export function canSeeProcess(identity: ProcessIdentity): boolean {
+  const here = machine();
+  const isHere = identity.host === here.host;
+  return (
+    isHere && (differ(identity.bootId, here.bootId) || !differ(identity.pidNamespace, here.pidNamespace))
+  );
+}
+
 function machine(): Pick<ProcessIdentity, 'host' | 'bootId' | 'pidNamespace'> {
   return {
     host: hostname(),

@@ -42,6 +42,11 @@ export interface ChunkStoreOptions extends CompressionOptions {
   readonly maxConcurrentIo: number;
   /** Whether every chunk that is read is hashed and compared with its address. */
   readonly verifyChecksum: boolean;
+  /**
+   * Whether others may sweep meanwhile, because the lock is not held: what is missing is then looked for again where the packs
+   * are now (docs/ordering.md, R8). Default: false.
+   */
+  readonly followsSweeps?: boolean | undefined;
 }
 
 /** A pack that cannot be used as it should. */
@@ -57,6 +62,8 @@ const READ_BYTES = 2 * 1024 * 1024;
 const DECODED_TOGETHER = 512 * 1024;
 /** Where chunks stand in more packs than these, packs are not held open for all of them at once. */
 const MOST_FILES = 64;
+/** Sweeps that may come between one reading and its end, and times that packs may go while they are listed. */
+const MOST_SWEEPS = 8;
 
 /** Reads chunks. */
 export class ChunkStore {
@@ -67,6 +74,9 @@ export class ChunkStore {
   readonly #located = new LocationCache();
   readonly #bases = new BaseFinder((pack) => this.directory(pack));
   #packs: ReadonlyMap<string, number> = new Map();
+  /** Grows whenever other packs are found than before. */
+  #generation = 0;
+  #refreshing: Promise<void> | undefined;
   #hasLost = false;
   readonly #adopted = new Map<string, readonly DirectoryEntry[]>();
 
@@ -102,9 +112,17 @@ export class ChunkStore {
   /**
    * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
    * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too (docs/ordering.md,
-   * R4).
+   * R4). Packs that go while that is done are looked at again: a sweep has put what they held into others.
    */
   async refresh(): Promise<void> {
+    this.#hasLost = false;
+    for (let time = 1; time <= MOST_SWEEPS; time++) {
+      await this.#refreshOnce();
+      if (!this.problems.some(({ error }) => error.code === 'PACK_MISSING')) return;
+    }
+  }
+
+  async #refreshOnce(): Promise<void> {
     const { index } = this.parts;
     this.#located.clear();
     this.#problems.clear();
@@ -113,7 +131,7 @@ export class ChunkStore {
     const changed = await this.#changedPacks();
     const gone = new Set([...packsIn(index)].filter((name) => !this.#packs.has(name) || changed.has(name)));
     if (gone.size > 0) await index.removePacks(gone);
-    this.#hasLost = gone.size > 0;
+    this.#hasLost ||= gone.size > 0;
     const known = new Set(packsIn(index));
     const unseen = [...this.#packs.keys()].filter(
       (name) => !known.has(name) || (gone.size > 0 && !this.#problems.has(name)),
@@ -124,6 +142,7 @@ export class ChunkStore {
   async #listPacks(): Promise<void> {
     const present = new Map<string, number>();
     for await (const { name, size } of this.parts.blobs.list(PACK_PREFIX)) present.set(name, size);
+    if (!sameKeys(present, this.#packs)) this.#generation++;
     this.#packs = present;
   }
 
@@ -170,6 +189,43 @@ export class ChunkStore {
       const sound = damage ? entries.filter(({ offset }) => !damage.isBad(name, offset)) : entries;
       await into.addPack(packs[i] as BlobStat, sound);
     }
+  }
+
+  /** How often other packs were found than before: what was read at one number belongs together. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Runs `read` again when something that it needs is gone and packs have come or gone since it began (docs/ordering.md, R8).
+   * @throws VecsnapError what `read` throws, when all packs are where they were.
+   */
+  async following<T>(read: () => Promise<T>): Promise<T> {
+    if (this.options.followsSweeps !== true) return read();
+    for (let time = 1; ; time++) {
+      const generation = this.#generation;
+      try {
+        return await read();
+      } catch (error) {
+        const isGone = isVecsnapError(error, 'CHUNK_MISSING', 'PACK_MISSING', 'BLOB_MISSING');
+        if (!isGone || time > MOST_SWEEPS || !(await this.#haveMoved(generation))) throw error;
+      }
+    }
+  }
+
+  /** Whether packs have come or gone since `generation`. */
+  async #haveMoved(generation: number): Promise<boolean> {
+    await this.#refreshing; // It may have listed the packs before the one that is missed went.
+    if (this.#generation === generation) await this.#refreshTogether();
+    return this.#generation !== generation;
+  }
+
+  /** One for all who miss something at the same time. */
+  async #refreshTogether(): Promise<void> {
+    this.#refreshing ??= this.refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    await this.#refreshing;
   }
 
   /** Whether chunks in this pack can be relied on: nothing about the pack itself is wrong as far as is known. */
@@ -249,6 +305,10 @@ export class ChunkStore {
    * @throws VecsnapError as {@link get}.
    */
   async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
+    return this.following(() => this.#getManyOnce(addresses));
+  }
+
+  async #getManyOnce(addresses: readonly Address[]): Promise<Uint8Array[]> {
     const plain = await this.useChunks(addresses, (chunks) => this.#decode(chunks));
     if (!plain.includes(undefined)) return plain as Uint8Array[];
     // Read again in a way that says what is wrong.
@@ -291,10 +351,10 @@ export class ChunkStore {
     roots: readonly number[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    const { blobs } = this.parts;
+    const { blobs, coder } = this.parts;
     const packs = new Set<string>();
     for (const { pack } of found.forms) packs.add(pack);
-    if (blobs.useFiles === undefined || packs.size > MOST_FILES)
+    if (coder.readsFiles !== true || blobs.useFiles === undefined || packs.size > MOST_FILES)
       return this.useFoundInMemory(found, roots, use);
     const names = [...packs];
     let isOpen = false;
@@ -462,6 +522,10 @@ export class UsedChunks {
     if (!('memory' in this.#bytes)) throw new TypeError('the bytes stand in files');
     return this.#bytes.memory[number] as Uint8Array;
   }
+}
+
+function sameKeys(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
+  return a.size === b.size && [...a.keys()].every((key) => b.has(key));
 }
 
 function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {

@@ -20,6 +20,8 @@ export type ChunkToEncode = PlainChunk<number>;
 
 /** Hashes, encodes and decodes chunks. Results are in the order of the arguments. */
 export interface ChunkCoder {
+  /** Whether it reads the chunks of a graph that stand in files. Otherwise all must be in memory. */
+  readonly readsFiles?: boolean;
   /** SHA-256 of each. */
   address(chunks: readonly Uint8Array[]): Promise<Address[]>;
   /** The smallest form of each. */
@@ -55,7 +57,7 @@ export interface AddressedChunk extends EncodedChunk {
 
 /** What a coder in this thread needs. */
 export interface InlinePrimitives extends CoderPrimitives {
-  /** Needed for stores that lend their files: see {@link BlobStore.useFiles}. */
+  /** With this, it reads chunks from files that the store lends: see {@link BlobStore.useFiles}. */
   readonly readFile?: ReadFile | undefined;
 }
 
@@ -72,6 +74,7 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
     return chunks.map((chunk) => encodeChunk(withKin(chunk, known), options, primitives));
   };
   return {
+    readsFiles: primitives.readFile !== undefined,
     address: async (chunks) => chunks.map(primitives.sha256),
     encode: async (chunks, options, kin) => encode(chunks, options, kin),
     addressAndEncode: async (chunks, options, kin) =>

@@ -1,7 +1,7 @@
 /**
  * An index that may be lost at any moment. When the database that keeps it fails, on a full disk or because its files are garbled, an
  * index in memory takes its place, built from the packs, and the work goes on. What failed is discarded at the end, so that the next one
- * is built anew (docs/ordering.md, R8).
+ * is built anew (docs/ordering.md, R10).
  */
 import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';

@@ -14,7 +14,7 @@ export interface Call {
 
 /** What a command did. */
 export interface Outcome {
-  /** What `--json` prints. */
+  /** What `--json` prints; undefined when everything was printed already. */
   readonly value: unknown;
   /** What people read; without the newline at its end. */
   readonly text: () => string;

@@ -73,6 +73,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/gc.js')).gc,
   },
   {
+    signature: 'schedule <CONFIG>',
+    summary: 'take snapshots at set times, forget, sweep and verify',
+    load: async () => (await import('./commands/schedule.js')).schedule,
+  },
+  {
     signature: 'stats <REPO>',
     summary: 'tell what is shared, exclusive and reclaimable',
     load: async () => (await import('./commands/stats.js')).stats,
@@ -86,6 +91,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     signature: 'import <REPO> <DIR>',
     summary: 'take in a folder that export wrote',
     load: async () => (await import('./commands/import.js')).importCommand,
+  },
+  {
+    signature: 'unlock <REPO>',
+    summary: 'remove the locks of writers that are dead',
+    load: async () => (await import('./commands/unlock.js')).unlock,
   },
   {
     signature: 'repair <REPO>',

@@ -102,6 +102,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
 }
 
 function printOutcome({ value, text }: Outcome, json: boolean): void {
+  if (value === undefined) return; // It was printed as it came.
   const output = json ? printableJson(value, 2) : text();
   if (output !== '') process.stdout.write(`${output}\n`);
 }

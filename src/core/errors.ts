@@ -12,7 +12,9 @@ export const ERROR_CODES = {
   REPOSITORY_NEWER: 'The repository was written in a newer format than this version of vecsnap reads.',
   REPOSITORY_DAMAGED: 'The config of the repository is gone, fails its checksum or cannot be decoded.',
   REPOSITORY_LOCKED: 'Another writer is at work in the repository.',
+  LEASE_LOST: 'The lock was taken away while the work went on.',
   SNAPSHOT_UNKNOWN: 'No snapshot has that id, ending or name.',
+  SNAPSHOT_FORGOTTEN: 'The snapshot was forgotten and swept while it was read.',
   SNAPSHOT_AMBIGUOUS: 'Several snapshots match the ending that was given.',
   SNAPSHOT_DAMAGED: 'The blob of a snapshot fails its checksum or cannot be decoded.',
   SNAPSHOT_PINNED: 'The snapshot is pinned, so it is not forgotten.',
@@ -51,6 +53,7 @@ export const ERROR_CODES = {
   OPTION_INVALID: 'An option has a value that it does not take.',
   SWEEP_REFUSED: 'Something that a snapshot needs is missing or cannot be read, so nothing is deleted.',
   PLAN_SPENT: 'The plan of a sweep was carried out already.',
+  SCHEDULE_RUNNING: 'Another scheduler works with the same state file.',
   ABORTED: 'The work was interrupted.',
 } as const;
 

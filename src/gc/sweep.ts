@@ -36,6 +36,8 @@ export interface SweepSteps {
   readonly beforeDeleting?: () => Promise<void>;
   /** Is called when the store is full, before it is tried whether less fits: there may be space that is held back. */
   readonly onFull?: () => Promise<void>;
+  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
+  readonly confirmLock?: () => Promise<void>;
 }
 
 const spent = new WeakSet<SweepPlan>();
@@ -43,12 +45,12 @@ const spent = new WeakSet<SweepPlan>();
 /**
  * Deletes and rewrites packs as `prepared` says. The caller holds the write lock and has kept it since the plan was made.
  * @throws VecsnapError PLAN_SPENT when the plan was carried out before; SWEEP_REFUSED when a pack holds more than the index said;
- * STORE_FAILED.
+ * STORE_FAILED; LEASE_LOST.
  */
 export async function sweep(
   store: ChunkStore,
   prepared: PreparedSweep,
-  { beforeDeleting, onFull }: SweepSteps = {},
+  { beforeDeleting, onFull, confirmLock = async () => {} }: SweepSteps = {},
 ): Promise<SweepReport> {
   const { plan } = prepared;
   if (spent.has(plan)) throw planSpent();
@@ -57,7 +59,7 @@ export async function sweep(
   await confirm(store, prepared);
   await beforeDeleting?.();
   await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const done = await rewriteAsFarAsFits(store, prepared, onFull);
+  const done = await rewriteAsFarAsFits(store, prepared, onFull, confirmLock);
   await store.refresh();
   const kept = new Set([...done.damagedPacks, ...done.postponedPacks]);
   return {
@@ -76,14 +78,19 @@ async function rewriteAsFarAsFits(
   store: ChunkStore,
   prepared: PreparedSweep,
   onFull: (() => Promise<void>) | undefined,
+  confirmLock: () => Promise<void>,
 ): Promise<Done> {
   const { rewrittenPacks } = prepared.plan;
   try {
-    return { ...(await rewrite(store, prepared, rewrittenPacks)), postponedPacks: [], roomNeeded: 0 };
+    return {
+      ...(await rewrite(store, prepared, rewrittenPacks, confirmLock)),
+      postponedPacks: [],
+      roomNeeded: 0,
+    };
   } catch (error) {
     if (!isVecsnapError(error, 'STORE_FULL')) throw error;
     await onFull?.();
-    return rewriteOneByOne(store, prepared);
+    return rewriteOneByOne(store, prepared, confirmLock);
   }
 }
 
@@ -91,14 +98,18 @@ async function rewriteAsFarAsFits(
  * Rewrites pack by pack, the one first of which least is needed, so that each gives room for the next. Deltas stay, and so does what
  * they copy from: flattening them would take room.
  */
-async function rewriteOneByOne(store: ChunkStore, prepared: PreparedSweep): Promise<Done> {
+async function rewriteOneByOne(
+  store: ChunkStore,
+  prepared: PreparedSweep,
+  confirmLock: () => Promise<void>,
+): Promise<Done> {
   const unflattened = { ...prepared, flattened: [], isNeeded: prepared.isLive };
   const packs = await byNeededBytes(store, prepared.plan.rewrittenPacks, prepared.isLive);
   const damaged: string[] = [];
   let written = 0;
   for (const [i, { pack, bytes }] of packs.entries()) {
     try {
-      const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack]);
+      const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack], confirmLock);
       written += writtenBytes;
       damaged.push(...damagedPacks);
     } catch (error) {
@@ -127,6 +138,7 @@ async function rewrite(
   store: ChunkStore,
   { flattened, isNeeded }: Pick<PreparedSweep, 'flattened' | 'isNeeded'>,
   packs: readonly string[],
+  confirmLock: () => Promise<void>,
 ): Promise<Pick<Done, 'writtenBytes' | 'damagedPacks'>> {
   const writer = new ChunkWriter(store);
   const damagedPacks: string[] = [];
@@ -138,12 +150,14 @@ async function rewrite(
       if (damaged.length > 0) damagedPacks.push(pack);
     }
     const { bytes } = await writer.commit();
+    await confirmLock(); // Writing took long.
     await remove(
       store,
       packs.filter((pack) => !damagedPacks.includes(pack)),
     );
     return { writtenBytes: bytes, damagedPacks };
   } catch (error) {
+    await confirmLock(); // Else somebody may rely on the copies by now.
     await writer.abandon().catch(() => undefined); // What stays is swept one day. The first error says what is wrong.
     throw error;
   }

@@ -8,7 +8,7 @@ import {
   type FsOperations,
   nodeFsOperations,
 } from '../blob/fs.js';
-import type { Lease } from '../blob/lease.js';
+import type { Lease, LeaseJudge } from '../blob/lease.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
@@ -54,18 +54,20 @@ export function directoryEnvironment(
       }
     },
     async lock({ operation, timeoutMs, signal }) {
-      const { acquireLease, isProcessAlive, processIdentity } = await import('../blob/index.js');
+      const { acquireLease, processIdentity } = await import('../blob/index.js');
       const lease = await acquireLease(blobs, {
-        kind: 'writer',
+        ...(await leaseJudge()),
         identity: processIdentity(operation, systemClock),
-        isAlive: isProcessAlive,
-        clock: systemClock,
         random: systemRandom,
         timeoutMs,
         signal,
       });
       await settle(blobs, lease);
       return lease;
+    },
+    async unlock(force) {
+      const { removeLeases } = await import('../blob/index.js');
+      return removeLeases(blobs, await leaseJudge(), force);
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
     reserve,
@@ -75,6 +77,12 @@ export function directoryEnvironment(
       await blobs.close();
     },
   };
+}
+
+/** Who of the holders of leases is alive, as this machine sees it. */
+async function leaseJudge(): Promise<LeaseJudge> {
+  const { canSeeProcess, isProcessAlive } = await import('../blob/index.js');
+  return { kind: 'writer', isAlive: isProcessAlive, isSeen: canSeeProcess, clock: systemClock };
 }
 
 /** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
@@ -123,6 +131,7 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
   let decodedHere = 0; // Bytes of plaintext.
   const load = () => (loaded ??= loadCoders(workers));
   return {
+    readsFiles: true,
     address: async (chunks) => (await load()).pool.address(chunks),
     encode: async (...job) => (await load()).pool.encode(...job),
     addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),

@@ -66,6 +66,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
   };
 
   return {
+    readsFiles: true,
     async address(chunks) {
       if (sumBytes(chunks) < INLINE_BYTES) return inline.address(chunks);
       return addressesIn((await send({ operation: 'address', chunks })).bytes);

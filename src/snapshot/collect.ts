@@ -78,7 +78,9 @@ async function collect(
   if (dryRun) return report(prepared.plan, await priceOf(store, prepared));
   const { blobs, reserve } = repository.environment;
   const swept = await sweep(store, prepared, {
+    confirmLock: () => repository.confirmLock(),
     beforeDeleting: async () => {
+      await repository.confirmLock();
       for (const { name } of small) await blobs.delete(name);
     },
     onFull: async () => void (await reserve?.giveUp()),

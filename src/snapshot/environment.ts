@@ -1,4 +1,5 @@
 /** What a repository needs around it. src/platform makes one for a local directory; tests and other places make their own. */
+import type { LeaseSeen } from '../blob/lease.js';
 import type { BlobStore } from '../blob/port.js';
 import type { ChunkCoder, ChunkIndex } from '../cas/index.js';
 import type { Clock, RandomBytes, Sha256 } from '../core/index.js';
@@ -15,6 +16,14 @@ export interface LockRequest {
 /** A lock that is held. */
 export interface HeldLock {
   release(): Promise<void>;
+  /** @throws VecsnapError LEASE_LOST when it is not held any more. */
+  confirm?(): Promise<void>;
+}
+
+/** Leases that were removed, and those that stand. */
+export interface UnlockReport {
+  readonly removed: readonly LeaseSeen[];
+  readonly standing: readonly LeaseSeen[];
 }
 
 /** Bytes that may be lost at any time. Neither method fails: what cannot be read is not there, what cannot be written is not kept. */
@@ -47,6 +56,8 @@ export interface Environment {
   discardIndex(): Promise<void>;
   /** @throws VecsnapError REPOSITORY_LOCKED, which names the holder. */
   lock(request: LockRequest): Promise<HeldLock>;
+  /** Removes the leases of holders that are dead, and those that are named. Where there are leases. */
+  unlock?(force: readonly string[]): Promise<UnlockReport>;
   /** A place for bytes that can be made again, where there is one. */
   readonly cache?: DerivedBytes;
   /** Where the store has a limit. */

@@ -13,6 +13,7 @@ import {
   type RetentionDecision,
   type RetentionPolicy,
 } from '../gc/index.js';
+import { readWhole } from './beside-sweeps.js';
 import { allSnapshots, emptiedPacks, goingBlobs } from './collect.js';
 import type { FoundNotes } from './damage-note.js';
 import { forgetSnapshot } from './forgotten.js';
@@ -155,22 +156,26 @@ async function price(
   ids: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<ForgetPrice> {
-  const { snapshots } = await repository.listSnapshots({ fresh: true });
   const sizes = new Map<string, number>();
   for await (const { name, size } of repository.environment.blobs.list(SNAPSHOT_PREFIX))
     sizes.set(name.slice(SNAPSHOT_PREFIX.length), size);
   const sizeOf = (id: string): number => sizes.get(id) ?? 0;
-  return repository.read(async ({ store, notes }) => {
-    const packBytes = await sweptBytes(repository, { store, notes }, new Set(ids), signal);
-    const exclusive = await unlessDamaged(() => exclusiveBytes(store, snapshots));
-    const blobBytes = ids.reduce((sum, id) => sum + sizeOf(id), 0);
-    return {
-      reclaimableBytes: packBytes === null ? null : packBytes + blobBytes,
-      bySnapshot: ids.map((id) => ({
-        id,
-        exclusiveBytes: exclusive === null ? null : (exclusive.get(id) ?? 0) + sizeOf(id),
-      })),
-    };
+  return readWhole(repository, {
+    list: async () => (await repository.listSnapshots({ fresh: true })).snapshots,
+    async read({ store, notes }, snapshots) {
+      const packBytes = await sweptBytes(repository, { store, notes }, new Set(ids), signal);
+      const exclusive = await unlessDamaged(() => exclusiveBytes(store, snapshots));
+      const blobBytes = ids.reduce((sum, id) => sum + sizeOf(id), 0);
+      return {
+        reclaimableBytes: packBytes === null ? null : packBytes + blobBytes,
+        bySnapshot: ids.map((id) => ({
+          id,
+          exclusiveBytes: exclusive === null ? null : (exclusive.get(id) ?? 0) + sizeOf(id),
+        })),
+      };
+    },
+    isDoubtful: ({ reclaimableBytes, bySnapshot }) =>
+      reclaimableBytes === null || bySnapshot.some(({ exclusiveBytes }) => exclusiveBytes === null),
   });
 }
 

@@ -16,7 +16,7 @@ import type { CollectOptions, CollectReport } from './collect.js';
 import type { RepositoryConfig } from './config.js';
 import type { ReadOptions } from './content.js';
 import type { SnapshotDifference } from './diff.js';
-import type { Environment, LockRequest } from './environment.js';
+import type { Environment, LockRequest, UnlockReport } from './environment.js';
 import { findSnapshot } from './find.js';
 import type { ForgetOptions, ForgetReport } from './forget.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
@@ -248,7 +248,7 @@ export class SnapshotManager {
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
     const { readManifest } = await loadReading();
-    return this.#reading(async (store) => (await readManifest(store, snapshot)).format);
+    return this.#reading([id], async (store) => (await readManifest(store, snapshot)).format);
   }
 
   /**
@@ -266,7 +266,7 @@ export class SnapshotManager {
     if (typeof target !== 'function') await target.prepare(options);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
-    return this.#reading(async (store) => {
+    return this.#reading([id], async (store) => {
       const manifest = await readManifest(store, snapshot);
       const { content, lost } = options.allowDamaged
         ? await wholeContentOf(store, manifest, options)
@@ -298,7 +298,7 @@ export class SnapshotManager {
       if (records !== undefined) yield* records();
     } catch (error) {
       hasFailed = true;
-      throw error;
+      throw await this.#explained([id], error);
     } finally {
       await this.#repository.giveBack(session, { hasFailed });
     }
@@ -356,7 +356,7 @@ export class SnapshotManager {
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
     const { diffSnapshots } = await loadWork();
-    return this.#repository.read(({ store }) => diffSnapshots(store, left, right));
+    return this.#reading([a, b], (store) => diffSnapshots(store, left, right));
   }
 
   /**
@@ -468,13 +468,16 @@ export class SnapshotManager {
 
   /** What is shared, exclusive and reclaimable. */
   async stats(): Promise<RepositoryStats> {
-    const { snapshots } = await this.#repository.listSnapshots();
-    const other = await this.#otherBytes();
-    const audited = snapshots
-      .toReversed()
-      .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
-    const { computeStats } = await loadWork();
-    return this.#repository.read(({ store }) => computeStats(store, audited, other));
+    const { computeStats, readWhole } = await loadWork();
+    return readWhole(this.#repository, {
+      list: async () => ({ ...(await this.#repository.listSnapshots()), other: await this.#otherBytes() }),
+      read({ store }, { snapshots, other }) {
+        const audited = snapshots
+          .toReversed()
+          .map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) }));
+        return computeStats(store, audited, other);
+      },
+    });
   }
 
   /** Bytes of the whole repository where it is kept. */
@@ -486,8 +489,11 @@ export class SnapshotManager {
 
   /** Bytes that the chunks of a collection's snapshots take where they are kept, each counted once, those of others included. */
   async collectionSize(collection: string): Promise<number> {
-    const snapshots = await this.listSnapshots({ collection });
-    return this.#repository.read(({ store }) => sizeOnDisk(store, snapshots));
+    const { readWhole } = await loadWork();
+    return readWhole(this.#repository, {
+      list: () => this.listSnapshots({ collection }),
+      read: ({ store }, snapshots) => sizeOnDisk(store, snapshots),
+    });
   }
 
   /**
@@ -500,6 +506,14 @@ export class SnapshotManager {
     return this.#repository.lockedToFree(this.#lockFor('repair', options.signal), () =>
       repairRepository(this.#repository, options),
     );
+  }
+
+  /**
+   * Removes the leases of writers that are dead, which the next writer would do as well, and those that `force` names, whoever holds
+   * them: one that is at work then fails with LEASE_LOST.
+   */
+  async unlock({ force = [] }: { readonly force?: readonly string[] } = {}): Promise<UnlockReport> {
+    return (await this.#repository.environment.unlock?.(force)) ?? { removed: [], standing: [] };
   }
 
   /** Lets go of files and worker threads. */
@@ -625,6 +639,7 @@ export class SnapshotManager {
    * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    await this.#repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
     if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
     await writer.abandon();
   }
@@ -685,12 +700,20 @@ export class SnapshotManager {
     };
   }
 
-  /** Runs `work` on the chunks, to read the content of snapshots. */
-  async #reading<T>(work: (store: ChunkStore) => Promise<T>): Promise<T> {
+  /** Runs `work` on the chunks, to read the content of these snapshots. */
+  async #reading<T>(ids: readonly string[], work: (store: ChunkStore) => Promise<T>): Promise<T> {
     const session = await this.#repository.borrowSession();
     const result = work(session.store);
     await this.#repository.giveBack(session, { hasFailed: await isRejected(result) });
-    return result;
+    return result.catch(async (error: unknown) => {
+      throw await this.#explained(ids, error);
+    });
+  }
+
+  /** What an error in reading these snapshots means (docs/ordering.md, R9). */
+  async #explained(ids: readonly string[], error: unknown): Promise<unknown> {
+    const { explained } = await import('./beside-sweeps.js');
+    return explained(this.#repository, ids, error);
   }
 
   async #mustGet(id: string): Promise<Snapshot> {

@@ -87,7 +87,7 @@ export async function repairRepository(
   const putBack = await putBackMisplaced(within);
   const mendedSnapshots = [...putBack, ...(await mendSnapshots(within))];
   const remembered = await rememberedEntries(repository, blobs);
-  const store = await repository.openChunks(memoryIndex(), { blobs });
+  const store = await repository.openChunks(memoryIndex(), { blobs, isLocked: true });
   const progress = new ProgressCounter('repair', onProgress, { bytes: bytesIn(store) });
   const packs = store.packs.size;
   const rescue = new Rescue(store, signal, progress);
@@ -148,7 +148,7 @@ async function lossesWithout(
 ): Promise<Losses> {
   const note = { notedAt: 0, copies, lost: new DigestTable(), snapshots: [], emptied: [] };
   const damage = knownDamage(note, repository.environment.sha256);
-  const store = await repository.openChunks(memoryIndex(), { blobs, damage });
+  const store = await repository.openChunks(memoryIndex(), { blobs, damage, isLocked: true });
   try {
     return await findLosses(store, snapshots, signal);
   } finally {
@@ -161,7 +161,7 @@ async function rememberedEntries(
   repository: Repository,
   blobs: BlobStore,
 ): Promise<ReadonlyMap<string, readonly DirectoryEntry[]>> {
-  const probe = await repository.openChunks(memoryIndex(), { blobs });
+  const probe = await repository.openChunks(memoryIndex(), { blobs, isLocked: true });
   const unreadable = new Set(probe.problems.map(({ blob }) => blob));
   await probe.close();
   const remembered = new Map<string, DirectoryEntry[]>();

@@ -11,7 +11,7 @@ import {
   type RepositoryConfig,
 } from './config.js';
 import { type DamageNote, type FoundNotes, knownDamage, loadNotes } from './damage-note.js';
-import type { Environment, LockRequest } from './environment.js';
+import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
 import { getSealed } from './sealed-blob.js';
 import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
@@ -53,6 +53,8 @@ export class Repository {
   readonly options: RepositoryOptions;
   /** What the last reading of content left for the next. */
   #kept: Session | undefined;
+  /** While this repository is locked from here. */
+  #lock: HeldLock | undefined;
 
   private constructor(environment: Environment, config: RepositoryConfig, options: RepositoryOptions) {
     this.environment = environment;
@@ -146,6 +148,7 @@ export class Repository {
   /** Writes the blob of a snapshot (docs/ordering.md, W3). */
   async putSnapshot(snapshot: Snapshot): Promise<void> {
     const { blobs, sha256 } = this.environment;
+    await this.confirmLock();
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
@@ -158,8 +161,9 @@ export class Repository {
   async read<T>(
     work: (session: Session) => Promise<T>,
     prefer: 'persistent' | 'memory' = 'memory',
+    isLocked = false,
   ): Promise<T> {
-    const session = await this.openSession(prefer);
+    const session = await this.openSession(prefer, isLocked);
     try {
       return await work(session);
     } finally {
@@ -200,17 +204,17 @@ export class Repository {
 
   /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
   async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
-    return this.locked(request, () => this.read(work, 'persistent'));
+    return this.locked(request, () => this.read(work, 'persistent', true));
   }
 
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
-    const lock = await this.environment.lock(request);
-    try {
-      return await work();
-    } finally {
-      await lock.release();
-    }
+    return this.#holding(await this.environment.lock(request), work);
+  }
+
+  /** Looks whether the lock is still held (docs/ordering.md, L6). @throws VecsnapError LEASE_LOST. */
+  async confirmLock(): Promise<void> {
+    await this.#lock?.confirm?.();
   }
 
   /**
@@ -224,40 +228,54 @@ export class Repository {
       return this.environment.lock(request);
     });
     try {
+      return await this.#holding(lock, work);
+    } finally {
+      await reserve?.restore();
+    }
+  }
+
+  async #holding<T>(lock: HeldLock, work: () => Promise<T>): Promise<T> {
+    this.#lock = lock;
+    try {
       return await work();
     } finally {
+      this.#lock = undefined;
       await lock.release();
-      await reserve?.restore();
     }
   }
 
   /**
    * Opens the chunks. The caller closes the store. An index in memory knows nothing of packs whose directory is damaged; the
    * persistent one may still know where their chunks are.
+   * @param isLocked whether the write lock is held, so that nobody else moves chunks (docs/ordering.md, R8).
    */
-  async openSession(prefer: 'persistent' | 'memory'): Promise<Session> {
-    const session = await this.#openStore(prefer);
+  async openSession(prefer: 'persistent' | 'memory', isLocked = false): Promise<Session> {
+    const session = await this.#openStore(prefer, isLocked);
     if (prefer === 'persistent' || session.store.problems.length === 0) return session;
     await session.store.close();
-    return this.#openStore('persistent');
+    return this.#openStore('persistent', isLocked);
   }
 
-  async #openStore(prefer: 'persistent' | 'memory'): Promise<Session> {
+  async #openStore(prefer: 'persistent' | 'memory', isLocked: boolean): Promise<Session> {
     const notes = await this.notes();
     const index = await this.environment.openIndex(prefer);
-    const store = await this.openChunks(index, { damage: this.#damageIn(notes) });
+    const store = await this.openChunks(index, { damage: this.#damageIn(notes), isLocked });
     return { repository: this, index: prefer, store, notes };
   }
 
   /** Opens the chunks of `blobs` with an index, which is closed when that fails. */
   async openChunks(
     index: ChunkIndex,
-    { blobs = this.environment.blobs, damage }: { blobs?: BlobStore; damage?: KnownDamage | undefined },
+    {
+      blobs = this.environment.blobs,
+      damage,
+      isLocked = false,
+    }: { blobs?: BlobStore; damage?: KnownDamage | undefined; isLocked?: boolean },
   ): Promise<ChunkStore> {
     const { coder, sha256, random } = this.environment;
     try {
       const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
-      const options = { ...this.options, packBytes: this.config.packBytes };
+      const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
       return await ChunkStore.open({ blobs, index, coder, sha256, random, damage }, options);
     } catch (error) {
       await index.close();

@@ -12,6 +12,7 @@ import {
 } from '../core/index.js';
 import { checkPacks, type ChunkStore, type Location } from '../cas/index.js';
 import { checkTotals, decodeManifest, reachable, TreeReader, type TreeReference } from '../manifest/index.js';
+import { readWhole, snapshotForgotten } from './beside-sweeps.js';
 import { checkSize } from './content.js';
 import { marksProblems } from './marks.js';
 import { POLICIES_NAME, readPolicies } from './policies.js';
@@ -55,14 +56,18 @@ const READ_TOGETHER = 16 * 1024 * 1024;
 
 /** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
 export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
-  const { snapshots, problems } = await repository.listSnapshots({ fresh: true });
-  return repository.read(async (session) => {
-    const verification = new Verification(session, snapshots, options);
-    const state = [...session.notes.problems, ...(await stateProblems(repository))];
-    for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
-    await verification.checkPacks();
-    await verification.checkReferences(false);
-    return verification.report();
+  return readWhole(repository, {
+    list: () => repository.listSnapshots({ fresh: true }),
+    async read(session, { snapshots, problems }) {
+      const verification = new Verification(session, snapshots, options);
+      const state = [...session.notes.problems, ...(await stateProblems(repository))];
+      for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
+      await verification.checkPacks();
+      await verification.checkReferences(false);
+      return verification.report();
+    },
+    isDoubtful: ({ ok }) => !ok,
+    prefer: 'persistent',
   });
 }
 
@@ -85,10 +90,18 @@ export async function verifySnapshots(
   snapshots: readonly Snapshot[],
   options: WorkOptions,
 ): Promise<VerifyReport> {
-  return repository.read(async (session) => {
-    const verification = new Verification(session, snapshots, options);
-    await verification.checkReferences(true);
-    return verification.report();
+  return readWhole(repository, {
+    async list() {
+      const standing = new Set(await repository.snapshotIds());
+      const gone = snapshots.find(({ id }) => !standing.has(id));
+      if (gone !== undefined) throw snapshotForgotten(repository, gone.id);
+    },
+    async read(session) {
+      const verification = new Verification(session, snapshots, options);
+      await verification.checkReferences(true);
+      return verification.report();
+    },
+    isDoubtful: ({ ok }) => !ok,
   });
 }
 

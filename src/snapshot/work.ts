@@ -5,6 +5,7 @@
 export { computeStats } from '../audit/index.js';
 export { ChunkWriter, packEntryBytes } from '../cas/index.js';
 export { checkPolicy, mark } from '../gc/index.js';
+export { readWhole } from './beside-sweeps.js';
 export { collectGarbage } from './collect.js';
 export { contentOf, readManifest } from './content.js';
 export { diffSnapshots } from './diff.js';

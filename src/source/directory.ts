@@ -10,7 +10,7 @@ import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
-import { identityOf, LocalFile, readFailure, sourceChanged, systemCode } from './local-file.js';
+import { identityOf, LocalFile, passTick, readFailure, sourceChanged, systemCode } from './local-file.js';
 import type { FileEntry, OpenSource, Source } from './port.js';
 
 /** A source that reads the tree at `path`. */
@@ -24,6 +24,7 @@ export function directorySource(path: string): Source {
 
 async function openDirectory(root: string): Promise<OpenSource> {
   const tree = await scan(root);
+  await passTick();
   return {
     format: { name: 'directory', mode: tree.mode },
     schema: undefined,

@@ -26,7 +26,7 @@ import {
   importDamaged,
   parseChecksums,
 } from './folder-layout.js';
-import { systemCode } from './local-file.js';
+import { sourceChanged, systemCode } from './local-file.js';
 import type { FileEntry, FormatNote, OpenSource, Source } from './port.js';
 
 /** A source that is an exported folder, with what its `metadata.json` says about the snapshot. */
@@ -58,17 +58,21 @@ const MAX_VALUE_BYTES = 1024 * 1024 * 1024;
  */
 export async function folderSource(path: string): Promise<FolderSource> {
   const folder = await findFolder(path);
-  await checkDigests(folder);
+  const digests = await checkDigests(folder);
   const description = await readDescription(folder);
   return {
     place: path,
     collection: basename(folder),
     snapshot: description.snapshot,
-    open: async () => openFolder(folder, description),
+    open: async () => openFolder(folder, description, digests),
   };
 }
 
-function openFolder(folder: string, { schema, format, records, hasFiles }: Description): OpenSource {
+function openFolder(
+  folder: string,
+  { schema, format, records, hasFiles }: Description,
+  digests: string,
+): OpenSource {
   return {
     format,
     schema,
@@ -76,7 +80,9 @@ function openFolder(folder: string, { schema, format, records, hasFiles }: Descr
     files: hasFiles ? () => readFiles(folder) : undefined,
     expected: { records },
     notes: [],
-    confirmUnchanged: () => checkDigests(folder),
+    async confirmUnchanged() {
+      if ((await checkDigests(folder)) !== digests) throw sourceChanged(folder);
+    },
     close: async () => {},
   };
 }
@@ -95,7 +101,8 @@ async function findFolder(path: string): Promise<string> {
   throw importDamaged(`it has no ${FOLDER_FILES.description}`, path);
 }
 
-async function checkDigests(folder: string): Promise<void> {
+/** @returns the checksums, which tell one export from another. */
+async function checkDigests(folder: string): Promise<string> {
   const text = await readText(folder, FOLDER_FILES.checksums);
   const digests = parseChecksums(text, folder);
   for (const name of CHECKED_FILES) {
@@ -103,6 +110,7 @@ async function checkDigests(folder: string): Promise<void> {
       throw importDamaged(`${name} fails its checksum`, join(folder, name));
     }
   }
+  return text;
 }
 
 async function digestOf(folder: string, name: string): Promise<string> {

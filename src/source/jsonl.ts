@@ -37,7 +37,7 @@ import {
   type VectorKey,
 } from './jsonl-line.js';
 import { LineTable } from './line-table.js';
-import { LocalFile } from './local-file.js';
+import { LocalFile, passTick } from './local-file.js';
 import type { FormatNote, OpenSource, Source } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -71,6 +71,7 @@ export function jsonlSource(path: string, options: JsonlSourceOptions = {}): Sou
 async function openJsonl(path: string, options: JsonlSourceOptions): Promise<OpenSource> {
   const file = await LocalFile.open(path);
   try {
+    await passTick();
     const reader = await JsonlReader.scan(file, options);
     return opened(file, reader);
   } catch (error) {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, readSync } from 'node:fs';
 import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
 
@@ -120,9 +121,23 @@ function bigintStat(handle: FileHandle) {
   return handle.stat({ bigint: true });
 }
 
-/** Equal for two looks at a file between which it was neither written nor replaced. */
-export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'>): string {
-  return [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+/** No file system that we know notes the times of writes more coarsely, in milliseconds. */
+const TICK_MS = 10;
+
+/**
+ * Waits until a write to a file that was looked at before shows in its times. They move in ticks: without this, a write in the same
+ * tick as the look would not be seen.
+ */
+export async function passTick(): Promise<void> {
+  await sleep(TICK_MS);
+}
+
+/**
+ * Equal for two looks at a file between which it was neither written nor replaced. The time of the last change of its inode tells of
+ * writes after which the time of the last write was put back, which any program may do.
+ */
+export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>): string {
+  return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
 }
 
 function followed(path: string) {

@@ -16,7 +16,7 @@ import {
 import { collectionName } from './collection-name.js';
 import { openedFile } from './file.js';
 import { FileWriter } from './file-writer.js';
-import { checkTargetFree, LocalFile, replaceAtomically, sourceChanged } from './local-file.js';
+import { checkTargetFree, LocalFile, passTick, replaceAtomically, sourceChanged } from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -85,6 +85,7 @@ export function matrixSource(format: MatrixFormat, path: string): Source {
 async function openMatrix(format: MatrixFormat, path: string): Promise<OpenSource> {
   const file = await LocalFile.open(path);
   try {
+    await passTick();
     const shape = await format.inspect(file);
     if (!('unsplit' in shape)) return openedMatrix(file, shape);
     return openedFile(file, [

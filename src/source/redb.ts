@@ -100,6 +100,8 @@ interface Commit {
   readonly tables: ReadonlyMap<string, RedbTable>;
   /** The number of the newest commit that there was, which is another one when that was not whole. */
   readonly newest: bigint;
+  /** What that one names. Another database may have as many commits. */
+  readonly newestRoot: Uint8Array | undefined;
 }
 
 /** A redb file as of one commit. */
@@ -178,7 +180,7 @@ export class RedbFile {
    */
   async confirmUnchanged(): Promise<void> {
     const newest = await newestSlot(this.#file);
-    const same = newest.transaction === this.#commit.newest || isSameRoot(newest.root, this.#commit.root);
+    const same = this.#isNewest(newest) || isSameRoot(newest.root, this.#commit.root);
     if (!same || (await identityAt(this.path)) !== this.#place) throw sourceChanged(this.path);
   }
 
@@ -189,8 +191,12 @@ export class RedbFile {
   /** A page that is not what it should be was used again by a writer, if there was one; else it is damaged. */
   async #explained(error: unknown): Promise<unknown> {
     if (!isVecsnapError(error, 'SOURCE_INVALID', 'SOURCE_TRUNCATED')) return error;
-    const { transaction } = await newestSlot(this.#file);
-    return transaction === this.#commit.newest ? error : sourceChanged(this.path);
+    return this.#isNewest(await newestSlot(this.#file)) ? error : sourceChanged(this.path);
+  }
+
+  /** Whether this was the newest commit when the file was opened. */
+  #isNewest({ transaction, root }: Slot): boolean {
+    return transaction === this.#commit.newest && isSameRoot(root, this.#commit.newestRoot);
   }
 }
 
@@ -276,12 +282,12 @@ async function openLastCommit(file: LocalFile): Promise<Commit> {
   for (let attempt = 1; ; attempt++) {
     const header = await readHeader(file);
     const slots = currentSlots(header);
-    const newest = slots[0]?.transaction as bigint;
+    const { transaction: newest, root: newestRoot } = slots[0] as Slot;
     const failures: VecsnapError[] = [];
     for (const { root } of slots) {
       try {
         const tables = await readTables(file, header.layout, root);
-        return { layout: header.layout, root, tables, newest };
+        return { layout: header.layout, root, tables, newest, newestRoot };
       } catch (error) {
         if (!isVecsnapError(error)) throw error;
         failures.push(error);

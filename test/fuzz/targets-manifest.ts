@@ -433,7 +433,7 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
     seeds: [MARKS],
     reseal: resealed,
     decode: async (bytes) => retain(`marks/${SNAPSHOT.id}-1`, bytes),
-    budget: OBJECTS,
+    budget: { multiple: 2000, constant: 1 << 22 },
   },
   {
     name: 'policies',

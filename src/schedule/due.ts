@@ -1,0 +1,56 @@
+/** When a job is due, as pure functions of what is known of it and the time. Times are in milliseconds since 1970. */
+import { countTimes } from './cron.js';
+import type { JobPlan } from './job.js';
+
+/** A clock that goes back by less than this is waited for; by more, the scheduler goes by the new time. */
+const TOLERANCE_MS = 60_000;
+
+/** A time that a run is for, and how many times it stands for. */
+export interface DueRun {
+  readonly due: number;
+  readonly count: number;
+}
+
+/** The newest time that is due and not handled; undefined when there is none. @param handled the newest that was; -Infinity for none. */
+export function dueRun({ times, offsetMs }: JobPlan, handled: number, now: number): DueRun | undefined {
+  const due = times.newest(now - offsetMs);
+  if (due === undefined || due <= handled) return undefined;
+  return { due, count: handled === -Infinity ? 1 : Math.max(1, countTimes(times, handled, due)) };
+}
+
+/** The newest time that counts as handled: that which is, unless the clock was set back to before it. */
+export function handledNow({ offsetMs }: JobPlan, handled: number, now: number): number {
+  const latest = now - offsetMs;
+  return handled > latest + TOLERANCE_MS ? latest : handled;
+}
+
+/** When the job will be due the next time. */
+export function nextRun({ times, offsetMs }: JobPlan, handled: number, now: number): number | undefined {
+  const next = times.next(Math.max(handled, now - offsetMs));
+  return next === undefined ? undefined : next + offsetMs;
+}
+
+/** When to verify the next time, `-Infinity` for at once; undefined for never. @param verified when it was verified last; undefined for never. */
+export function nextVerify(
+  { verify }: JobPlan,
+  verified: number | undefined,
+  now: number,
+): number | undefined {
+  if (verify === undefined) return undefined;
+  if (verified === undefined) return -Infinity;
+  const since = Math.min(verified, now); // A time to come is that of a clock that was wrong.
+  return 'everyMs' in verify ? since + verify.everyMs : verify.times.next(since);
+}
+
+/** How far the newest snapshot lies behind its times: 0 when none was missed. @param lastDue what it was due for. */
+export function lagOf({ times, offsetMs }: JobPlan, lastDue: number | undefined, now: number): number {
+  const newest = times.newest(now - offsetMs);
+  if (newest === undefined || (lastDue !== undefined && lastDue >= newest)) return 0;
+  const missed = lastDue === undefined ? newest : (times.next(lastDue) ?? newest);
+  return Math.max(0, now - offsetMs - missed);
+}
+
+/** How long to wait after so many tries that failed. */
+export function backOff({ retry: { delayMs, maxDelayMs } }: JobPlan, attempts: number): number {
+  return Math.min(maxDelayMs, delayMs * 2 ** Math.min(attempts - 1, 60));
+}
