@@ -26,6 +26,14 @@ import type { PackEntry } from './pack.js';
 /** A database with bytes as keys and values. */
 export type IndexDatabase = AbstractLevel<unknown, Uint8Array, Uint8Array>;
 
+/** What surrounds the database of an index. */
+export interface IndexPlace {
+  /** Removes the database, which is closed then. By default it is emptied. */
+  readonly remove?: () => Promise<void>;
+  /** Is called when the database was closed with all that was put. */
+  readonly onClosed?: () => Promise<void>;
+}
+
 const CHUNK = utf8('c');
 const PACK = utf8('p');
 const VERSION_KEY = utf8('v');
@@ -39,18 +47,17 @@ const SMALL_BYTES = 8 * 1024 * 1024;
 /**
  * Opens the index that `db` holds; `db` must be open, with `view` as the encoding of keys and values. An index of another
  * version is emptied: it can be rebuilt.
- * @param remove removes the database, which is closed then; by default it is emptied.
  * @throws VecsnapError INDEX_DAMAGED when the database cannot be read.
  */
-export async function levelIndex(db: IndexDatabase, remove?: () => Promise<void>): Promise<ChunkIndex> {
-  const index = new LevelIndex(db, remove);
+export async function levelIndex(db: IndexDatabase, place: IndexPlace = {}): Promise<ChunkIndex> {
+  const index = new LevelIndex(db, place);
   await index.load();
   return index;
 }
 
 class LevelIndex implements ChunkIndex {
   readonly #db: IndexDatabase;
-  readonly #remove: (() => Promise<void>) | undefined;
+  readonly #place: IndexPlace;
   readonly #sizes = new Map<string, number>();
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, string>();
@@ -58,9 +65,9 @@ class LevelIndex implements ChunkIndex {
   #written = 0;
   #nextNumber = 0;
 
-  constructor(db: IndexDatabase, remove: (() => Promise<void>) | undefined) {
+  constructor(db: IndexDatabase, place: IndexPlace) {
     this.#db = db;
-    this.#remove = remove;
+    this.#place = place;
   }
 
   async load(): Promise<void> {
@@ -149,12 +156,13 @@ class LevelIndex implements ChunkIndex {
     } finally {
       await this.#db.close();
     }
+    await this.#place.onClosed?.();
   }
 
   async discard(): Promise<void> {
-    if (this.#remove === undefined) await this.clear();
+    if (this.#place.remove === undefined) await this.clear();
     await this.#db.close();
-    await this.#remove?.();
+    await this.#place.remove?.();
   }
 
   #locate(value: Uint8Array): Location | undefined {

@@ -1,5 +1,5 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
-import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   blockingFsOperations,
@@ -15,6 +15,7 @@ import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { plainBytes } from '../cas/chunk-graph.js';
 import { fileReserve } from './file-reserve.js';
+import { breakSeal, conditionOf, sealIndex } from './index-seal.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -176,8 +177,9 @@ async function openMemoryIndex(): Promise<ChunkIndex> {
  */
 async function openLevelIndex(path: string): Promise<ChunkIndex> {
   try {
-    if (await hasLinks(path)) return await openAnew(path);
-    return await openDatabase(path);
+    const condition = (await hasLinks(path)) ? 'doubtful' : await conditionOf(path);
+    if (condition === 'in use') return await openMemoryIndex();
+    return condition === 'doubtful' ? await openAnew(path) : await openDatabase(path);
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
     return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
@@ -204,10 +206,15 @@ async function hasLinks(path: string): Promise<boolean> {
 async function openDatabase(path: string): Promise<ChunkIndex> {
   const { Level } = await import('level');
   const { levelIndex } = await import('../cas/index.js');
+  await mkdir(path, { recursive: true });
+  await breakSeal(path);
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
   await db.open();
   try {
-    return await levelIndex(db as unknown as IndexDatabase, () => rm(path, { recursive: true, force: true }));
+    return await levelIndex(db as unknown as IndexDatabase, {
+      remove: () => rm(path, { recursive: true, force: true }),
+      onClosed: () => sealIndex(path),
+    });
   } catch (error) {
     await db.close();
     throw error;

@@ -67,7 +67,7 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
       return verification.report();
     },
     isDoubtful: ({ ok }) => !ok,
-    prefer: 'persistent',
+    prefer: 'memory', // The index that persists may be garbled, which is no damage: it is derived.
   });
 }
 
