@@ -171,6 +171,7 @@ class DirectoryBlobStore implements FsBlobStore {
     checkBlobName(name);
     await this.#attempt('delete', name, async () => {
       if ((await this.#entryAt(name))?.kind === 'directory') return;
+      if ((await this.#entryAt(folderOf(name)))?.kind === 'file') return; // A blob, below which there is none.
       await this.#expectOwnFolders(folderOf(name));
       await unlessMissing(this.#fs.unlink(this.#path(name)));
       await this.#handles.drop(name); // Not before: until it was unlinked a read could have opened it again.

@@ -148,8 +148,9 @@ class LevelBlobStore implements BlobStore {
       this.#db.get<string, Uint8Array | undefined>(pieceKey(name, pieces - 1), ENCODINGS),
     );
     const isThere = last?.length === head.size - (pieces - 1) * head.pieceBytes;
-    if (!isThere || head.size > MOST_BYTES || pieces > MOST_PIECES)
-      throw this.#damaged(name, 'its head says more than there is');
+    if (isThere && head.size <= MOST_BYTES && pieces <= MOST_PIECES) return;
+    if ((await this.#head(name)) === undefined) throw blobMissing(this.place, name); // Deleted meanwhile.
+    throw this.#damaged(name, 'its head says more than there is');
   }
 
   async #head(name: string): Promise<Head | undefined> {
