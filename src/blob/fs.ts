@@ -171,8 +171,7 @@ class DirectoryBlobStore implements FsBlobStore {
     checkBlobName(name);
     await this.#attempt('delete', name, async () => {
       if ((await this.#entryAt(name))?.kind === 'directory') return;
-      if ((await this.#entryAt(folderOf(name)))?.kind === 'file') return; // A blob, below which there is none.
-      await this.#expectOwnFolders(folderOf(name));
+      if (await this.#isBelowBlob(name)) return;
       await unlessMissing(this.#fs.unlink(this.#path(name)));
       await this.#handles.drop(name); // Not before: until it was unlinked a read could have opened it again.
       await unlessMissing(this.#fs.syncDirectory(this.#path(folderOf(name))));
@@ -407,6 +406,16 @@ class DirectoryBlobStore implements FsBlobStore {
       await this.#fs.close(descriptor);
       throw cause;
     }
+  }
+
+  /** Whether a blob stands where a folder of the name would, so that there is nothing of that name. */
+  async #isBelowBlob(name: string): Promise<boolean> {
+    for (let path = folderOf(name); path !== ''; path = folderOf(path)) {
+      const kind = (await this.#entryAt(path))?.kind ?? 'directory';
+      if (kind === 'file') return true;
+      if (kind !== 'directory') throw this.#obstructed(path, undefined);
+    }
+    return false;
   }
 
   async #entryAt(name: string): Promise<FsEntry | undefined> {
