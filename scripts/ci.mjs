@@ -2,6 +2,7 @@
 // Runs on a fresh machine with Node.js and npm. The last line is "N passed, N failed".
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { relative } from 'node:path';
 
 const results = '.work/test-results.json';
 
@@ -38,9 +39,23 @@ function run([name, command]) {
 }
 
 function countTests() {
-  if (!existsSync(results)) return { passed: 0, failed: 1 };
-  const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(results, 'utf8'));
-  return { passed: numPassedTests, failed: Math.max(numFailedTests, numFailedTestSuites > 0 ? 1 : 0) };
+  if (!existsSync(results)) return { passed: 0, failed: 1, named: ['the tests gave no report'] };
+  const report = JSON.parse(readFileSync(results, 'utf8'));
+  const { numPassedTests, numFailedTests, numFailedTestSuites } = report;
+  const failed = Math.max(numFailedTests, numFailedTestSuites > 0 ? 1 : 0);
+  return { passed: numPassedTests, failed, named: report.testResults.flatMap(failuresIn) };
+}
+
+/** One line for each failed test of a file, or for a file that could not be run. */
+function failuresIn({ name, status, message, assertionResults }) {
+  const failed = assertionResults.filter((test) => test.status === 'failed');
+  const file = relative('.', name);
+  if (failed.length === 0 && status === 'failed') return [`${file}: ${firstLine(message)}`];
+  return failed.map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${firstLine(failureMessages[0])}`);
+}
+
+function firstLine(text = '') {
+  return text.split('\n', 1)[0];
 }
 
 mkdirSync('.work', { recursive: true });
@@ -58,6 +73,8 @@ const passedSteps = outcomes.filter(({ name, ok }) => ok && name !== 'tests');
 const testsBroke = outcomes.some(({ name, ok }) => name === 'tests' && !ok) && tests.failed === 0 ? 1 : 0;
 const failed = tests.failed + failedSteps.length + testsBroke;
 console.log(`\n${passedSteps.length} checks and ${tests.passed} tests passed.`);
+// Here again, because who reads a long log reads its end.
 for (const { name } of failedSteps) console.log(`Failed: ${name}`);
+for (const failure of tests.named) console.log(`Failed: ${failure}`);
 console.log(`${passedSteps.length + tests.passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
