@@ -12,13 +12,13 @@ export {
 } from './core/index.js';
 export type { KeptSnapshot, RetentionDecision, RetentionPolicy, SweepPlan, SweepReport } from './gc/index.js';
 export {
-  type CreateOptions,
   type RestoreOptions,
   type RestoreReport,
   type SnapshotFilter,
   SnapshotManager,
   type TargetOf,
 } from './snapshot/manager.js';
+export type { CreateOptions } from './snapshot/creation.js';
 export type { CollectOptions, CollectReport } from './snapshot/collect.js';
 export type { ForgetOptions, ForgetPrice, ForgetReport, SnapshotPrice } from './snapshot/forget.js';
 export type { Marks, MarksChange } from './snapshot/marks.js';

@@ -1,6 +1,6 @@
 /** Finds the snapshot that a person means. */
 import { VecsnapError } from '../core/index.js';
-import type { SnapshotListing } from './repository.js';
+import type { Repository, SnapshotListing } from './repository.js';
 import type { Snapshot } from './snapshot.js';
 
 /** The fewest characters of the end of an id that name a snapshot. */
@@ -55,4 +55,18 @@ function ambiguous(text: string, found: readonly Snapshot[]): VecsnapError {
 
 function shorten(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** The snapshot with this id. @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_DAMAGED. */
+export async function knownSnapshot(repository: Repository, id: string): Promise<Snapshot> {
+  const snapshot = await repository.getSnapshot(id);
+  if (snapshot !== undefined) return snapshot;
+  throw new VecsnapError(
+    'SNAPSHOT_UNKNOWN',
+    `There is no snapshot with the id ${JSON.stringify(id.slice(0, 80))}.`,
+    {
+      place: repository.place,
+      remedy: 'listSnapshots gives the ids; findSnapshot takes names and the ends of ids.',
+    },
+  );
 }

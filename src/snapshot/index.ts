@@ -1,6 +1,7 @@
 /** Taking, restoring, verifying, comparing and dropping snapshots. */
 export type * from './collect.js';
 export * from './config.js';
+export type * from './creation.js';
 export * from './content.js';
 export * from './diff.js';
 export * from './environment.js';

@@ -1,29 +1,22 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
-import {
-  asMap,
-  formatAddress,
-  isUnreadable,
-  isVecsnapError,
-  type RecordBatch,
-  VecsnapError,
-} from '../core/index.js';
+import { asMap, type RecordBatch, VecsnapError } from '../core/index.js';
 import type { RepositoryStats } from '../audit/index.js';
-import type { ChunkStore, ChunkWriter } from '../cas/index.js';
+import type { ChunkStore } from '../cas/index.js';
 import type { RetentionDecision, RetentionPolicy } from '../gc/index.js';
 import type { Manifest } from '../manifest/index.js';
-import type { FormatNote, OpenSource, Source, Target, WriteReport } from '../source/port.js';
+import type { FormatNote, Source, Target, WriteReport } from '../source/port.js';
 import type { CollectOptions, CollectReport } from './collect.js';
 import type { RepositoryConfig } from './config.js';
 import type { ReadOptions } from './content.js';
+import type { CreateOptions, Creation } from './creation.js';
 import type { SnapshotDifference } from './diff.js';
 import type { Environment, LockRequest, UnlockReport } from './environment.js';
-import { findSnapshot } from './find.js';
+import { findSnapshot, knownSnapshot } from './find.js';
 import type { ForgetOptions, ForgetReport } from './forget.js';
-import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { MarksChange } from './marks.js';
 import type { StoredPolicy } from './policies.js';
 import type { WorkOptions } from './progress.js';
-import { Repository, type Session, type SnapshotListing } from './repository.js';
+import { Repository, type SnapshotListing } from './repository.js';
 import {
   checkConfig,
   checkName,
@@ -32,35 +25,11 @@ import {
   type Settings,
   type SnapshotConfig,
 } from './settings.js';
-import {
-  isSnapshotTime,
-  type Json,
-  manifestAddress,
-  newSnapshotId,
-  nextCreationTime,
-  type Snapshot,
-} from './snapshot.js';
-import type { BaseSnapshot, Taken } from './take.js';
+import { isSnapshotTime, manifestAddress, type Snapshot } from './snapshot.js';
 import type { ConfigRepair } from './repair-config.js';
 import type { RepairOptions, RepairReport } from './repair.js';
 import type { Losses } from './salvage.js';
 import type { VerifyReport } from './verify.js';
-
-/** How a snapshot is taken. */
-export interface CreateOptions extends WorkOptions {
-  /** Default: the source's own name. */
-  readonly collection?: string | undefined;
-  readonly tags?: readonly string[] | undefined;
-  /** Anything to be kept with the snapshot. */
-  readonly metadata?: { readonly [key: string]: Json } | undefined;
-  /** The time of the snapshot, where it is not now: for what was taken elsewhere. */
-  readonly createdAt?: Date | undefined;
-  /**
-   * When the source tells what has changed: the part of all else that is read and compared all the same, from 0 to 1. At least one
-   * row group is. Default: 1/256.
-   */
-  readonly auditRate?: number | undefined;
-}
 
 /** Which snapshots are meant. */
 export interface SnapshotFilter {
@@ -99,11 +68,6 @@ function preload({ coder }: Environment): void {
   const decodeNothing = import('../cas/index.js').then((cas) => coder.decode(cas.graphInMemory([]), true));
   Promise.all([loadReading(), decodeNothing]).catch(() => undefined);
 }
-
-/** Loads what reads and writes chunks. */
-const loadWork = () => import('./work.js');
-/** Tries in all when a source changes while it is read. */
-const TAKE_ATTEMPTS = 3;
 
 /**
  * See the head of this file. Open one with {@link SnapshotManager.open}, or make a repository with {@link SnapshotManager.init}.
@@ -159,7 +123,7 @@ export class SnapshotManager {
     const { lockTimeoutMs: timeoutMs } = checkConfig(config);
     const environment = await environmentOf(config, 'open');
     try {
-      const { repairConfig } = await loadWork();
+      const { repairConfig } = await import('./repair-config.js');
       return await repairConfig(environment, { operation: 'repair', timeoutMs }, dryRun);
     } finally {
       if (config.environment === undefined) await environment.close();
@@ -185,7 +149,7 @@ export class SnapshotManager {
    * as it was.
    */
   async createSnapshot(source: Source, name: string, options: CreateOptions = {}): Promise<Snapshot> {
-    return this.#create(source, name, options, async () => null);
+    return this.#create({ source, name, baseId: null }, options);
   }
 
   /**
@@ -200,7 +164,7 @@ export class SnapshotManager {
     baseId: string,
     options: CreateOptions = {},
   ): Promise<Snapshot> {
-    return this.#create(source, name, options, async () => (await this.#mustGet(baseId)).id);
+    return this.#create({ source, name, baseId }, options);
   }
 
   /**
@@ -342,20 +306,20 @@ export class SnapshotManager {
   /** Reads what several snapshots need, each chunk once. */
   async verifySnapshots(ids: readonly string[], options: WorkOptions = {}): Promise<VerifyReport> {
     const snapshots = await Promise.all(ids.map((id) => this.#mustGet(id)));
-    const { verifySnapshots } = await loadWork();
+    const { verifySnapshots } = await import('./verify.js');
     return verifySnapshots(this.#repository, snapshots, options);
   }
 
   /** Reads the whole repository, from the first byte of every pack to the last. */
   async verifyRepository(options: WorkOptions = {}): Promise<VerifyReport> {
-    const { verifyRepository } = await loadWork();
+    const { verifyRepository } = await import('./verify.js');
     return verifyRepository(this.#repository, options);
   }
 
   /** What differs between two snapshots. @throws VecsnapError SNAPSHOT_UNKNOWN. */
   async diffSnapshots(a: string, b: string): Promise<SnapshotDifference> {
     const [left, right] = [await this.#mustGet(a), await this.#mustGet(b)];
-    const { diffSnapshots } = await loadWork();
+    const { diffSnapshots } = await import('./diff.js');
     return this.#reading([a, b], (store) => diffSnapshots(store, left, right));
   }
 
@@ -392,7 +356,7 @@ export class SnapshotManager {
    * const { forget, keep, reclaimableBytes } = await manager.forget({ policy: { keepDaily: 7, keepMonthly: 12 }, dryRun: true });
    */
   async forget(options: ForgetOptions = {}): Promise<ForgetReport> {
-    const { forget } = await loadWork();
+    const { forget } = await import('./forget.js');
     const lock = this.#lockFor('forget', options.signal);
     return forget(this.#repository, (work) => this.#repository.lockedToFree(lock, work), options);
   }
@@ -437,7 +401,7 @@ export class SnapshotManager {
    * policy goes by it.
    */
   async setPolicy(policy: RetentionPolicy, { collection }: SnapshotFilter = {}): Promise<void> {
-    const { checkPolicy } = await loadWork();
+    const { checkPolicy } = await import('../gc/index.js');
     if (collection !== undefined) checkName(collection, 'collection');
     await this.#changePolicy(collection, checkPolicy(policy));
   }
@@ -449,7 +413,7 @@ export class SnapshotManager {
 
   /** What a policy would keep and drop; without one, those that are stored. */
   async decideRetention(policy?: RetentionPolicy, filter: SnapshotFilter = {}): Promise<RetentionDecision> {
-    const { decideBy } = await loadWork();
+    const { decideBy } = await import('./forget.js');
     return decideBy(this.#repository, policy, filter.collection);
   }
 
@@ -460,7 +424,7 @@ export class SnapshotManager {
    * G1 and G2).
    */
   async collectGarbage(options: CollectOptions = {}): Promise<CollectReport> {
-    const { collectGarbage } = await loadWork();
+    const { collectGarbage } = await import('./collect.js');
     return this.#repository.lockedToFree(this.#lockFor('gc', options.signal), () =>
       collectGarbage(this.#repository, options),
     );
@@ -468,7 +432,10 @@ export class SnapshotManager {
 
   /** What is shared, exclusive and reclaimable. */
   async stats(): Promise<RepositoryStats> {
-    const { computeStats, readWhole } = await loadWork();
+    const [{ computeStats }, { readWhole }] = await Promise.all([
+      import('../audit/index.js'),
+      import('./beside-sweeps.js'),
+    ]);
     return readWhole(this.#repository, {
       list: async () => ({ ...(await this.#repository.listSnapshots()), other: await this.#otherBytes() }),
       read({ store }, { snapshots, other }) {
@@ -489,7 +456,7 @@ export class SnapshotManager {
 
   /** Bytes that the chunks of a collection's snapshots take where they are kept, each counted once, those of others included. */
   async collectionSize(collection: string): Promise<number> {
-    const { readWhole } = await loadWork();
+    const { readWhole } = await import('./beside-sweeps.js');
     return readWhole(this.#repository, {
       list: () => this.listSnapshots({ collection }),
       read: ({ store }, snapshots) => sizeOnDisk(store, snapshots),
@@ -502,7 +469,7 @@ export class SnapshotManager {
    * @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL, STORE_FAILED, ABORTED.
    */
   async repair(options: RepairOptions = {}): Promise<RepairReport> {
-    const { repairRepository } = await loadWork();
+    const { repairRepository } = await import('./repair.js');
     return this.#repository.lockedToFree(this.#lockFor('repair', options.signal), () =>
       repairRepository(this.#repository, options),
     );
@@ -521,183 +488,10 @@ export class SnapshotManager {
     await this.#repository.close();
   }
 
-  async #create(
-    source: Source,
-    name: string,
-    options: CreateOptions,
-    findBase: () => Promise<string | null>,
-  ): Promise<Snapshot> {
-    const collection = options.collection ?? source.collection;
-    checkName(name, 'name');
-    checkName(collection, 'collection');
-    for (const tag of options.tags ?? []) checkName(tag, 'tag');
-    const { createdAt } = options;
-    if (createdAt !== undefined && !isSnapshotTime(createdAt.getTime()))
-      throw invalidOption('createdAt', createdAt, 'a time from 1970 to 10889');
-    this.#repository.environment.coder.prepare?.();
-    return this.#repository.write(this.#lockFor('create', options.signal), async (session) => {
-      const baseId = await findBase();
-      const named: NamedSnapshot = {
-        name,
-        collection,
-        baseId,
-        snapshotType: baseId === null ? 'full' : 'incremental',
-      };
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await this.#takeOnce(session, source, named, options);
-        } catch (error) {
-          if (!isVecsnapError(error, 'SOURCE_CHANGED') || attempt >= TAKE_ATTEMPTS) throw error;
-        }
-      }
-    });
-  }
-
-  async #takeOnce(
-    session: Session,
-    source: Source,
-    named: NamedSnapshot,
-    options: CreateOptions,
-  ): Promise<Snapshot> {
-    const { store } = session;
-    const open = await source.open();
-    try {
-      const base = await this.#openBase(store, named.baseId);
-      const { hints, notes } = await this.#hintsOf(open, named.baseId, base, options);
-      if (hints === undefined)
-        return await this.#takeAndCommit(session, open, { named, base, notes }, options);
-      try {
-        return await this.#takeAndCommit(session, open, { named, base, hints, notes }, options);
-      } catch (error) {
-        const refusal = refusalOf(error);
-        if (refusal === undefined) throw error;
-        return await this.#takeAndCommit(session, open, { named, base, notes: [...notes, refusal] }, options);
-      }
-    } finally {
-      await open.close();
-    }
-  }
-
-  async #takeAndCommit(
-    session: Session,
-    open: OpenSource,
-    { named, notes, ...from }: TakePlan,
-    options: CreateOptions,
-  ): Promise<Snapshot> {
-    const { ChunkWriter } = await loadWork();
-    const writer = new ChunkWriter(session.store);
-    let snapshot: Snapshot | undefined;
-    try {
-      const taken = await this.#takeFrom(open, writer, from, options);
-      const totals = await writer.commit();
-      snapshot = await this.#describe(named, taken, totals.bytes, [...open.notes, ...notes], options);
-      await this.#repository.putSnapshot(snapshot);
-    } catch (error) {
-      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
-      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
-      await this.#undoTake(writer, own).catch(() => {});
-      throw error;
-    }
-    return this.#healed(session, await followedBy(open, snapshot));
-  }
-
-  /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
-  async #healed({ store, notes }: Session, snapshot: Snapshot): Promise<Snapshot> {
-    if (notes.note === undefined || notes.note.snapshots.length === 0) return snapshot;
-    const { noteHealed } = await loadWork();
-    try {
-      await noteHealed(this.#repository, store, notes);
-      return snapshot;
-    } catch (error) {
-      const what = error instanceof Error ? error.message : String(error);
-      const note = `Snapshots may be whole again and stay marked as damaged until the next repair: ${what}`;
-      return { ...snapshot, notes: [...snapshot.notes, note] };
-    }
-  }
-
-  /** What the source tells about changes since the base, or a note on why that cannot be used. */
-  async #hintsOf(
-    { changes, lookUp }: OpenSource,
-    baseId: string | null,
-    base: BaseSnapshot | undefined,
-    { auditRate = DEFAULT_AUDIT_RATE }: CreateOptions,
-  ): Promise<{ hints?: TakeHints; notes: readonly string[] }> {
-    if (!(auditRate >= 0 && auditRate <= 1))
-      throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
-    if (changes === undefined || baseId === null) return { notes: [] };
-    if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
-    if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
-    if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };
-    const told = await changes.since(baseId);
-    if ('unknown' in told) return { notes: [scanNote(told.unknown)] };
-    const { random } = this.#repository.environment;
-    return { hints: { ids: told.ids, lookUp, auditRate, random }, notes: [] };
-  }
-
-  /**
-   * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
-   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
-   */
-  async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
-    await this.#repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
-    if (snapshot !== undefined) await this.#repository.deleteSnapshot(snapshot.id);
-    await writer.abandon();
-  }
-
-  /** Undefined when it cannot be read: a snapshot does not need its base, it only takes less space with it. */
-  async #openBase(store: ChunkStore, baseId: string | null): Promise<BaseSnapshot | undefined> {
-    if (baseId === null) return undefined;
-    const snapshot = await this.#mustGet(baseId);
-    const { readManifest } = await loadWork();
-    try {
-      const manifest = await readManifest(store, snapshot);
-      const { nonFiniteCount } = snapshot;
-      const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
-      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store, mayLack };
-    } catch (error) {
-      if (isUnreadable(error)) return undefined;
-      throw error;
-    }
-  }
-
-  async #takeFrom(
-    open: OpenSource,
-    writer: ChunkWriter,
-    from: Pick<TakePlan, 'base' | 'hints'>,
-    options: CreateOptions,
-  ) {
-    const { config, environment } = this.#repository;
-    const { takeContent } = await loadWork();
-    const taken = await takeContent(open, { writer, config, sha256: environment.sha256, ...from }, options);
-    await open.confirmUnchanged();
-    return taken;
-  }
-
-  async #describe(
-    named: NamedSnapshot,
-    { manifest, ...taken }: Taken,
-    addedBytes: number,
-    notes: readonly string[],
-    { tags = [], metadata = {}, createdAt }: CreateOptions,
-  ): Promise<Snapshot> {
-    const { clock, random } = this.#repository.environment;
-    const time = nextCreationTime(
-      createdAt === undefined ? clock : { now: () => createdAt.getTime() },
-      await this.#repository.snapshotIds(),
-    );
-    return {
-      id: newSnapshotId(time, random),
-      ...named,
-      createdAt: new Date(time).toISOString(),
-      ...taken,
-      checksum: formatAddress(manifest, 'node'),
-      sizeBytes: taken.logicalBytes,
-      addedBytes,
-      tags: [...tags],
-      pinned: false,
-      metadata,
-      notes: [...notes],
-    };
+  async #create(creation: Omit<Creation, 'lock'>, options: CreateOptions): Promise<Snapshot> {
+    const { takeSnapshot } = await import('./creation.js');
+    const lock = this.#lockFor('create', options.signal);
+    return takeSnapshot(this.#repository, { ...creation, lock }, options);
   }
 
   /** Runs `work` on the chunks, to read the content of these snapshots. */
@@ -717,16 +511,7 @@ export class SnapshotManager {
   }
 
   async #mustGet(id: string): Promise<Snapshot> {
-    const snapshot = await this.#repository.getSnapshot(id);
-    if (snapshot !== undefined) return snapshot;
-    throw new VecsnapError(
-      'SNAPSHOT_UNKNOWN',
-      `There is no snapshot with the id ${JSON.stringify(id.slice(0, 80))}.`,
-      {
-        place: this.#repository.place,
-        remedy: 'listSnapshots gives the ids; findSnapshot takes names and the ends of ids.',
-      },
-    );
+    return knownSnapshot(this.#repository, id);
   }
 
   #lockFor(operation: string, signal?: AbortSignal): LockRequest {
@@ -775,40 +560,6 @@ function isRejected(work: Promise<unknown>): Promise<boolean> {
   );
 }
 
-/** How one attempt takes a snapshot. */
-interface TakePlan {
-  readonly named: NamedSnapshot;
-  readonly base: BaseSnapshot | undefined;
-  readonly hints?: TakeHints | undefined;
-  /** To be kept with the snapshot beside those of the source. */
-  readonly notes: readonly string[];
-}
-
-/** Why a snapshot whose source tells what changed is taken by reading everything; undefined for an error that ends it. */
-function refusalOf(error: unknown): string | undefined {
-  if (error instanceof HintsRefused) return scanNote(error.message);
-  if (!isUnreadable(error)) return undefined;
-  return scanNote(`a part of the snapshot before cannot be read (${error.message})`);
-}
-
-function scanNote(reason: string): string {
-  return `Everything was read, and the hints about changes were not used: ${reason}.`;
-}
-
-/** Lets the source tell changes since this snapshot from now on. When that fails, the snapshot is there nevertheless. */
-async function followedBy({ changes }: OpenSource, snapshot: Snapshot): Promise<Snapshot> {
-  try {
-    await changes?.follow(snapshot.id);
-    return snapshot;
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    const note = `The next snapshot will be taken by reading everything: ${what}`;
-    return { ...snapshot, notes: [...snapshot.notes, note] };
-  }
-}
-
-type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
-
 function matches({ collection }: SnapshotFilter): (snapshot: Snapshot) => boolean {
   return (snapshot) => collection === undefined || snapshot.collection === collection;
 }
@@ -831,7 +582,10 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
-  const { mark, packEntryBytes } = await loadWork();
+  const [{ packEntryBytes }, { mark }] = await Promise.all([
+    import('../cas/index.js'),
+    import('../gc/index.js'),
+  ]);
   const { table } = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
   for await (const entry of store.parts.index.entries())

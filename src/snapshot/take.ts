@@ -46,7 +46,6 @@ import {
 } from '../manifest/index.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
 import { Alignment } from './alignment.js';
-import { takeHinted } from './hinted.js';
 import { HintsRefused, type TakeHints } from './hints.js';
 import { nonFiniteIn } from './non-finite.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
@@ -146,6 +145,7 @@ class Taking {
       throw new HintsRefused('the records have other columns than before');
     const old = { store: base.chunks, records: before.records, nonFiniteCount: base.nonFiniteCount };
     const parts = { ...this.#parts, progress: this.#progress, signal: this.#signal };
+    const { takeHinted } = await import('./hinted.js'); // Most sources do not tell what changed.
     const { tree, nonFiniteCount } = await takeHinted(schema, hints, old, parts);
     this.#nonFinite += nonFiniteCount;
     return tree;
