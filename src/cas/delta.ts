@@ -11,7 +11,7 @@
  * Columns of numbers are compared record by record (the unit is the record), all else byte by byte. A base may be kept as a
  * delta itself; resolving follows the copies down to the bytes and copies each of them once, however long the chain.
  */
-import { concatBytes, viewOf } from '../core/bytes.js';
+import { concatBytes, copyBytes, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
@@ -224,19 +224,28 @@ function findRecord(
   return candidates.find((from) => isEqual(index, from));
 }
 
-/** Compares word by word where the memory allows it: that is four times as fast. */
+/** Compares word by word, which is four times as fast, where the unit allows it. */
 function unitComparer(target: Uint8Array, base: Uint8Array, unit: number): UnitComparer {
-  const isAligned = unit % 4 === 0 && target.byteOffset % 4 === 0 && base.byteOffset % 4 === 0;
-  const [a, b, step] = isAligned ? [wordsOf(target), wordsOf(base), unit / 4] : [target, base, unit];
-  return (targetIndex, baseIndex) => {
-    const end = (targetIndex + 1) * step;
-    for (let i = targetIndex * step, j = baseIndex * step; i < end; i++, j++) if (a[i] !== b[j]) return false;
-    return true;
-  };
+  if (unit % 4 !== 0) return (i, j) => areBytesEqual(target, i * unit, base, j * unit, unit);
+  const [a, b, words] = [wordsOf(target), wordsOf(base), unit / 4];
+  return (i, j) => areWordsEqual(a, i * words, b, j * words, words);
 }
 
+// Two functions, not one: each is compiled for one kind of array.
+function areWordsEqual(a: Int32Array, i: number, b: Int32Array, j: number, count: number): boolean {
+  for (const end = i + count; i < end; i++, j++) if (a[i] !== b[j]) return false;
+  return true;
+}
+
+function areBytesEqual(a: Uint8Array, i: number, b: Uint8Array, j: number, count: number): boolean {
+  for (const end = i + count; i < end; i++, j++) if (a[i] !== b[j]) return false;
+  return true;
+}
+
+/** Copied where the memory is not aligned. */
 function wordsOf(bytes: Uint8Array): Int32Array {
-  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : copyBytes(bytes);
+  return new Int32Array(buffer, byteOffset, length / 4);
 }
 
 function recordsByHash(base: Uint8Array, unit: number): Map<number, number[]> {
