@@ -1,5 +1,6 @@
 /** Decoders of what stands in a repository and is no chunk of data: msgpack, nodes, trees, manifests, config, snapshots, leases. */
 import { acquireLease, type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { inlineCoder, memoryIndex } from 'vecsnap/cas';
 import { decodeIdColumn, decodePayloadColumn, findInIdColumn } from 'vecsnap/chunker';
 import {
   type Address,
@@ -27,7 +28,7 @@ import {
   rowGroupToEntry,
   TreeReader,
 } from 'vecsnap/manifest';
-import { nodeSha256 } from 'vecsnap/platform';
+import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import {
   decodeConfig,
   decodeSnapshot,
@@ -308,6 +309,29 @@ const POLICIES = seal('vsnplcy', {
   ],
 });
 
+const NOTE = seal('vsndmge', {
+  version: 1,
+  notedAt: 1_700_000_000_000,
+  copies: [['packs/00112233445566778899aabbccddeeff', [0, bytesOfLength(32, 5), 777, bytesOfLength(32, 6)]]],
+  lost: bytesOfLength(64, 7),
+  snapshots: [[SNAPSHOT.id, 2]],
+  emptied: ['packs/ffeeddccbbaa99887766554433221100'],
+});
+
+/** A repository with one snapshot and a note of damage: whatever that says, the snapshot is listed, and verifying ends. */
+async function readNote(bytes: Uint8Array): Promise<void> {
+  const blobs = memoryBlobStore();
+  await blobs.put('config', CONFIG);
+  await blobs.put(SNAPSHOT_BLOB, encodeSnapshot(SNAPSHOT, nodeSha256));
+  await blobs.put('damage/001700000000000-0011223344556677', bytes);
+  const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+  const environment = { ...environmentOf(blobs), coder, openIndex: async () => memoryIndex() };
+  const manager = await SnapshotManager.open({ environment, blockingReads: true });
+  if ((await manager.listSnapshots()).length !== 1) throw new Wrong('a snapshot is gone');
+  if ((await manager.verifyRepository()).ok) throw new Wrong('a snapshot without its chunks is whole');
+  await manager.close();
+}
+
 function seal(magic: string, value: Parameters<typeof encodeCanonical>[0]): Uint8Array {
   const body = Uint8Array.from([...utf8(magic.padEnd(8)), ...encodeCanonical(value)]);
   return Uint8Array.from([...body, ...nodeSha256(body)]);
@@ -442,6 +466,14 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
     decode: async (bytes) => retain('policies/all-1', bytes),
     budget: { multiple: 2000, constant: 1 << 22 },
     isSlow: true, // Of each time zone the calendar is looked up.
+  },
+  {
+    name: 'damage-note',
+    seeds: [NOTE],
+    reseal: resealed,
+    decode: readNote,
+    budget: { multiple: 2000, constant: 1 << 22 },
+    isSlow: true, // A repository is opened and verified for each.
   },
   {
     name: 'listing-cache',
