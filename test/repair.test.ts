@@ -1,7 +1,7 @@
 /** Repair: what is saved, what is noted, what a salvaging restore gives, and how new snapshots heal (docs/repair.md). */
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type DirectoryEntry, memoryIndex, readPackDirectory } from 'vecsnap/cas';
-import { parseAddress } from 'vecsnap/core';
+import { concatBytes, encodeCanonical, parseAddress, utf8 } from 'vecsnap/core';
 import { nodeSha256 } from 'vecsnap/platform';
 import { type Environment, SnapshotManager } from 'vecsnap/snapshot';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -377,5 +377,12 @@ describe('notes', () => {
     for await (const { name } of blobs.list('damage/')) after.push(name);
     expect(after).toHaveLength(1);
     expect((await manager.getSnapshot(idOf('first')))?.damage).toBeDefined();
+  });
+
+  it('of a version that is no number are told as newer', async () => {
+    const body = concatBytes([utf8('vsndmge '), encodeCanonical({ version: { a: 1 } })]);
+    await blobs.put('damage/000000000000001-00', concatBytes([body, nodeSha256(body)]));
+    const { problems } = await manager.verifyRepository();
+    expect(problems.map(({ code }) => code)).toContain('REPOSITORY_NEWER');
   });
 });

@@ -12,6 +12,7 @@ import {
   DigestTable,
   encodeCanonical,
   isVecsnapError,
+  quoteValue,
   type Sha256,
   toAddress,
   toHex,
@@ -239,7 +240,7 @@ function noteDamaged(blob: string, cause?: unknown): VecsnapError {
 function newerNote(blob: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `The note of a repair has format ${String(version)}; this vecsnap reads ${VERSION}.`,
+    `The note of a repair has format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
     { place: blob, remedy: 'Install a newer version of vecsnap.' },
   );
 }
