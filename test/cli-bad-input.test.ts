@@ -16,6 +16,7 @@ import {
   type PrintedError,
   type Started,
   start,
+  startCli,
   text,
 } from './support/cli.js';
 import { freshDirectory, u32 } from './support/files.js';
@@ -76,6 +77,16 @@ describe('a repository', () => {
     await writeFile(join(repo, 'config'), 'something else');
     expect(await failure(1, 'list', repo)).toMatchObject({ code: 'NOT_A_REPOSITORY' });
     expect(await failure(1, 'list', 'x'.repeat(5000))).toMatchObject({ code: 'STORE_FAILED' });
+  });
+
+  it('is not the working directory when the path is empty, as with a variable that is not set', async () => {
+    const empty = path('empty');
+    await mkdir(empty);
+    for (const command of ['init', 'list', 'gc']) {
+      const { code, stderr } = await startCli([command, '', '--json'], empty).finished;
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('OPTION_INVALID') });
+    }
+    expect(await readdir(empty)).toEqual([]);
   });
 
   it('whose config is damaged or gone is damaged', async () => {

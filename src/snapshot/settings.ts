@@ -81,7 +81,7 @@ export function checkWhole(option: string, value: number, least: number, most: n
 export function invalidOption(option: string, value: unknown, takes: string): VecsnapError {
   return new VecsnapError(
     'OPTION_INVALID',
-    `The option ${option} does not take ${String(value).slice(0, 80)}.`,
+    `The option ${option} does not take ${value === '' ? 'an empty text' : String(value).slice(0, 80)}.`,
     {
       place: option,
       remedy: `Give ${takes}.`,
@@ -102,7 +102,8 @@ export async function environmentOf(
   purpose: 'open' | 'init',
 ): Promise<Environment> {
   if (environment !== undefined) return environment;
-  if (snapshotDir === undefined)
+  // An empty path is most likely a variable that is not set, and must not mean the working directory.
+  if (snapshotDir === undefined || snapshotDir === '')
     throw invalidOption('snapshotDir', snapshotDir, 'the path of a directory, or an environment');
   const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
     await import('../platform/directory-environment.js');
