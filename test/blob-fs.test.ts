@@ -3,10 +3,13 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type BlobStore, fsBlobStore, nodeFsOperations } from 'vecsnap/blob';
+import { type BlobStore, fsBlobStore, type FsOperations, nodeFsOperations } from 'vecsnap/blob';
 import { type FsCall, observedFsOperations, systemError } from './fault/fs-operations.js';
+import { runs } from './support/arbitraries.js';
 
 let directory: string;
 
@@ -278,6 +281,40 @@ describe('handles', () => {
     expect(open.size).toBe(0);
   });
 
+  it('are closed once and read while they are open, whatever is read, lent and deleted at once', async () => {
+    const anyWork = fc.record({
+      what: fc.constantFrom('read', 'lend', 'lend', 'delete'),
+      names: fc.uniqueArray(fc.nat({ max: 7 }), { minLength: 1, maxLength: 8 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 5 }),
+        fc.array(fc.array(anyWork, { maxLength: 5 }), { maxLength: 6 }),
+        async (openHandles, rounds) => {
+          const { operations, open, wrong } = watchedOperations();
+          const store = fsBlobStore(directory, { operations, openHandles });
+          const put = (i: number) => store.put(`b${i}`, BYTES).catch(() => {}); // It is there already.
+          for (let i = 0; i < 8; i++) await put(i);
+          const run = async ({ what, names: numbers }: { what: string; names: readonly number[] }) => {
+            const names = numbers.map((i) => `b${i}`);
+            if (what === 'delete') await store.delete(names[0] as string);
+            else if (what === 'read') await store.get(names[0] as string);
+            else
+              await store.useFiles?.(names, async (descriptors) => {
+                await setImmediate();
+                for (const descriptor of descriptors)
+                  if (!open.has(descriptor)) wrong.push('lent, but closed');
+              });
+          };
+          for (const round of rounds) await Promise.allSettled(round.map(run));
+          await store.close();
+          expect({ wrong, open: open.size }).toEqual({ wrong: [], open: 0 });
+        },
+      ),
+      { numRuns: runs(200) },
+    );
+  });
+
   it('are not kept when opening fails', async () => {
     let failing = true;
     const operations = observedFsOperations(([method]) => {
@@ -309,6 +346,32 @@ it('reads beyond 4 GiB', async () => {
   expect(into.subarray(1, 1 + BYTES.length)).toEqual(BYTES);
   await store.close();
 });
+
+/** Knows which descriptors are open, and notes those that are closed twice or read when they are not. */
+function watchedOperations() {
+  const open = new Set<number>();
+  const wrong: string[] = [];
+  const check = (what: string, descriptor: number): void => {
+    if (!open.has(descriptor)) wrong.push(`${what}, but not open`);
+  };
+  const openToRead = async (path: string): Promise<number> => {
+    const descriptor = await nodeFsOperations.openToRead(path);
+    open.add(descriptor);
+    return descriptor;
+  };
+  const read: FsOperations['read'] = async (descriptor, ...where) => {
+    check('read', descriptor);
+    return nodeFsOperations.read(descriptor, ...where);
+  };
+  const close = async (descriptor: number): Promise<void> => {
+    // Those of new blobs and of directories are opened elsewhere.
+    if (open.delete(descriptor)) closed.add(descriptor);
+    else if (closed.has(descriptor)) wrong.push('closed twice');
+    await nodeFsOperations.close(descriptor).catch(() => wrong.push('closed, but not open'));
+  };
+  const closed = new Set<number>();
+  return { operations: { ...nodeFsOperations, openToRead, read, close }, open, wrong };
+}
 
 async function countCalls(action: (store: BlobStore) => Promise<void>): Promise<number> {
   let count = 0;

@@ -16,6 +16,8 @@ interface Entry<H> {
   readonly opened: Promise<H>;
   users: number;
   kept: boolean;
+  /** Set once, because a number that was closed twice may by then be that of another file. */
+  closed: Promise<void> | undefined;
 }
 
 /** Handles by name, at most `capacity` of them kept open while idle. */
@@ -45,10 +47,10 @@ export class HandleCache<H> {
   async useAll<T>(names: readonly string[], action: (handles: readonly H[]) => Promise<T>): Promise<T> {
     const entries = names.map((name) => this.#take(name));
     try {
-      return await action(await Promise.all(entries.map(({ opened }) => opened)));
+      return await action(await allOf(entries.map(({ opened }) => opened)));
     } finally {
       for (const entry of entries) entry.users--;
-      await Promise.all(entries.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
+      await allOf(entries.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
     }
   }
 
@@ -60,7 +62,7 @@ export class HandleCache<H> {
 
   /** Stops keeping any handle. */
   async clear(): Promise<void> {
-    await Promise.all(Array.from(this.#entries.values(), (entry) => this.#forget(entry)));
+    await allOf(Array.from(this.#entries.values(), (entry) => this.#forget(entry)));
   }
 
   #take(name: string): Entry<H> {
@@ -73,7 +75,7 @@ export class HandleCache<H> {
 
   #open(name: string): Entry<H> {
     const opened = this.#opener.open(name);
-    const entry: Entry<H> = { name, opened, users: 0, kept: true };
+    const entry: Entry<H> = { name, opened, users: 0, kept: true, closed: undefined };
     // A failure reaches every user through `opened`; here it only must not be kept for the next one.
     opened.catch(() => this.#unlist(entry));
     return entry;
@@ -98,6 +100,12 @@ export class HandleCache<H> {
   async #closeIdle(entry: Entry<H>): Promise<void> {
     if (entry.users > 0) return;
     // When it could not be opened there is nothing to close, and this throws to its last user what the others got.
-    await this.#opener.close(await entry.opened);
+    await (entry.closed ??= entry.opened.then((handle) => this.#opener.close(handle)));
   }
+}
+
+/** Waits for all, also when one fails: what is still being opened or closed is nobody else's to wait for. */
+async function allOf<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
