@@ -16,6 +16,7 @@ import type { ChunkGraph } from './chunk-graph.js';
 import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
 import { BaseFinder } from './bases.js';
 import type { ChunkCoder } from './coder.js';
+import { Copies } from './copies.js';
 import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
@@ -112,7 +113,8 @@ export class ChunkStore {
   /**
    * Brings the index up to the packs that stand in the store: reads the directories of those it has not seen. When packs are
    * gone that it has seen, it reads them all, because chunks that were found in those may stand in others too (docs/ordering.md,
-   * R4). Packs that go while that is done are looked at again: a sweep has put what they held into others.
+   * R4). Only then the index forgets that they were there, so that whoever comes after a crash does the same again. Packs that go while
+   * that is done are looked at again: a sweep has put what they held into others.
    */
   async refresh(): Promise<void> {
     this.#hasLost = false;
@@ -130,13 +132,15 @@ export class ChunkStore {
     await this.#useKnownDamage();
     const changed = await this.#changedPacks();
     const gone = new Set([...packsIn(index)].filter((name) => !this.#packs.has(name) || changed.has(name)));
-    if (gone.size > 0) await index.removePacks(gone);
+    if (gone.size > 0) await index.removeChunksOf(gone);
     this.#hasLost ||= gone.size > 0;
-    const known = new Set(packsIn(index));
+    const known = new Set([...packsIn(index)].filter((name) => !gone.has(name)));
     const unseen = [...this.#packs.keys()].filter(
       (name) => !known.has(name) || (gone.size > 0 && !this.#problems.has(name)),
     );
     await this.#addPacks(unseen, index);
+    const lost = new Set([...gone].filter((name) => !this.#packs.has(name)));
+    if (lost.size > 0) await index.removePacks(lost);
   }
 
   async #listPacks(): Promise<void> {
@@ -183,12 +187,16 @@ export class ChunkStore {
     const directories = await mapConcurrent(packs, this.options.maxConcurrentIo, (pack) =>
       this.#readDirectory(pack),
     );
+    const copies = new Copies(this, into);
     for (const [i, entries] of directories.entries()) {
       if (entries === undefined) continue;
-      const { name } = packs[i] as BlobStat;
-      const sound = damage ? entries.filter(({ offset }) => !damage.isBad(name, offset)) : entries;
-      await into.addPack(packs[i] as BlobStat, sound);
+      const pack = packs[i] as BlobStat;
+      const sound = damage ? entries.filter(({ offset }) => !damage.isBad(pack.name, offset)) : entries;
+      await copies.note(pack, sound);
+      await into.addPack(pack, sound);
     }
+    await copies.settle();
+    this.#located.clear();
   }
 
   /** How often other packs were found than before: what was read at one number belongs together. */

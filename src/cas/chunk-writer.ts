@@ -212,7 +212,7 @@ export class ChunkWriter {
     let failure: { error: unknown } | undefined;
     for (const name of this.#names)
       await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
-    if (this.#committed) await this.#store.removePacks(this.#names);
+    if (this.#committed) await this.#store.refresh(); // What was found in them may stand in others too.
     if (failure !== undefined) throw failure.error;
   }
 

@@ -41,6 +41,10 @@ export class ExpendableIndex implements ChunkIndex {
     return this.#trying((index) => index.removePacks(names));
   }
 
+  removeChunksOf(names: ReadonlySet<string>): Promise<void> {
+    return this.#trying((index) => index.removeChunksOf(names));
+  }
+
   clear(): Promise<void> {
     return this.#trying((index) => index.clear());
   }

@@ -22,6 +22,8 @@ export interface ChunkIndex {
   addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
   /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
   removePacks(names: ReadonlySet<string>): Promise<void>;
+  /** Removes the chunks that were found in these packs. The packs stay, so that somebody else will still see that they were there. */
+  removeChunksOf(names: ReadonlySet<string>): Promise<void>;
   /** Every chunk once; in the order of their addresses where reading can fail, so that another index can take over. */
   entries(): AsyncIterable<PackEntry & { readonly pack: string }>;
   /** Removes everything. */

@@ -71,7 +71,7 @@ class LevelIndex implements ChunkIndex {
   }
 
   async load(): Promise<void> {
-    const version = await this.#db.get(VERSION_KEY);
+    const version = await reading(() => this.#db.get(VERSION_KEY));
     if (version === undefined || !equalBytes(version, VERSION)) await this.clear();
     for await (const [key, value] of rows(this.#db, PACK)) {
       const { number, size } = decodePack(value);
@@ -85,7 +85,7 @@ class LevelIndex implements ChunkIndex {
 
   async find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
     if (addresses.length === 0 || this.#sizes.size === 0) return addresses.map(() => undefined);
-    const values = await this.#db.getMany(addresses.map(chunkKey));
+    const values = await reading(() => this.#db.getMany(addresses.map(chunkKey)));
     return values.map((value) => (value === undefined ? undefined : this.#locate(value)));
   }
 
@@ -115,6 +115,14 @@ class LevelIndex implements ChunkIndex {
   }
 
   async removePacks(names: ReadonlySet<string>): Promise<void> {
+    await this.removeChunksOf(names);
+    const batch = this.#db.batch();
+    for (const name of names) batch.del(packKey(name));
+    await write(batch);
+    for (const name of names) this.#forget(name);
+  }
+
+  async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
     const numbers = new Set([...names].map((name) => this.#numbers.get(name)));
     let batch = this.#db.batch();
     for await (const [key, value] of rows(this.#db, CHUNK)) {
@@ -125,9 +133,7 @@ class LevelIndex implements ChunkIndex {
         batch = this.#db.batch();
       }
     }
-    for (const name of names) batch.del(packKey(name));
     await write(batch);
-    for (const name of names) this.#forget(name);
   }
 
   async *entries(): AsyncGenerator<PackEntry & { pack: string }> {
@@ -140,8 +146,8 @@ class LevelIndex implements ChunkIndex {
   }
 
   async clear(): Promise<void> {
-    await this.#db.clear();
-    await this.#db.put(VERSION_KEY, VERSION);
+    await reading(() => this.#db.clear());
+    await reading(() => this.#db.put(VERSION_KEY, VERSION));
     this.#sizes.clear();
     this.#numbers.clear();
     this.#names.clear();
@@ -207,6 +213,15 @@ async function write(batch: { write(): Promise<void> }): Promise<void> {
   }
 }
 
+/** Does what reads the database. @throws VecsnapError INDEX_DAMAGED whatever is wrong: an index that cannot be read is of no use. */
+async function reading<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw indexDamaged(cause);
+  }
+}
+
 /** What an error of a database and those that caused it say. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -251,7 +266,7 @@ async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uin
   const iterator = db.iterator({ gt: prefix, lt: Uint8Array.of((prefix[0] as number) + 1) });
   try {
     for (;;) {
-      const some = await iterator.nextv(ROWS_AT_ONCE);
+      const some = await reading(() => iterator.nextv(ROWS_AT_ONCE));
       if (some.length === 0) return;
       yield* some as [Uint8Array, Uint8Array][];
     }
@@ -318,7 +333,8 @@ function decoding<T>(decode: () => T): T {
 }
 
 function indexDamaged(cause?: unknown): VecsnapError {
-  return new VecsnapError('INDEX_DAMAGED', 'An entry of the index cannot be decoded.', {
+  return new VecsnapError('INDEX_DAMAGED', 'The index cannot be read.', {
+    place: 'index',
     remedy: 'Run repair: it rebuilds the index from the packs.',
     cause,
   });

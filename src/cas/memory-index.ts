@@ -59,6 +59,13 @@ export function memoryIndex(): ChunkIndex {
     fields = grown;
   };
 
+  const removeChunksOf = (removed: ReadonlySet<string>): void => {
+    for (let index = 0; index < table.size; index++) {
+      const pack = names[fields[index * FIELDS] as number];
+      if (pack !== undefined && removed.has(pack)) fields[index * FIELDS] = NO_PACK;
+    }
+  };
+
   const reserve = (size: number): void => {
     table.reserve(size);
     if (size * FIELDS > fields.length) growFields(Math.max(size * FIELDS, fields.length * 2));
@@ -74,12 +81,10 @@ export function memoryIndex(): ChunkIndex {
       for (const entry of entries) set(packNumber, entry);
     },
     async removePacks(removed) {
+      removeChunksOf(removed);
       for (const name of removed) sizes.delete(name);
-      for (let index = 0; index < table.size; index++) {
-        const pack = names[fields[index * FIELDS] as number];
-        if (pack !== undefined && removed.has(pack)) fields[index * FIELDS] = NO_PACK;
-      }
     },
+    removeChunksOf: async (removed) => removeChunksOf(removed),
     async *entries() {
       for (let index = 0; index < table.size; index++) {
         const location = locate(index);

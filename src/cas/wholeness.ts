@@ -17,12 +17,15 @@ interface Doubt {
   readonly bases: readonly Address[];
 }
 
+/** What is needed of a store. */
+export type LocatedChunks = Pick<ChunkStore, 'locate' | 'basesOf' | 'isSound'>;
+
 /** Remembers what it found out, for as long as no pack goes. */
 export class Wholeness {
-  readonly #store: ChunkStore;
+  readonly #store: LocatedChunks;
   readonly #whole = new DigestTable();
 
-  constructor(store: ChunkStore) {
+  constructor(store: LocatedChunks) {
     this.#store = store;
   }
 

@@ -164,6 +164,14 @@ export function testChunkIndex(fixture: IndexFixture): void {
       expect((await collect(index.entries())).length).toBe(200);
     });
 
+    it('forgets the chunks of packs that it goes on to know', async () => {
+      await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
+      await index.addPack({ name: 'packs/b', size: 2 }, entriesOf([2, 3]));
+      await index.removeChunksOf(new Set(['packs/b', 'packs/none']));
+      expect(await found([1, 2, 3])).toEqual(['packs/a', undefined, undefined]);
+      expect([...index.packs().keys()].toSorted()).toEqual(['packs/a', 'packs/b']);
+    });
+
     it('takes a pack again, whether it is still there or was removed', async () => {
       await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
       await index.addPack({ name: 'packs/b', size: 2 }, entriesOf([2, 3]));
