@@ -100,9 +100,13 @@ export async function replaceNotes(
   for (const name of old) await blobs.delete(name);
 }
 
-/** What the index is to leave out; undefined when that is nothing. */
-export function knownDamage({ copies }: DamageNote, sha256: Sha256): KnownDamage | undefined {
-  if (copies.length === 0) return undefined;
+/**
+ * What the index is to leave out; undefined when that is nothing. Packs that were emptied have no directories, so an index that is built
+ * leaves them out by itself; but one from before the repair must not go on telling of them.
+ */
+export function knownDamage({ copies, emptied }: DamageNote, sha256: Sha256): KnownDamage | undefined {
+  if (copies.length + emptied.length === 0) return undefined;
+  const leftOut = emptied.length === 0 ? copiesByPack(copies) : [copiesByPack(copies), [...emptied]];
   const offsets = new Map<string, Set<number>>();
   const addresses = new DigestTable();
   for (const { pack, offset, address } of copies) {
@@ -111,7 +115,7 @@ export function knownDamage({ copies }: DamageNote, sha256: Sha256): KnownDamage
     addresses.add(address);
   }
   return {
-    tag: `${DAMAGE_PREFIX}${toHex(sha256(encodeCanonical(copiesByPack(copies)))).slice(0, 32)}`,
+    tag: `${DAMAGE_PREFIX}${toHex(sha256(encodeCanonical(leftOut))).slice(0, 32)}`,
     isBad: (pack, offset) => offsets.get(pack)?.has(offset) === true,
     concerns: (address) => addresses.has(address),
   };
