@@ -7,11 +7,12 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { memoryIndex } from 'vecsnap/cas';
 import { isVecsnapError } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
-import { SnapshotManager } from 'vecsnap/snapshot';
+import { type Environment, SnapshotManager } from 'vecsnap/snapshot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lockingEnvironment } from './support/fault-environment.js';
 import { seededRandom } from './support/stores.js';
@@ -44,15 +45,18 @@ const tally = {
   restores: 0,
   wrong: 0,
   index: 0,
+  indexHarmless: 0,
   lossless: 0,
 };
 
 afterAll(() => {
-  const { tried, found, harmless, forgotten, meaningless, missed, restores, wrong, index, lossless } = tally;
+  const { tried, found, harmless, forgotten, meaningless, missed, restores, wrong, lossless } = tally;
+  const { index, indexHarmless } = tally;
   console.log(
     `damage (seed ${SEED}): ${tried} cases; found by verify ${found}, ${harmless} without any loss, ` +
       `${forgotten} snapshots deleted, ${meaningless} bits without a meaning, missed ${missed}; ` +
-      `restores ${restores}, wrong ${wrong}; repair alone lost nothing in ${lossless}; cases to the index ${index}`,
+      `restores ${restores}, wrong ${wrong}; repair alone lost nothing in ${lossless}; ` +
+      `cases to the index ${index}: found by verify ${index - indexHarmless}, ${indexHarmless} harmless`,
   );
 });
 
@@ -267,17 +271,21 @@ describe('damage to the index', () => {
   });
   afterAll(async () => rm(base, { recursive: true, force: true }));
 
-  /** Damages one file of the database, or two. */
+  /** Damages one file of the database, or two, or deletes all of it. */
   async function damageIndex(index: string, pick: Pick): Promise<string> {
     const names = (await readdir(index)).filter((name) => name !== 'LOCK').toSorted();
     const name = names[pick(names.length)] as string;
     const bytes = new Uint8Array(await readFile(join(index, name)));
-    const how = pick(10);
+    const how = pick(12);
     if (how === 0) {
+      await rm(index, { recursive: true });
+      return 'all of it deleted';
+    }
+    if (how < 3) {
       await rm(join(index, name));
       return `${name} deleted`;
     }
-    if (how === 1 || bytes.length === 0) {
+    if (how === 3 || bytes.length === 0) {
       const other = names[pick(names.length)] as string;
       await writeFile(join(index, name), await readFile(join(index, other)));
       await writeFile(join(index, other), bytes);
@@ -288,22 +296,53 @@ describe('damage to the index', () => {
     return `${name}: ${what}`;
   }
 
+  /** The files that make an index what it is. There is no harm in others, in no index at all, and in one that a crash left open. */
+  async function indexFiles(index: string): Promise<ReadonlyMap<string, string> | undefined> {
+    const all = await readdir(index).catch(() => [] as string[]); // Deleted.
+    const names = all.filter((name) => !/^(?:LOCK|LOG|LOG\.old|snapshots\.cache)$/.test(name));
+    const files = new Map<string, string>();
+    for (const name of names.toSorted()) files.set(name, await readFile(join(index, name), 'latin1'));
+    return files.size === 0 || files.get('seal') === '' ? undefined : files;
+  }
+
   it(
-    'does no harm',
+    'is found unless it is harmless, and does no harm',
     async () => {
+      const whole = await indexFiles(join(base, 'repo', 'index'));
       for (let i = 0; i < Math.ceil(CASES / INDEX_EVERY); i++) {
         const pick = numbers(SEED + 1 + i * 104_729);
         const directory = await mkdtemp(join(base, 'copy-'));
         await cp(join(base, 'repo'), directory, { recursive: true });
         const what = await damageIndex(join(directory, 'index'), pick);
+        const files = await indexFiles(join(directory, 'index'));
+        const isHarmless = files === undefined || isDeepStrictEqual(files, whole);
         tally.index++;
+        if (isHarmless) tally.indexHarmless++;
         const environment = directoryEnvironment(directory, { workers: 1 });
-        const found = await attempt(() => flawsOf(environment, ['first', 'second', 'files']));
+        const found = await attempt(async () => ({
+          codes: i % 2 === 0 ? [] : await codesBeforeRepair(environment),
+          flaws: await flawsOf(environment, ['first', 'second', 'files']),
+          after: await codesOf(environment),
+        }));
         if ('error' in found) throw new Error(`case ${i}: ${what}`, { cause: found.error });
-        expect(found.value, `case ${i}: ${what}`).toEqual([]);
+        const { codes, flaws, after } = found.value;
+        const told = [...codes, ...flaws.map((flaw) => flaw.split(' ')[0])];
+        expect(told, `case ${i}: ${what}`).toEqual(isHarmless ? [] : ['INDEX_DAMAGED']);
+        expect(after, `case ${i}: ${what}, after a writer`).toEqual([]);
         await rm(directory, { recursive: true, force: true });
       }
     },
     LONG,
   );
+
+  async function codesOf(environment: Environment): Promise<string[]> {
+    const { problems } = await (await SnapshotManager.open({ environment })).verifyRepository();
+    return problems.map(({ code }) => code);
+  }
+
+  async function codesBeforeRepair(environment: Environment): Promise<string[]> {
+    const codes = await codesOf(environment);
+    await (await SnapshotManager.open({ environment })).repair();
+    return codes;
+  }
 });

@@ -146,16 +146,21 @@ describe('a damaged repository', () => {
 
   it('with the index deleted, emptied or filled with rubbish goes on as before', async () => {
     const index = join(repo, 'index');
-    for (const harm of [
-      () => rm(index, { recursive: true }),
-      async () => Promise.all((await readdir(index)).map((name) => writeFile(join(index, name), ''))),
-      async () => Promise.all((await readdir(index)).map((name) => writeFile(join(index, name), 'rubbish'))),
-    ]) {
+    const fill = async (text: string): Promise<void> => {
+      for (const name of await readdir(index)) await writeFile(join(index, name), text);
+    };
+    const harms: readonly [() => Promise<void>, readonly string[]][] = [
+      [() => rm(index, { recursive: true }), []],
+      [() => fill(''), []], // As if nothing had been synced yet when the power was cut.
+      [() => fill('rubbish'), ['INDEX_DAMAGED']],
+    ];
+    for (const [harm, found] of harms) {
       await harm();
       await reopen();
-      expect((await manager.verifyRepository()).problems).toEqual([]);
+      expect((await manager.verifyRepository()).problems.map(({ code }) => code)).toEqual(found);
       expect(await restoreFirst()).toBe('exact');
       expect((await take(`after ${ROWS}`, 0)).addedBytes).toBe(0);
+      expect((await manager.verifyRepository()).problems).toEqual([]);
     }
   });
 

@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import * as nodeFs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
+import { isVecsnapError, type RandomBytes, toHex, VecsnapError } from '../core/index.js';
 import { HandleCache } from './handle-cache.js';
 import {
   blobExists,
@@ -69,6 +69,8 @@ export interface FsBlobStoreOptions {
   readonly operations?: FsOperations;
   /** Handles kept open for reading. Default 32. */
   readonly openHandles?: number;
+  /** Makes the names in `tmp/`. Default: from the operating system. */
+  readonly random?: RandomBytes;
 }
 
 /** A store in a directory. */
@@ -108,6 +110,7 @@ class DirectoryBlobStore implements FsBlobStore {
   readonly place: string;
   readonly useFiles?: NonNullable<BlobStore['useFiles']>;
   readonly #fs: FsOperations;
+  readonly #random: RandomBytes;
   readonly #handles: HandleCache<OpenBlob>;
   /** Directories known to exist and to survive a power cut. */
   readonly #durableFolders = new Set<string>();
@@ -116,10 +119,15 @@ class DirectoryBlobStore implements FsBlobStore {
 
   constructor(
     directory: string,
-    { operations = nodeFsOperations, openHandles = DEFAULT_OPEN_HANDLES }: FsBlobStoreOptions,
+    {
+      operations = nodeFsOperations,
+      openHandles = DEFAULT_OPEN_HANDLES,
+      random = randomBytes,
+    }: FsBlobStoreOptions,
   ) {
     this.place = directory === '' ? '.' : directory;
     this.#fs = operations;
+    this.#random = random;
     const opener = {
       open: (name: string) => this.#reading(name, () => this.#openBlob(name)),
       close: ({ descriptor }: OpenBlob) => this.#attempt('close', '', () => this.#fs.close(descriptor)),
@@ -217,7 +225,7 @@ class DirectoryBlobStore implements FsBlobStore {
   }
 
   async #putOnce(name: string, parts: readonly Uint8Array[]): Promise<void> {
-    const temporary = toHex(randomBytes(12));
+    const temporary = toHex(this.#random(12));
     this.#temporaryInUse.add(temporary);
     try {
       await this.#ensureFolder('tmp');

@@ -26,7 +26,7 @@ export const ERROR_CODES = {
   CHUNK_DAMAGED: 'The bytes of a chunk do not hash to its address, or cannot be decoded.',
   PACK_MISSING: 'A pack that the index names is gone.',
   PACK_DAMAGED: 'A pack is cut short, or its directory fails its checksum.',
-  INDEX_DAMAGED: 'The index disagrees with the pack directories, or cannot be decoded.',
+  INDEX_DAMAGED: 'The index is not as it was written, disagrees with the packs, or cannot be decoded.',
   BLOB_MISSING: 'The store has no blob of that name.',
   BLOB_EXISTS: 'The store already has a blob of that name, and blobs are never overwritten.',
   BLOB_NAME_INVALID: 'The name of a blob has a form that a store does not take.',

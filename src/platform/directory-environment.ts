@@ -1,21 +1,14 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import {
-  blockingFsOperations,
-  type FsBlobStore,
-  fsBlobStore,
-  type FsOperations,
-  nodeFsOperations,
-} from '../blob/fs.js';
-import type { Lease, LeaseJudge } from '../blob/lease.js';
+import { blockingFsOperations, fsBlobStore, type FsOperations, nodeFsOperations } from '../blob/fs.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { plainBytes } from '../cas/chunk-graph.js';
 import { fileReserve } from './file-reserve.js';
-import { breakSeal, conditionOf, sealIndex } from './index-seal.js';
+import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -46,29 +39,25 @@ export function directoryEnvironment(
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath)),
+    openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath, prefer)),
     async discardIndex() {
       try {
-        await rm(indexPath, { recursive: true, force: true });
+        await removeIndex(indexPath);
       } catch (cause) {
         throw storeFailed(indexPath, 'remove the index', cause);
       }
     },
-    async lock({ operation, timeoutMs, signal }) {
-      const { acquireLease, processIdentity } = await import('../blob/index.js');
-      const lease = await acquireLease(blobs, {
-        ...(await leaseJudge()),
-        identity: processIdentity(operation, systemClock),
-        random: systemRandom,
-        timeoutMs,
-        signal,
-      });
-      await settle(blobs, lease);
-      return lease;
+    indexFlaw: () => flawOf(indexPath),
+    async lock(request) {
+      const { lockDirectory } = await import('./directory-lock.js');
+      return lockDirectory(blobs, request);
     },
     async unlock(force) {
-      const { removeLeases } = await import('../blob/index.js');
-      return removeLeases(blobs, await leaseJudge(), force);
+      const [{ removeLeases }, { leaseJudge }] = await Promise.all([
+        import('../blob/index.js'),
+        import('./directory-lock.js'),
+      ]);
+      return removeLeases(blobs, leaseJudge, force);
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
     reserve,
@@ -78,23 +67,6 @@ export function directoryEnvironment(
       await blobs.close();
     },
   };
-}
-
-/** Who of the holders of leases is alive, as this machine sees it. */
-async function leaseJudge(): Promise<LeaseJudge> {
-  const { canSeeProcess, isProcessAlive } = await import('../blob/index.js');
-  return { kind: 'writer', isAlive: isProcessAlive, isSeen: canSeeProcess, clock: systemClock };
-}
-
-/** Finishes what a crashed writer left half done, before the holder of the lock builds on it (docs/ordering.md, B3 and B4). */
-async function settle(blobs: FsBlobStore, lease: Lease): Promise<void> {
-  try {
-    await blobs.removeTemporary();
-    await blobs.syncNames();
-  } catch (error) {
-    await Promise.allSettled([lease.release()]); // What failed first is what the caller needs to know.
-    throw error;
-  }
 }
 
 /** A million snapshots take less. */
@@ -173,52 +145,55 @@ async function openMemoryIndex(): Promise<ChunkIndex> {
 
 /**
  * LevelDB lets in one process at a time; any other takes an index in memory, which is as good and is gone with it. An index
- * that cannot be opened or read is discarded: it is rebuilt from the packs.
+ * that cannot be opened, read or relied on is discarded by who holds the lock: it is rebuilt from the packs (docs/ordering.md, R7 and R11).
  */
-async function openLevelIndex(path: string): Promise<ChunkIndex> {
+async function openLevelIndex(path: string, prefer: 'persistent' | 'existing'): Promise<ChunkIndex> {
+  const mayMake = prefer === 'persistent';
   try {
-    const condition = (await hasLinks(path)) ? 'doubtful' : await conditionOf(path);
+    const condition = await conditionOf(path);
+    if (condition === 'sound' || (condition === 'missing' && mayMake)) return await openDatabase(path);
     if (condition === 'in use') return await openMemoryIndex();
-    return condition === 'doubtful' ? await openAnew(path) : await openDatabase(path);
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
-    return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
   }
+  if (!mayMake) return openMemoryIndex();
+  return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
 }
 
 async function openAnew(path: string): Promise<ChunkIndex> {
-  await rm(path, { recursive: true, force: true });
+  await removeIndex(path);
   return openDatabase(path);
-}
-
-/**
- * Whether the index, or anything in it, is a link. LevelDB writes files under names that can be foretold, and whoever made the
- * repository could let these lead to any file of who opens it.
- */
-async function hasLinks(path: string): Promise<boolean> {
-  const index = await lstat(path).catch(() => undefined); // There may be none yet.
-  if (index === undefined) return false;
-  if (!index.isDirectory()) return true;
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []); // Opening it says what is wrong.
-  return entries.some((entry) => entry.isSymbolicLink());
 }
 
 async function openDatabase(path: string): Promise<ChunkIndex> {
   const { Level } = await import('level');
   const { levelIndex } = await import('../cas/index.js');
   await mkdir(path, { recursive: true });
-  await breakSeal(path);
+  const seal = await breakSeal(path);
   const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
-  await db.open();
   try {
+    await db.open();
     return await levelIndex(db as unknown as IndexDatabase, {
-      remove: () => rm(path, { recursive: true, force: true }),
-      onClosed: () => sealIndex(path),
+      remove: () => removeIndex(path),
+      onClosed: () => seal.renew(),
     });
   } catch (error) {
-    await db.close();
+    await Promise.allSettled([db.close()]);
+    await Promise.allSettled([seal.withdraw()]); // What failed first is what counts.
     throw error;
   }
+}
+
+/** What a verification says of the index: the seal tells whether a disk, or somebody else, has changed it. */
+async function flawOf(path: string): Promise<VecsnapError | undefined> {
+  try {
+    if ((await conditionOf(path)) !== 'damaged') return undefined;
+  } catch (cause) {
+    return storeFailed(path, 'read the index', cause);
+  }
+  const message =
+    'The files of the index are not those that were written. Nothing is lost by that: repair rebuilds it.';
+  return new VecsnapError('INDEX_DAMAGED', message, { place: path, remedy: 'Run repair.' });
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -226,14 +201,20 @@ function codeOf(error: unknown): string | undefined {
 }
 
 function isHeldElsewhere(error: unknown): boolean {
-  return error instanceof Error && codeOf(error.cause) === 'LEVEL_LOCKED';
+  return causesOf(error).some((cause) => codeOf(cause) === 'LEVEL_LOCKED');
+}
+
+/** An error, what caused it, and so on. */
+function causesOf(error: unknown): Error[] {
+  return error instanceof Error ? [error, ...causesOf(error.cause)] : [];
 }
 
 /** A full or read-only disk: nothing is wrong with the index, it just cannot be used. */
 function isOutOfReach(error: unknown): boolean {
-  const message =
-    error instanceof Error ? `${error.message} ${String((error.cause as Error | undefined)?.message)}` : '';
-  return /No space left|Read-only file system|Permission denied|Too many open files/.test(message);
+  const message = causesOf(error)
+    .map((cause) => cause.message)
+    .join(' ');
+  return /no space left|read-only file system|permission denied|too many open files/i.test(message);
 }
 
 /** Bytes of the files below a directory. */
@@ -272,14 +253,20 @@ export async function checkDirectory(directory: string): Promise<void> {
   });
 }
 
+/** Whether a directory holds nothing, or what is left of an init that crashed before there was a config. */
+async function isUnmade(directory: string): Promise<boolean> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  return entries.every((entry) => entry.name === 'tmp' && entry.isDirectory());
+}
+
 /**
- * Checks that a repository can be made at a path: nothing stands there, or an empty directory.
+ * Checks that a repository can be made at a path: nothing stands there, or an empty directory, or what an init left that crashed.
  * @throws VecsnapError REPOSITORY_EXISTS.
  */
 export async function checkDirectoryFree(directory: string): Promise<void> {
   const found = await lstat(directory).catch(() => undefined); // Nothing there: as it should be.
   if (found === undefined) return;
-  if (found.isDirectory() && (await readdir(directory)).length === 0) return;
+  if (found.isDirectory() && (await isUnmade(directory))) return;
   throw new VecsnapError('REPOSITORY_EXISTS', 'Something already stands at this path.', {
     place: directory,
     remedy: 'Make the repository in a new or empty directory.',

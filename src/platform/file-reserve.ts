@@ -4,6 +4,7 @@
  */
 import type { FsOperations } from '../blob/fs.js';
 import type { Reserve } from '../snapshot/environment.js';
+import type { RandomBytes } from '../core/index.js';
 import { systemRandom } from './node.js';
 
 /** See {@link fileReserve}. */
@@ -18,7 +19,12 @@ const RESERVE_BYTES = 256 * 1024;
 const PIECE_BYTES = 1024 * 1024;
 
 /** The reserve at `path`, of so many bytes. Nothing depends on it, so whatever cannot be done to it is left undone. */
-export function fileReserve(path: string, fs: FsOperations, reserveBytes = RESERVE_BYTES): FileReserve {
+export function fileReserve(
+  path: string,
+  fs: FsOperations,
+  reserveBytes = RESERVE_BYTES,
+  random = systemRandom,
+): FileReserve {
   const bytes = (): Promise<number> =>
     fs.lstat(path).then(
       ({ kind, size }) => (kind === 'file' ? size : 0),
@@ -35,18 +41,18 @@ export function fileReserve(path: string, fs: FsOperations, reserveBytes = RESER
     async restore() {
       if ((await bytes()) >= reserveBytes) return;
       await remove(); // One that a crash has left unfinished, or a smaller one.
-      if (!(await write(path, reserveBytes, fs))) await remove();
+      if (!(await write(path, reserveBytes, fs, random))) await remove();
     },
   };
 }
 
 /** Says whether all of it could be written. */
-async function write(path: string, length: number, fs: FsOperations): Promise<boolean> {
+async function write(path: string, length: number, fs: FsOperations, random: RandomBytes): Promise<boolean> {
   const descriptor = await fs.openNew(path).catch(() => undefined); // A disk that is full or read-only.
   if (descriptor === undefined) return false;
   try {
     for (let left = length; left > 0;)
-      left -= await fs.writev(descriptor, [systemRandom(Math.min(left, PIECE_BYTES))]);
+      left -= await fs.writev(descriptor, [random(Math.min(left, PIECE_BYTES))]);
     await fs.fsync(descriptor);
     return true;
   } catch {

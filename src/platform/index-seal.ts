@@ -1,51 +1,104 @@
 /**
  * Tells whether the files of the index are those that were written last. LevelDB believes its files: of garbled ones it gives other values
  * than were put, or ends the process. So whoever closes the index seals it, with the SHA-256 of every file; whoever opens it breaks the
- * seal, and says who it is. An index without a whole seal, which nobody alive has open, is thrown away (docs/ordering.md, R11).
+ * seal, and says who it is. An index without a whole seal, which nobody alive has open, is thrown away by the next holder of the lock
+ * (docs/ordering.md, R11). The seal comes before all other files, and goes after them, so files without one are damage too.
  */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../core/index.js';
 import type { ProcessIdentity } from '../blob/lease.js';
 import { systemClock, systemRandom } from './node.js';
 
-/** What can be said of an index: it may be opened, somebody has it open, or nobody should rely on it. */
-export type IndexCondition = 'sound' | 'in use' | 'doubtful';
+/**
+ * What can be said of an index: there is none, it may be opened, somebody has it open, somebody left it open who is dead, or its files are
+ * not those that were sealed.
+ */
+export type IndexCondition = 'missing' | 'sound' | 'in use' | 'left open' | 'damaged';
+
+/** A seal that this process has broken. */
+export interface BrokenSeal {
+  /** Seals the index again after it was closed, unless another one has come into its place. @throws the system's error. */
+  renew(): Promise<void>;
+  /** Takes back that this process has the index open, because it could not open it. @throws the system's error. */
+  withdraw(): Promise<void>;
+}
 
 const SEAL = 'seal';
 /** Files that are not LevelDB's, or of which nothing depends. */
 const UNSEALED = /^(?:seal(?:-.*)?|LOCK|LOG|LOG\.old|snapshots\.cache.*|lost)$/;
 /** How long an index counts as open that somebody has opened of whom nobody can tell here whether they live. */
 const OUT_OF_SIGHT_MS = 24 * 60 * 60 * 1000;
+/** An index whose seal was another one after each of so many looks at it is in use. */
+const MOST_LOOKS = 3;
 
-type Seal = { readonly files: string } | { readonly holder: ProcessIdentity };
+type Seal = { readonly files: string } | { readonly holder: ProcessIdentity | null };
 
-/** See the head of this file. An index that is not there yet is sound. */
+/** See the head of this file. @throws the system's error when files cannot be read. */
 export async function conditionOf(path: string): Promise<IndexCondition> {
-  const files = await fingerprint(path);
-  if (files === undefined) return 'sound';
-  const seal = await readSeal(path);
-  if (seal === undefined) return 'doubtful';
-  if ('holder' in seal) return (await isHeld(seal.holder)) ? 'in use' : 'doubtful';
-  if (seal.files === files) return 'sound';
-  const now = await readSeal(path); // Somebody may have opened it while it was looked at.
-  return now !== undefined && 'holder' in now ? 'in use' : 'doubtful';
+  if (await hasLinks(path)) return 'damaged';
+  for (let look = 0; look < MOST_LOOKS; look++) {
+    const text = await sealText(path);
+    const seal = parseSeal(text);
+    if (seal !== undefined && 'holder' in seal) return (await isHeld(seal.holder)) ? 'in use' : 'left open';
+    const files = await fingerprint(path);
+    if (files === undefined && text === undefined) return 'missing';
+    if (files !== undefined && files === seal?.files) return 'sound';
+    if (text === (await sealText(path))) return 'damaged'; // Else somebody opened it while it was looked at.
+  }
+  return 'in use';
 }
 
 /** Breaks the seal, before the index is opened. @throws the system's error. */
-export async function breakSeal(path: string): Promise<void> {
+export async function breakSeal(path: string): Promise<BrokenSeal> {
   const { processIdentity } = await import('../blob/process-identity.js');
-  await writeSeal(path, { holder: processIdentity('index', systemClock) });
+  const before = await sealText(path);
+  const seal = parseSeal(before);
+  const left = seal !== undefined && 'holder' in seal ? (before as string) : textOf({ holder: null });
+  const own = textOf({ holder: processIdentity('index', systemClock) });
+  await writeSeal(path, own); // Without a sync: if a power cut takes it away, the index is built anew, no more.
+  const replaceOwn = async (text: string | undefined): Promise<void> => {
+    if (text !== undefined && (await sealText(path)) === own) await writeSeal(path, text, true);
+  };
+  return {
+    async renew() {
+      await syncLogs(path);
+      const files = await fingerprint(path);
+      await replaceOwn(files && textOf({ files }));
+    },
+    withdraw: () => replaceOwn(left), // Somebody else may have it open, who broke the seal before.
+  };
 }
 
-/** Seals the index, after it was closed. @throws the system's error. */
-export async function sealIndex(path: string): Promise<void> {
-  const files = await fingerprint(path);
-  if (files !== undefined) await writeSeal(path, { files });
+/** Removes the index, whole or not: the seal is broken first and goes last. @throws the system's error. */
+export async function removeIndex(path: string): Promise<void> {
+  if (await isDirectory(path)) {
+    await Promise.allSettled([breakSeal(path)]); // On a full disk it goes all the same.
+    for (const name of await readdir(path))
+      if (name !== SEAL) await rm(join(path, name), { recursive: true, force: true });
+  }
+  await rm(path, { recursive: true, force: true });
 }
 
-async function isHeld(holder: ProcessIdentity): Promise<boolean> {
+/**
+ * Whether the index, or anything in it, is a link. LevelDB writes files under names that can be foretold, and whoever made the
+ * repository could let these lead to any file of who opens it.
+ */
+async function hasLinks(path: string): Promise<boolean> {
+  const index = await unlessMissing(lstat(path));
+  if (index === undefined) return false;
+  if (!index.isDirectory()) return true;
+  const entries = (await unlessMissing(readdir(path, { withFileTypes: true }))) ?? [];
+  return entries.some((entry) => entry.isSymbolicLink());
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await unlessMissing(lstat(path)))?.isDirectory() === true;
+}
+
+async function isHeld(holder: ProcessIdentity | null): Promise<boolean> {
+  if (holder === null) return false;
   const { canSeeProcess, isProcessAlive } = await import('../blob/process-identity.js');
   if (canSeeProcess(holder)) return isProcessAlive(holder);
   return systemClock.now() - holder.startedAt < OUT_OF_SIGHT_MS;
@@ -53,26 +106,45 @@ async function isHeld(holder: ProcessIdentity): Promise<boolean> {
 
 /** Equal for equal files; undefined when there are none. */
 async function fingerprint(path: string): Promise<string | undefined> {
-  const names = await readdir(path).catch(() => [] as string[]); // There is no index yet, or opening it says what is wrong.
+  const names = (await unlessMissing(readdir(path))) ?? [];
   const sealed = names.filter((name) => !UNSEALED.test(name)).toSorted();
   if (sealed.length === 0) return undefined;
   const all = createHash('sha256');
   for (const name of sealed) {
-    const bytes = await readFile(join(path, name)).catch(() => undefined); // Gone since, so somebody has it open.
-    if (bytes === undefined) return `without ${name}`;
+    const bytes = await unlessMissing(readFile(join(path, name)));
+    if (bytes === undefined) return `without ${name}`; // Gone since, so somebody has it open.
     all.update(`${name} ${bytes.length} `).update(createHash('sha256').update(bytes).digest());
   }
   return all.digest('hex');
 }
 
-async function readSeal(path: string): Promise<Seal | undefined> {
+/** What LevelDB has not synced itself, so that a power cut does not look like damage. */
+async function syncLogs(path: string): Promise<void> {
+  const names = (await unlessMissing(readdir(path))) ?? [];
+  for (const name of names.filter((one) => one.endsWith('.log'))) {
+    const file = await unlessMissing(open(join(path, name), 'r+'));
+    try {
+      if (file !== undefined && (await file.stat()).size > 0) await file.sync();
+    } finally {
+      await file?.close();
+    }
+  }
+}
+
+function sealText(path: string): Promise<string | undefined> {
+  return unlessMissing(readFile(join(path, SEAL), 'utf8'));
+}
+
+/** Undefined also for one that is garbled itself. One that is empty was not synced yet when the power was cut, so it was a broken one. */
+function parseSeal(text: string | undefined): Seal | undefined {
+  if (text === undefined) return undefined;
+  if (text === '') return { holder: null };
   try {
-    const seal = JSON.parse(await readFile(join(path, SEAL), 'utf8')) as Partial<Record<string, unknown>>;
-    const { files, holder } = seal;
+    const { files, holder } = JSON.parse(text) as Partial<Record<string, unknown>>;
     if (typeof files === 'string') return { files };
-    return isIdentity(holder) ? { holder } : undefined;
+    return holder === null || isIdentity(holder) ? { holder } : undefined;
   } catch {
-    return undefined; // None, or one that is garbled itself.
+    return undefined;
   }
 }
 
@@ -84,13 +156,27 @@ function isIdentity(value: unknown): value is ProcessIdentity {
   return isPid && named.every((name) => typeof texts[name] === 'string');
 }
 
-async function writeSeal(path: string, seal: Seal): Promise<void> {
+function textOf(seal: Seal): string {
+  return JSON.stringify(seal);
+}
+
+async function writeSeal(path: string, text: string, flush = false): Promise<void> {
   const temporary = join(path, `${SEAL}-${toHex(systemRandom(8))}`);
   try {
-    await writeFile(temporary, JSON.stringify(seal), { flag: 'wx' });
+    await writeFile(temporary, text, { flag: 'wx', flush });
     await rename(temporary, join(path, SEAL));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined); // What failed first is what counts.
+    throw error;
+  }
+}
+
+/** @throws any other error of the system. */
+async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -4,3 +4,5 @@ export * from './node-deflate.js';
 export * from './pool.js';
 export * from './portable.js';
 export * from './directory-environment.js';
+export * from './directory-lock.js';
+export * from './file-reserve.js';

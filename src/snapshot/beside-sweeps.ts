@@ -3,7 +3,7 @@
  * (docs/ordering.md, R8 and R9). A chunk store finds again what was moved; here is what concerns more than a single chunk.
  */
 import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
-import type { Repository, Session } from './repository.js';
+import type { IndexKind, Repository, Session } from './repository.js';
 
 /** Something that is read of the whole repository, and must be of one state of it. */
 export interface WholeReading<S, T> {
@@ -12,7 +12,7 @@ export interface WholeReading<S, T> {
   readonly read: (session: Session, listed: S) => Promise<T>;
   /** Whether the result tells of something missing, which may just have been moved. */
   readonly isDoubtful?: (result: T) => boolean;
-  readonly prefer?: 'persistent' | 'memory';
+  readonly prefer?: IndexKind;
 }
 
 /** Sweeps and snapshots that are forgotten that one reading puts up with. */

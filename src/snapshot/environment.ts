@@ -2,7 +2,7 @@
 import type { LeaseSeen } from '../blob/lease.js';
 import type { BlobStore } from '../blob/port.js';
 import type { ChunkCoder, ChunkIndex } from '../cas/index.js';
-import type { Clock, RandomBytes, Sha256 } from '../core/index.js';
+import type { Clock, RandomBytes, Sha256, VecsnapError } from '../core/index.js';
 
 /** Somebody who holds or wants the write lock, as others see it. */
 export interface LockRequest {
@@ -50,10 +50,13 @@ export interface Environment {
   /**
    * Opens the index: the one that persists, where there is one and no other process has it open; else an empty one in
    * memory. Whatever it opens may be empty, behind or ahead.
+   * @param prefer `persistent` for who holds the lock: one that is damaged is made anew. `existing` for all others.
    */
-  openIndex(prefer: 'persistent' | 'memory'): Promise<ChunkIndex>;
+  openIndex(prefer: 'persistent' | 'existing' | 'memory'): Promise<ChunkIndex>;
   /** Removes the index that persists, so that the next one opened is empty. */
   discardIndex(): Promise<void>;
+  /** What is wrong with the index that persists, where that can be told. Of one that is in use, or that a crash left open, nothing is. */
+  indexFlaw?(): Promise<VecsnapError | undefined>;
   /** @throws VecsnapError REPOSITORY_LOCKED, which names the holder. */
   lock(request: LockRequest): Promise<HeldLock>;
   /** Removes the leases of holders that are dead, and those that are named. Where there are leases. */

@@ -34,11 +34,14 @@ export interface SnapshotListing {
   readonly problems: readonly SnapshotProblem[];
 }
 
+/** Which index is used; see {@link Environment.openIndex}. */
+export type IndexKind = Parameters<Environment['openIndex']>[0];
+
 /** The chunks of a repository for as long as one piece of work takes. */
 export interface Session {
   readonly repository: Repository;
   readonly store: ChunkStore;
-  readonly index: 'persistent' | 'memory';
+  readonly index: IndexKind;
   /** What repairs have noted. */
   readonly notes: FoundNotes;
 }
@@ -160,7 +163,7 @@ export class Repository {
   /** Runs `work` on the chunks, for reading. Writers elsewhere are not disturbed. */
   async read<T>(
     work: (session: Session) => Promise<T>,
-    prefer: 'persistent' | 'memory' = 'memory',
+    prefer: IndexKind = 'memory',
     isLocked = false,
   ): Promise<T> {
     const session = await this.openSession(prefer, isLocked);
@@ -249,14 +252,14 @@ export class Repository {
    * persistent one may still know where their chunks are.
    * @param isLocked whether the write lock is held, so that nobody else moves chunks (docs/ordering.md, R8).
    */
-  async openSession(prefer: 'persistent' | 'memory', isLocked = false): Promise<Session> {
+  async openSession(prefer: IndexKind, isLocked = false): Promise<Session> {
     const session = await this.#openStore(prefer, isLocked);
-    if (prefer === 'persistent' || session.store.problems.length === 0) return session;
+    if (prefer !== 'memory' || session.store.problems.length === 0) return session;
     await session.store.close();
-    return this.#openStore('persistent', isLocked);
+    return this.#openStore('existing', isLocked);
   }
 
-  async #openStore(prefer: 'persistent' | 'memory', isLocked: boolean): Promise<Session> {
+  async #openStore(prefer: IndexKind, isLocked: boolean): Promise<Session> {
     const notes = await this.notes();
     const index = await this.environment.openIndex(prefer);
     const store = await this.openChunks(index, { damage: this.#damageIn(notes), isLocked });

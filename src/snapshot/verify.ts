@@ -54,7 +54,10 @@ const LOOKED_UP_TOGETHER = 256;
 /** Plaintext bytes that are read together. */
 const READ_TOGETHER = 16 * 1024 * 1024;
 
-/** Verifies the whole repository: every pack from its first byte to its last, and every snapshot. */
+/**
+ * Verifies the whole repository: every pack from its first byte to its last, every snapshot, and the files of the index. What the packs
+ * hold is told by their own directories, so that a damaged index does not make anything else look damaged.
+ */
 export async function verifyRepository(repository: Repository, options: WorkOptions): Promise<VerifyReport> {
   return readWhole(repository, {
     list: () => repository.listSnapshots({ fresh: true }),
@@ -62,12 +65,13 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
       const verification = new Verification(session, snapshots, options);
       const state = [...session.notes.problems, ...(await stateProblems(repository))];
       for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
+      const flaw = await repository.environment.indexFlaw?.();
+      if (flaw !== undefined) verification.add({ error: flaw });
       await verification.checkPacks();
       await verification.checkReferences(false);
       return verification.report();
     },
     isDoubtful: ({ ok }) => !ok,
-    prefer: 'memory', // The index that persists may be garbled, which is no damage: it is derived.
   });
 }
 

@@ -38,7 +38,7 @@ export function memoryEnvironment(options: MemoryEnvironmentOptions = {}): Envir
     clock: options.clock ?? tickingClock(),
     random: options.random ?? seededRandom(42),
     openIndex: (prefer) =>
-      prefer === 'persistent' && options.index ? options.index() : Promise.resolve(memoryIndex()),
+      prefer !== 'memory' && options.index ? options.index() : Promise.resolve(memoryIndex()),
     discardIndex: async () => (await options.index?.())?.clear(),
     async lock() {
       if (isLocked) throw new Error('a second writer came while a first was at work');
