@@ -1,14 +1,12 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
-import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { blockingFsOperations, fsBlobStore, type FsOperations, nodeFsOperations } from '../blob/fs.js';
 import { storeFailed } from '../blob/name.js';
-import type { ChunkCoder, ChunkIndex, IndexDatabase } from '../cas/index.js';
+import type { ChunkCoder } from '../cas/index.js';
 import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
-import { plainBytes } from '../cas/chunk-graph.js';
 import { fileReserve } from './file-reserve.js';
-import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 
 /** What can be set about an {@link Environment} in a directory. */
@@ -39,15 +37,9 @@ export function directoryEnvironment(
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: (prefer) => (prefer === 'memory' ? openMemoryIndex() : openLevelIndex(indexPath, prefer)),
-    async discardIndex() {
-      try {
-        await removeIndex(indexPath);
-      } catch (cause) {
-        throw storeFailed(indexPath, 'remove the index', cause);
-      }
-    },
-    indexFlaw: () => flawOf(indexPath),
+    openIndex: async (prefer) => (await loadIndex()).openDirectoryIndex(indexPath, prefer),
+    discardIndex: async () => (await loadIndex()).discardDirectoryIndex(indexPath),
+    indexFlaw: async () => (await loadIndex()).directoryIndexFlaw(indexPath),
     async lock(request) {
       const { lockDirectory } = await import('./directory-lock.js');
       return lockDirectory(blobs, request);
@@ -68,6 +60,8 @@ export function directoryEnvironment(
     },
   };
 }
+
+const loadIndex = () => import('./directory-index.js');
 
 /** A million snapshots take less. */
 const MOST_CACHE_BYTES = 2 ** 29;
@@ -100,7 +94,7 @@ const DECODED_BEFORE_WORKERS = 1024 * 1024;
 
 /** The pool of coders, whose code and threads are loaded with the first chunk. */
 function coderOnDemand(workers: number | undefined): ChunkCoder {
-  let loaded: Promise<{ pool: ChunkCoder; inline: ChunkCoder }> | undefined;
+  let loaded: ReturnType<typeof loadCoders> | undefined;
   let decodedHere = 0; // Bytes of plaintext.
   const load = () => (loaded ??= loadCoders(workers));
   return {
@@ -109,7 +103,7 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
     encode: async (...job) => (await load()).pool.encode(...job),
     addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),
     async decode(graph, verify) {
-      const { pool, inline } = await load();
+      const { pool, inline, plainBytes } = await load();
       if (decodedHere <= DECODED_BEFORE_WORKERS) decodedHere += plainBytes(graph);
       return (decodedHere <= DECODED_BEFORE_WORKERS ? inline : pool).decode(graph, verify);
     },
@@ -128,93 +122,19 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
   };
 }
 
-async function loadCoders(workers: number | undefined): Promise<{ pool: ChunkCoder; inline: ChunkCoder }> {
-  const [{ pooledCoder }, { inlineCoder }, { nodeDeflate }] = await Promise.all([
+async function loadCoders(workers: number | undefined) {
+  const [{ pooledCoder }, { inlineCoder }, { plainBytes }, { nodeDeflate }] = await Promise.all([
     import('./pool.js'),
     import('../cas/coder.js'),
+    import('../cas/chunk-graph.js'),
     import('./node-deflate.js'),
   ]);
   const primitives = { sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile };
-  return { pool: pooledCoder(workers), inline: inlineCoder(primitives) };
-}
-
-async function openMemoryIndex(): Promise<ChunkIndex> {
-  const { memoryIndex } = await import('../cas/index.js');
-  return memoryIndex();
-}
-
-/**
- * LevelDB lets in one process at a time; any other takes an index in memory, which is as good and is gone with it. An index
- * that cannot be opened, read or relied on is discarded by who holds the lock: it is rebuilt from the packs (docs/ordering.md, R7 and R11).
- */
-async function openLevelIndex(path: string, prefer: 'persistent' | 'existing'): Promise<ChunkIndex> {
-  const mayMake = prefer === 'persistent';
-  try {
-    const condition = await conditionOf(path);
-    if (condition === 'sound' || (condition === 'missing' && mayMake)) return await openDatabase(path);
-    if (condition === 'in use') return await openMemoryIndex();
-  } catch (error) {
-    if (isHeldElsewhere(error) || isOutOfReach(error)) return openMemoryIndex();
-  }
-  if (!mayMake) return openMemoryIndex();
-  return openAnew(path).catch(() => openMemoryIndex()); // Whatever is wrong there, the packs tell as much.
-}
-
-async function openAnew(path: string): Promise<ChunkIndex> {
-  await removeIndex(path);
-  return openDatabase(path);
-}
-
-async function openDatabase(path: string): Promise<ChunkIndex> {
-  const { Level } = await import('level');
-  const { levelIndex } = await import('../cas/index.js');
-  await mkdir(path, { recursive: true });
-  const seal = await breakSeal(path);
-  const db = new Level<Uint8Array, Uint8Array>(path, { keyEncoding: 'view', valueEncoding: 'view' });
-  try {
-    await db.open();
-    return await levelIndex(db as unknown as IndexDatabase, {
-      remove: () => removeIndex(path),
-      onClosed: () => seal.renew(),
-    });
-  } catch (error) {
-    await Promise.allSettled([db.close()]);
-    await Promise.allSettled([seal.withdraw()]); // What failed first is what counts.
-    throw error;
-  }
-}
-
-/** What a verification says of the index: the seal tells whether a disk, or somebody else, has changed it. */
-async function flawOf(path: string): Promise<VecsnapError | undefined> {
-  try {
-    if ((await conditionOf(path)) !== 'damaged') return undefined;
-  } catch (cause) {
-    return storeFailed(path, 'read the index', cause);
-  }
-  const message =
-    'The files of the index are not those that were written. Nothing is lost by that: repair rebuilds it.';
-  return new VecsnapError('INDEX_DAMAGED', message, { place: path, remedy: 'Run repair.' });
+  return { pool: pooledCoder(workers), inline: inlineCoder(primitives), plainBytes };
 }
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
-}
-
-function isHeldElsewhere(error: unknown): boolean {
-  return causesOf(error).some((cause) => codeOf(cause) === 'LEVEL_LOCKED');
-}
-
-/** An error, what caused it, and so on. */
-function causesOf(error: unknown): Error[] {
-  return error instanceof Error ? [error, ...causesOf(error.cause)] : [];
-}
-
-/** A full or read-only disk: nothing is wrong with the index, it just cannot be used. */
-function isOutOfReach(error: unknown): boolean {
-  const message = causesOf(error)
-    .map((cause) => cause.message)
-    .join(' ');
-  return /no space left|read-only file system|permission denied|too many open files/i.test(message);
 }
 
 /** Bytes of the files below a directory. */
