@@ -114,7 +114,7 @@ describe('a repository that another process writes to', () => {
 
   beforeEach(async () => {
     await create(repo, path('docs.fbin'));
-    holder = start(process.execPath, [resolve('test/helpers/lease-child.mjs'), 'hold', repo]);
+    holder = start(process.execPath, [resolve('test/support/lease-child.mjs'), 'hold', repo]);
     await once(holder.child.stdout as NodeJS.ReadableStream, 'data');
   });
 

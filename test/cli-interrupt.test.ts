@@ -85,7 +85,7 @@ describe('Ctrl-C elsewhere', () => {
   });
 
   it('stops the wait for another writer', async () => {
-    const holder = start(process.execPath, ['test/helpers/lease-child.mjs', 'hold', repo]);
+    const holder = start(process.execPath, ['test/support/lease-child.mjs', 'hold', repo]);
     await new Promise((resolve) => holder.child.stdout?.once('data', resolve));
     const running = startCli(['forget', repo, 'latest', '--lock-timeout', '600']);
     await sleep(1000); // It takes that long to start and to begin to wait; sooner, it ends just the same.

@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node
 import { join } from 'node:path';
 import type { RepositoryStats, Snapshot, SnapshotDifference, VerifyReport } from 'vecsnap';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { itemAt } from './helpers/item-at.js';
+import { itemAt } from './support/item-at.js';
 import { cli, create, failure, json, text } from './support/cli.js';
 import { freshDirectory } from './support/files.js';
 import { finiteFbin } from './support/matrices.js';

@@ -166,7 +166,7 @@ describe('unlocking', () => {
   });
 });
 
-const CHILD = fileURLToPath(new URL('./helpers/lease-child.mjs', import.meta.url));
+const CHILD = fileURLToPath(new URL('./support/lease-child.mjs', import.meta.url));
 
 describe('a process that holds the lock', () => {
   const path = freshDirectory();

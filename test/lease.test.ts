@@ -374,7 +374,7 @@ describe('a process is alive', () => {
   });
 });
 
-const CHILD = fileURLToPath(new URL('./helpers/lease-child.mjs', import.meta.url));
+const CHILD = fileURLToPath(new URL('./support/lease-child.mjs', import.meta.url));
 
 function spawnChild(args: string[]): ChildProcess {
   const child = spawn(process.execPath, [CHILD, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -3,7 +3,7 @@ import { copyFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node
 import { type Snapshot, SnapshotManager } from 'vecsnap';
 import { fbin, matrixSource } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { itemAt } from './helpers/item-at.js';
+import { itemAt } from './support/item-at.js';
 import { freshDirectory } from './support/files.js';
 import { finiteFbin } from './support/matrices.js';
 

@@ -27,7 +27,7 @@ import {
   type OpenSource,
   type Source,
 } from 'vecsnap/source';
-import { ruvector } from './helpers/ruvector.js';
+import { ruvector } from './support/ruvector.js';
 import { freshDirectory } from './support/files.js';
 import { memoryEnvironment, MemoryTarget } from './support/memory-environment.js';
 

@@ -21,7 +21,7 @@ describe('beside a writer in another process', () => {
     await writeFile(path('v.fbin'), [Buffer.from(Uint32Array.of(500, 16).buffer), Buffer.from(rows.buffer)]);
     manager = await SnapshotManager.init({ snapshotDir: path('repo'), lockTimeoutMs: 100 });
     first = await manager.createSnapshot(await resolveSource(path('v.fbin')), 'first');
-    writer = spawn('node', [resolve('test/helpers/slow-create.mjs'), path('repo')], {
+    writer = spawn('node', [resolve('test/support/slow-create.mjs'), path('repo')], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     if (writer.stdout === null) throw new Error('the writer has no output');

@@ -7,9 +7,9 @@ import { isVecsnapError } from 'vecsnap/core';
 import { RedbFile, ruvectorSource, xxh3 } from 'vecsnap/source';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectCode } from './contract/source.js';
-import { itemAt } from './helpers/item-at.js';
-import { flip, reseal } from './helpers/redb-reseal.js';
-import { ruvector } from './helpers/ruvector.js';
+import { itemAt } from './support/item-at.js';
+import { flip, reseal } from './support/redb-reseal.js';
+import { ruvector } from './support/ruvector.js';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { fromUtf8, type RecordBatch } from 'vecsnap/core';
 import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { followChanges, ruvectorSource } from 'vecsnap/source';
-import { ruvector, type RuvectorRecord } from './helpers/ruvector.js';
+import { ruvector, type RuvectorRecord } from './support/ruvector.js';
 import { collect } from './support/collect.js';
 import { memoryEnvironment } from './support/memory-environment.js';
 

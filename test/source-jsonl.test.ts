@@ -15,7 +15,7 @@ import {
 } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectCode, sourceContract, withOpen } from './contract/source.js';
-import { itemAt } from './helpers/item-at.js';
+import { itemAt } from './support/item-at.js';
 
 /** Lines in no order of their ids, with text from outside ASCII. */
 function linesOf(count: number): string {

@@ -16,7 +16,7 @@ import {
   u8bin,
 } from 'vecsnap/source';
 import { describe, expect, it } from 'vitest';
-import { itemAt } from './helpers/item-at.js';
+import { itemAt } from './support/item-at.js';
 import { expectCode, sourceContract, summarise, withOpen } from './contract/source.js';
 import { freshDirectory, invertLastByte, joined, seededBytes, u32 } from './support/files.js';
 import { binBytes, npyBytes, npyHead, npyText, vecsBytes, writeMatrix } from './support/matrices.js';

@@ -19,9 +19,9 @@ import type { RecordBatch } from 'vecsnap/core';
 import { type Content, resolveSource, resolveTarget, ruvectorSource, ruvectorTarget } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectCode, sourceContract, withOpen } from './contract/source.js';
-import { ruvector, type RuvectorRecord } from './helpers/ruvector.js';
-import { itemAt } from './helpers/item-at.js';
-import { flip } from './helpers/redb-reseal.js';
+import { ruvector, type RuvectorRecord } from './support/ruvector.js';
+import { itemAt } from './support/item-at.js';
+import { flip } from './support/redb-reseal.js';
 
 const DIMENSIONS = 256;
 const OPTIONS = { dimensions: DIMENSIONS, distanceMetric: 'Euclidean', quantization: { type: 'scalar' } };

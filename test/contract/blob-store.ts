@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStat, BlobStore } from 'vecsnap/blob';
-import { itemAt } from '../helpers/item-at.js';
+import { itemAt } from '../support/item-at.js';
 
 /** A place where a store lives. */
 export interface BlobStorePlace {
