@@ -118,8 +118,9 @@ describe('a worker that dies', () => {
         own.address(poison),
         own.address([bytes]),
       ]);
-      expect(calls.slice(0, 2).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-      if (calls[2]?.status === 'rejected') expect(calls[2].reason).toBeInstanceOf(Error);
+      for (const call of calls.slice(0, 2))
+        expect(call).toMatchObject({ status: 'rejected', reason: { code: 'WORKER_FAILED' } });
+      if (calls[2]?.status === 'rejected') expect(calls[2].reason).toMatchObject({ code: 'WORKER_FAILED' });
       expect(await Promise.all([own.address([bytes]), own.address([bytes])])).toEqual([
         [nodeSha256(bytes)],
         [nodeSha256(bytes)],
@@ -132,7 +133,8 @@ describe('a worker that dies', () => {
     const own = pooledCoder(2);
     const calls = Promise.allSettled(Array.from({ length: 4 }, (_, i) => own.address([seededBytes(4e6, i)])));
     await own.close();
-    for (const call of await calls) if (call.status === 'rejected') expect(call.reason).toBeInstanceOf(Error);
+    for (const call of await calls)
+      if (call.status === 'rejected') expect(call.reason).toMatchObject({ code: 'WORKER_FAILED' });
     await own.close();
   });
 

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
+import { VecsnapError } from '../core/errors.js';
 import type { CodecNumber, CompressionOptions, EncodedChunk } from '../cas/codec.js';
 import { type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
 import { type ChunkCoder, type ChunkToEncode, inlineCoder } from '../cas/coder.js';
@@ -121,15 +122,23 @@ function startMember(members: Member[]): Member {
     if (member.waiting.size === 0) worker.unref();
     waiting?.resolve(content);
   });
-  const fail = (error: Error): void => {
+  const fail = (why: string, cause?: unknown): void => {
     const at = members.indexOf(member);
     if (at >= 0) members.splice(at, 1);
-    for (const { reject } of member.waiting.values()) reject(error);
+    for (const { reject } of member.waiting.values()) reject(workerFailed(why, cause));
     member.waiting.clear();
   };
-  worker.on('error', fail);
-  worker.on('exit', (code) => fail(new Error(`a worker thread ended with code ${code}`)));
+  worker.on('error', (cause: unknown) => fail(cause instanceof Error ? cause.message : 'an error', cause));
+  worker.on('exit', (code) => fail(`it ended with code ${code}`));
   return member;
+}
+
+function workerFailed(why: string, cause: unknown): VecsnapError {
+  return new VecsnapError('WORKER_FAILED', `A worker thread could not do its work: ${why}.`, {
+    place: 'a worker thread',
+    remedy: 'Try again. When memory is short, fewer threads help: SnapshotManager takes workers: 1.',
+    cause,
+  });
 }
 
 /** Addresses that are joined. */
