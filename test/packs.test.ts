@@ -142,7 +142,7 @@ describe('damage', () => {
   });
 
   it('of the header is found, and another format is newer', () => {
-    for (let at = 0; at < 7; at++) expect(() => checkPackHeader(NAME, whole.with(at, 0))).toThrow(damaged);
+    for (let at = 0; at < 8; at++) expect(() => checkPackHeader(NAME, whole.with(at, 0))).toThrow(damaged);
     expect(() => checkPackHeader(NAME, whole.subarray(0, 7))).toThrow();
     expect(() => checkPackHeader(NAME, whole.with(7, 2))).toThrow(
       expect.objectContaining({ code: 'REPOSITORY_NEWER' }),

@@ -191,6 +191,7 @@ export async function readAsFarAs(
 export function checkPackHeader(name: string, start: Uint8Array): void {
   if (start.length < HEADER.length || !equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
     throw packDamaged(name, 'it does not begin as a pack does');
+  if (start[7] === 0) throw packDamaged(name, 'it has format 0, which there never was');
   if (start[7] !== HEADER[7]) {
     throw new VecsnapError(
       'REPOSITORY_NEWER',
