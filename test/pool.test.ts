@@ -1,4 +1,6 @@
 /** The pool of coders: the same results as the coder in this thread, whatever overlaps, and after a worker has died. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
@@ -153,4 +155,14 @@ it('a pool of one is the coder in this thread', async () => {
   const bytes = seededBytes(100_000, 1);
   expect(await own.address([bytes])).toEqual([nodeSha256(bytes)]);
   await own.close();
+});
+
+it('works in a program that is given on the command line', async () => {
+  const program = `
+    import { pooledCoder } from 'vecsnap/platform';
+    const coder = pooledCoder(2);
+    console.log((await coder.address([new Uint8Array(100_000)])).length);
+    await coder.close();`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+  expect(stdout.trim()).toBe('1');
 });

@@ -1,6 +1,6 @@
 /** A coder that shares its work among worker threads. */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CodecNumber, CompressionOptions, EncodedChunk } from '../cas/codec.js';
@@ -113,7 +113,7 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
 }
 
 function startMember(members: Member[]): Member {
-  const worker = new Worker(new URL('./pool-worker.js', import.meta.url));
+  const worker = new Worker(new URL('./pool-worker.js', import.meta.url), workerOptions());
   const member: Member = { worker, waiting: new Map() };
   worker.unref(); // An idle worker keeps no process alive; one that has work does.
   worker.on('message', ({ id, content }: Envelope<Reply>) => {
@@ -131,6 +131,11 @@ function startMember(members: Member[]): Member {
   worker.on('error', (cause: unknown) => fail(cause instanceof Error ? cause.message : 'an error', cause));
   worker.on('exit', (code) => fail(`it ended with code ${code}`));
   return member;
+}
+
+/** A program that is given on the command line may have an option that no worker takes, and would hand it on. */
+function workerOptions(): WorkerOptions {
+  return process.execArgv.some((option) => option.startsWith('--input-type')) ? { execArgv: [] } : {};
 }
 
 function workerFailed(why: string, cause: unknown): VecsnapError {
