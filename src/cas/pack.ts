@@ -238,6 +238,24 @@ export function decodeDirectory(
   count: number | undefined,
   end: number,
 ): DirectoryEntry[] {
+  const { entries, offset, failure } = readEntries(directory);
+  if (failure !== undefined) throw packDamaged(name, 'its directory cannot be decoded', failure);
+  if (entries.length !== (count ?? entries.length) || offset !== end)
+    throw packDamaged(name, 'its directory does not fit its size');
+  return entries;
+}
+
+/** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
+export function frontEntries(directory: Uint8Array): DirectoryEntry[] {
+  return readEntries(directory).entries;
+}
+
+/** The entries up to the first that makes no sense, why it makes none, and where in the pack it would begin. */
+function readEntries(directory: Uint8Array): {
+  entries: DirectoryEntry[];
+  offset: number;
+  failure: Error | undefined;
+} {
   const reader = new ByteReader(copyBytes(directory)); // Not in shared memory, where every look at a byte takes longer.
   const entries: DirectoryEntry[] = [];
   let offset = HEADER.length;
@@ -247,29 +265,11 @@ export function decodeDirectory(
       entries.push(entry);
       offset += entry.storedLength;
     }
-  } catch (cause) {
-    throw packDamaged(name, 'its directory cannot be decoded', cause);
-  }
-  if (entries.length !== (count ?? entries.length) || offset !== end)
-    throw packDamaged(name, 'its directory does not fit its size');
-  return entries;
-}
-
-/** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
-export function frontEntries(directory: Uint8Array): DirectoryEntry[] {
-  const reader = new ByteReader(copyBytes(directory));
-  const entries: DirectoryEntry[] = [];
-  let offset = HEADER.length;
-  try {
-    while (reader.remaining > 0) {
-      const entry = decodeEntry(reader, offset);
-      entries.push(entry);
-      offset += entry.storedLength;
-    }
   } catch (error) {
-    if (!(error instanceof VecsnapError || error instanceof RangeError)) throw error; // What is left makes no sense.
+    if (!(error instanceof VecsnapError || error instanceof RangeError)) throw error;
+    return { entries, offset, failure: error };
   }
-  return entries;
+  return { entries, offset, failure: undefined };
 }
 
 /** Whether a pack ends as packs do, but for one bit. */
