@@ -7,13 +7,14 @@ import {
   checkPacks,
   CODECS,
   decodeChunk,
+  DeltasByPack,
   encodeChunk,
   type Kin,
   type NewChunk,
   type PlainChunk,
   type StoredChunk,
 } from 'vecsnap/cas';
-import { type Address, DigestTable, formatAddress, isVecsnapError, toHex } from 'vecsnap/core';
+import { type Address, DigestTable, formatAddress, isVecsnapError, toHex, utf8 } from 'vecsnap/core';
 import { planSweep, sweep } from 'vecsnap/gc';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
@@ -429,4 +430,26 @@ describe('a chunk that cannot be put together any more', () => {
       await expect(at.get(middle)).rejects.toThrow(expect.objectContaining({ code: 'CHUNK_MISSING' }));
     }
   });
+});
+
+it('very many deltas are read pack by pack, in whatever order they were noted', async () => {
+  const base = (pack: string, offset: number) => nodeSha256(utf8(`${pack} ${offset}`));
+  const asked: string[] = [];
+  const noted = new DeltasByPack();
+  const packs = ['packs/a', 'packs/b', 'packs/c'];
+  for (let number = 0; number < 30; number++) {
+    const codec = number % 5 === 4 ? CODECS.raw : CODECS.delta;
+    noted.add(number, { codec, pack: packs[number % 3] as string, offset: number * 10 });
+  }
+  const found = new Map<number, string>();
+  const basesOf = async (places: readonly { pack: string; offset: number }[]) => {
+    asked.push(...new Set(places.map(({ pack }) => pack)));
+    return places.map(({ pack, offset }) => [base(pack, offset)]);
+  };
+  for await (const { number, bases } of noted.read({ basesOf })) found.set(number, bases.map(toHex).join());
+  expect(asked.toSorted()).toEqual(packs);
+  const deltas = Array.from({ length: 30 }, (_, number) => number).filter((number) => number % 5 !== 4);
+  expect([...found.keys()].toSorted((a, b) => a - b)).toEqual(deltas);
+  for (const [number, bases] of found)
+    expect(bases).toBe(toHex(base(packs[number % 3] as string, number * 10)));
 });

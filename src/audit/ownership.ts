@@ -1,6 +1,6 @@
 /** Which snapshots share which chunks: the oldest that needs each chunk, and whether others need it too. */
 import { type Address, DigestTable } from '../core/index.js';
-import type { ChunkStore } from '../cas/index.js';
+import { type ChunkStore, DeltasByPack } from '../cas/index.js';
 import { type ChunkReader, reachable } from '../manifest/index.js';
 
 /** As much of a snapshot as the audit looks at. */
@@ -52,11 +52,12 @@ export class OwnershipTable {
   /** Notes that whoever needs a delta needs what it is told by, directly or not. */
   async addBases(store: ChunkStore, snapshots: readonly Audited[]): Promise<void> {
     this.#reached = this.#table.size;
+    const addresses = new DigestTable();
+    const noted = new DeltasByPack();
+    for await (const entry of store.parts.index.entries()) noted.add(addresses.add(entry.address), entry);
     const deltas: Delta[] = [];
-    for await (const entry of store.parts.index.entries()) {
-      const [bases = []] = await store.basesOf([entry]);
-      if (bases.length > 0) deltas.push({ address: entry.address, bases });
-    }
+    for await (const { number, bases } of noted.read(store))
+      deltas.push({ address: addresses.at(number), bases });
     for (let news = true; news;) {
       news = false;
       for (const { address, bases } of deltas) {

@@ -7,7 +7,8 @@ import { CODECS } from './codec.js';
 import type { Location } from './index-port.js';
 import type { DirectoryEntry } from './pack.js';
 
-type PlaceOfChunk = Pick<Location, 'codec' | 'pack' | 'offset'>;
+/** Where a chunk stands, as far as its bases are concerned. */
+export type PlaceOfChunk = Pick<Location, 'codec' | 'pack' | 'offset'>;
 
 const NO_BASES: Address[] = [];
 

@@ -14,7 +14,7 @@ import {
 import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { ChunkGraph } from './chunk-graph.js';
 import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
-import { BaseFinder } from './bases.js';
+import { BaseFinder, type PlaceOfChunk } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import { Copies } from './copies.js';
 import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
@@ -272,7 +272,7 @@ export class ChunkStore {
    * What each of these chunks copies from, in order; nothing for those that are no deltas.
    * @throws VecsnapError PACK_MISSING, PACK_DAMAGED when that cannot be told.
    */
-  async basesOf(locations: readonly Location[]): Promise<Address[][]> {
+  async basesOf(locations: readonly PlaceOfChunk[]): Promise<Address[][]> {
     return this.#bases.basesOf(locations);
   }
 

@@ -5,6 +5,7 @@ export * from './chunk-store.js';
 export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
+export { DeltasByPack } from './deltas-by-pack.js';
 export * from './expendable-index.js';
 export * from './index-port.js';
 export * from './known-damage.js';

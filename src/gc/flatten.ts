@@ -6,8 +6,7 @@
  * whole cluster. The clusters that give back most for what they cost are flattened, until what the others would give back is little
  * enough. A chunk that changed once is thus left as it is: writing it anew would free hardly more than it takes.
  */
-import type { Address } from '../core/index.js';
-import { type ChunkStore, CODECS, packEntryBytes } from '../cas/index.js';
+import { type ChunkStore, CODECS, DeltasByPack, packEntryBytes } from '../cas/index.js';
 import type { LiveChunks } from './live.js';
 
 /** What is to be flattened. */
@@ -75,30 +74,67 @@ function worthOf(cluster: Cluster): number {
   return gainOf(cluster) / costOf(cluster);
 }
 
+/** What is known of live chunks, by their numbers. */
+interface KnownChunks {
+  /** Bytes in packs, directory entries included. */
+  readonly sizes: Float64Array;
+  /** Plaintext bytes. */
+  readonly lengths: Float64Array;
+  readonly standsAlone: Uint8Array;
+  readonly deltas: DeltasByPack;
+}
+
 async function findClusters(
   store: ChunkStore,
-  { table, reached }: LiveChunks,
+  live: LiveChunks,
 ): Promise<{ clusters: Cluster[]; totalBytes: number }> {
-  const links = new Links(table.size);
+  const known = await lookAtAll(store, live);
+  const { links, reaches } = await linkHeld(store, live, known.deltas);
+  const clusters = gather(live, known, links, reaches);
+  return { clusters, totalBytes: known.sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+async function lookAtAll(store: ChunkStore, { table }: LiveChunks): Promise<KnownChunks> {
   const sizes = new Float64Array(table.size);
   const lengths = new Float64Array(table.size);
   const standsAlone = new Uint8Array(table.size);
-  /** A held chunk that each delta copies from. */
-  const reaches = new Map<number, number>();
+  const deltas = new DeltasByPack();
   for await (const entry of store.parts.index.entries()) {
     const number = table.find(entry.address);
     if (number < 0) continue;
     sizes[number] = packEntryBytes(entry);
     lengths[number] = entry.length;
     standsAlone[number] = entry.codec === CODECS.delta ? 0 : 1;
-    const [bases = []] = await store.basesOf([entry]);
-    const held = bases.map((base: Address) => table.find(base)).filter((base) => base >= reached);
+    deltas.add(number, entry);
+  }
+  return { sizes, lengths, standsAlone, deltas };
+}
+
+/** Links held chunks by copying, and says which of them each delta that snapshots reach copies from: one, as all are linked. */
+async function linkHeld(
+  store: ChunkStore,
+  { table, reached }: LiveChunks,
+  deltas: DeltasByPack,
+): Promise<{ links: Links; reaches: ReadonlyMap<number, number> }> {
+  const links = new Links(table.size);
+  const reaches = new Map<number, number>();
+  for await (const { number, bases } of deltas.read(store)) {
+    const held = bases.map((base) => table.find(base)).filter((base) => base >= reached);
     const [first] = held;
     if (first === undefined) continue;
     for (const other of held) links.join(first, other);
     if (number >= reached) links.join(first, number);
     else reaches.set(number, first);
   }
+  return { links, reaches };
+}
+
+function gather(
+  { table, reached }: LiveChunks,
+  { sizes, lengths, standsAlone }: KnownChunks,
+  links: Links,
+  reaches: ReadonlyMap<number, number>,
+): Cluster[] {
   const clusters = new Map<number, Cluster>();
   const clusterOf = (member: number): Cluster => {
     const root = links.rootOf(member);
@@ -120,7 +156,7 @@ async function findClusters(
     cluster.freedBytes += sizes[number] as number;
     cluster.deltaLength += lengths[number] as number;
   }
-  return { clusters: [...clusters.values()], totalBytes: sizes.reduce((sum, size) => sum + size, 0) };
+  return [...clusters.values()];
 }
 
 function emptyCluster(): Cluster {

@@ -1,7 +1,7 @@
 /** Collecting garbage: what is forgotten becomes final, and then the space of chunks that no snapshot needs is given back. */
 import type { BlobStat } from '../blob/port.js';
 import type { ChunkStore } from '../cas/index.js';
-import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
+import { type Address, isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
 import {
   DEFAULT_SWEEP,
   mark,
@@ -66,7 +66,7 @@ async function collect(
   { maxUnused, dryRun = false, signal }: CollectOptions & { readonly maxUnused: number },
 ): Promise<CollectReport> {
   const snapshots = await allSnapshots(repository);
-  const live = await mark(store, snapshots.map(manifestAddress), signal, notes.note?.lost);
+  const live = await mark(store, manifestsOf(snapshots), signal, notes.note?.lost);
   const prepared = await planSweep(store, live, { maxUnused, emptied: emptiedPacks(notes, snapshots) });
   const standing = new Set(snapshots.map(({ id }) => id));
   const small = await goingBlobs(repository, standing);
@@ -86,6 +86,11 @@ async function collect(
     onFull: async () => void (await reserve?.giveUp()),
   });
   return report(swept, swept.reclaimedBytes);
+}
+
+/** The manifests of snapshots, the oldest first: each then brings what stands together in packs, and is told by what was just read. */
+export function manifestsOf(snapshots: readonly Snapshot[]): readonly Address[] {
+  return snapshots.toSorted((a, b) => (a.id < b.id ? -1 : 1)).map(manifestAddress);
 }
 
 /** To the byte, unless damage hides how long some chunks are. */

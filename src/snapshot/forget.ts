@@ -14,7 +14,7 @@ import {
   type RetentionPolicy,
 } from '../gc/index.js';
 import { readWhole } from './beside-sweeps.js';
-import { allSnapshots, emptiedPacks, goingBlobs } from './collect.js';
+import { allSnapshots, emptiedPacks, goingBlobs, manifestsOf } from './collect.js';
 import type { FoundNotes } from './damage-note.js';
 import { forgetSnapshot } from './forgotten.js';
 import { withMarks } from './marks.js';
@@ -188,7 +188,7 @@ async function sweptBytes(
 ): Promise<number | null> {
   return unlessDamaged(async () => {
     const staying = (await allSnapshots(repository)).filter(({ id }) => !going.has(id));
-    const live = await mark(store, staying.map(manifestAddress), signal, notes.note?.lost);
+    const live = await mark(store, manifestsOf(staying), signal, notes.note?.lost);
     const options = { ...DEFAULT_SWEEP, emptied: emptiedPacks(notes, staying) };
     const packBytes = await priceSweep(store, await planSweep(store, live, options));
     const small = await goingBlobs(repository, new Set(staying.map(({ id }) => id)));
