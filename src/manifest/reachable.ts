@@ -5,6 +5,9 @@ import { decodeManifest, type Manifest } from './manifest.js';
 import type { Entry } from './node.js';
 import { type ChunkReader, type DamageHandler, rethrow, type ToldTree, TreeReader } from './tree-reader.js';
 
+/** Is told the error of a node that cannot be read, and throws it or lets the walk go on without that node. */
+export type NodeDamageHandler = (error: unknown, node: Address) => void;
+
 /** A chunk that a manifest reaches. */
 export interface Reached {
   readonly address: Address;
@@ -15,18 +18,18 @@ export interface Reached {
 /**
  * Every chunk below the manifest at `address`, itself included. What stands below a node is left out when `enter` gives
  * false for it, so that trees shared by several manifests are walked once.
- * @param onDamage is told when a node, the one that was entered last, cannot be read; by default it is thrown:
+ * @param onDamage is told when a node cannot be read; by default the error is thrown:
  * @throws VecsnapError MANIFEST_DAMAGED, or what the store throws.
  */
 export async function* reachable(
   chunks: ChunkReader,
   address: Address,
   enter: (node: Address) => boolean,
-  onDamage: DamageHandler = rethrow,
+  onDamage: NodeDamageHandler = rethrow,
 ): AsyncGenerator<Reached> {
   yield { address, isNode: true };
   if (!enter(address)) return;
-  const manifest = await readManifest(chunks, address).catch(onDamage);
+  const manifest = await readManifest(chunks, address).catch((error: unknown) => onDamage(error, address));
   if (manifest) yield* reachableFrom(chunks, manifest, enter, onDamage);
 }
 
@@ -38,7 +41,7 @@ async function* reachableFrom(
   chunks: ChunkReader,
   { schema, records, files }: Manifest,
   enter: (node: Address) => boolean,
-  onDamage: DamageHandler,
+  onDamage: NodeDamageHandler,
 ): AsyncGenerator<Reached> {
   if (schema && records) {
     const columns = columnCount(schema);
@@ -64,17 +67,20 @@ async function* walk(
   chunks: ChunkReader,
   tree: Address | ToldTree,
   enter: (node: Address) => boolean,
-  onDamage: DamageHandler,
+  onDamage: NodeDamageHandler,
   dataOf: (entry: Entry) => readonly Address[],
 ): AsyncGenerator<Reached> {
   const nodes: Address[] = [];
+  let current = tree instanceof Uint8Array ? tree : tree.root;
   const visit = (node: Address): boolean => {
     nodes.push(node);
+    current = node;
     return enter(node);
   };
-  for await (const entry of new TreeReader(chunks).walk(tree, visit, onDamage)) {
+  const onError: DamageHandler = (error) => onDamage(error, current);
+  for await (const entry of new TreeReader(chunks).walk(tree, visit, onError)) {
     for (const address of nodes.splice(0)) yield { address, isNode: true };
-    for (const address of orDamage(() => dataOf(entry), onDamage)) yield { address, isNode: false };
+    for (const address of orDamage(() => dataOf(entry), onError)) yield { address, isNode: false };
   }
   for (const address of nodes) yield { address, isNode: true };
 }

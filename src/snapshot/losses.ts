@@ -66,17 +66,12 @@ class LossSearch {
   /** A node that cannot be read counts as lost. */
   async *#reach(snapshot: Snapshot, entered: DigestTable): AsyncGenerator<Address> {
     throwIfAborted(this.#signal);
-    const root = manifestAddress(snapshot);
-    let current: Address = root;
-    const enter = (node: Address): boolean => {
-      current = node;
-      return entered.addNew(node);
-    };
-    const note = (error: unknown): void => {
+    const enter = (node: Address): boolean => entered.addNew(node);
+    const note = (error: unknown, node: Address): void => {
       if (!isDamage(error)) throw error;
-      this.#lost.add(current);
+      this.#lost.add(node);
     };
-    for await (const { address } of reachable(this.#store, root, enter, note))
+    for await (const { address } of reachable(this.#store, manifestAddress(snapshot), enter, note))
       yield address.slice() as Address;
   }
 }

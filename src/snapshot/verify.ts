@@ -196,17 +196,12 @@ class Verification {
 
   /** Everything that a snapshot reaches. What cannot be read below a damaged node is left out, and the node is reported. */
   async *#reach(snapshot: Snapshot, entered: DigestTable): AsyncGenerator<Address> {
-    const root = manifestAddress(snapshot);
-    let current: Address = root;
-    const enter = (node: Address): boolean => {
-      current = node;
-      return entered.addNew(node);
-    };
-    const note = (error: unknown): void => {
+    const enter = (node: Address): boolean => entered.addNew(node);
+    const note = (error: unknown, node: Address): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
-      this.add({ error, address: current.slice() as Address, snapshot: snapshot.id });
+      this.add({ error, address: node.slice() as Address, snapshot: snapshot.id });
     };
-    for await (const { address } of reachable(this.#store, root, enter, note))
+    for await (const { address } of reachable(this.#store, manifestAddress(snapshot), enter, note))
       yield address.slice() as Address;
   }
 
