@@ -1,7 +1,7 @@
 /** Disks and code that are wrong on purpose. Each must make some crash state fail, or the enumeration is blind to it. */
 import type { BlobStore, FsBlobStore } from 'vecsnap/blob';
 import type { DiskTraits } from './disk.js';
-import type { CodeFlaws } from './world.js';
+import { type CodeFlaws, methodsOf } from './world.js';
 
 /** See the head of this file. */
 export interface Mutant {
@@ -13,17 +13,7 @@ type Part = Pick<BlobStore, 'put' | 'delete' | 'close'>;
 
 /** The blobs with some methods in the place of their own. */
 function altered(blobs: FsBlobStore, make: (blobs: FsBlobStore) => Partial<Part>): BlobStore {
-  return {
-    place: blobs.place,
-    put: (name, bytes) => blobs.put(name, bytes),
-    get: (name) => blobs.get(name),
-    read: (name, offset, into) => blobs.read(name, offset, into),
-    stat: (name) => blobs.stat(name),
-    list: (prefix) => blobs.list(prefix),
-    delete: (name) => blobs.delete(name),
-    close: () => blobs.close(),
-    ...make(blobs),
-  };
+  return { ...methodsOf(blobs), ...make(blobs) };
 }
 
 const isPack = (name: string): boolean => name.startsWith('packs/');

@@ -382,8 +382,8 @@ async function indexAfter(steps: readonly IndexStep[]): Promise<ChunkIndex> {
   return index;
 }
 
-/** The blobs of a process, flawed as they may be, with the methods that only the lock needs. */
-function lockable(blobs: BlobStore, files: FsBlobStore, skips: CodeFlaws['lockSkips']): FsBlobStore {
+/** The methods of every store, to be spread: those of a class cannot be. */
+export function methodsOf(blobs: BlobStore): BlobStore {
   return {
     place: blobs.place,
     put: (name, bytes) => blobs.put(name, bytes),
@@ -393,6 +393,13 @@ function lockable(blobs: BlobStore, files: FsBlobStore, skips: CodeFlaws['lockSk
     list: (prefix) => blobs.list(prefix),
     delete: (name) => blobs.delete(name),
     close: () => blobs.close(),
+  };
+}
+
+/** The blobs of a process, flawed as they may be, with the methods that only the lock needs. */
+function lockable(blobs: BlobStore, files: FsBlobStore, skips: CodeFlaws['lockSkips']): FsBlobStore {
+  return {
+    ...methodsOf(blobs),
     removeTemporary: async () => (skips === 'removeTemporary' ? 0 : files.removeTemporary()),
     syncNames: async () => (skips === 'syncNames' ? undefined : files.syncNames()),
   };
