@@ -115,7 +115,7 @@ describe('a whole life', () => {
     expect(portable[1]).toBe(portable[2]);
     expect(portable[0]).not.toBe(portable[1]);
     expect(await wholeLife(levelEnvironment())).toEqual(portable);
-    const coder = pooledCoder(2);
+    const coder = pooledCoder({ threads: 2 });
     expect(await wholeLife(memoryEnvironment({ sha256: nodeSha256, coder }))).toEqual(portable);
     await coder.close();
     const mixed = inlineCoder({ sha256: nodeSha256, deflate: portableDeflate });

@@ -127,7 +127,7 @@ class Trial {
 
   #config() {
     const environment = { ...directoryEnvironment(join(this.directory, 'repo')), coder: CODER };
-    return { environment, blockingReads: true, lockTimeoutMs: 0 };
+    return { environment, ownsThread: true, lockTimeoutMs: 0 };
   }
 }
 

@@ -53,7 +53,7 @@ describe('a list of many snapshots', () => {
     await manager.deleteSnapshot(itemAt(taken, 3).id);
     const expected = [one, ...taken.toSpliced(3, 1)];
     expect(await manager.listSnapshots()).toEqual(expected);
-    const other = await SnapshotManager.open({ snapshotDir: path('repo'), blockingReads: true });
+    const other = await SnapshotManager.open({ snapshotDir: path('repo'), ownsThread: true });
     expect(await other.listSnapshots()).toEqual(expected);
     await other.close();
   });

@@ -16,7 +16,7 @@ import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 
 const OPTIONS: CompressionOptions = { compression: 'auto', compressionLevel: 6 };
-const pool = pooledCoder(2);
+const pool = pooledCoder({ threads: 2 });
 const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
 afterAll(() => pool.close());
 
@@ -112,7 +112,7 @@ describe('a worker that dies', () => {
   const poison = [{ length: 1e6 } as unknown as Uint8Array];
 
   it('fails the calls that it had, and the next ones get another', async () => {
-    const own = pooledCoder(2);
+    const own = pooledCoder({ threads: 2 });
     const bytes = seededBytes(200_000, 5);
     for (let round = 0; round < 3; round++) {
       const calls = await Promise.allSettled([
@@ -132,7 +132,7 @@ describe('a worker that dies', () => {
   });
 
   it('by being closed fails the calls that are under way', async () => {
-    const own = pooledCoder(2);
+    const own = pooledCoder({ threads: 2 });
     const calls = Promise.allSettled(Array.from({ length: 4 }, (_, i) => own.address([seededBytes(4e6, i)])));
     await own.close();
     for (const call of await calls)
@@ -141,7 +141,7 @@ describe('a worker that dies', () => {
   });
 
   it('is not the end of what cannot be sent to it', async () => {
-    const own = pooledCoder(2);
+    const own = pooledCoder({ threads: 2 });
     const options = { ...OPTIONS, unsendable: () => 1 };
     const bytes = seededBytes(100_000, 1);
     await expect(own.encode([{ bytes, width: 0 }], options)).rejects.toThrow();
@@ -151,7 +151,7 @@ describe('a worker that dies', () => {
 });
 
 it('a pool of one is the coder in this thread', async () => {
-  const own = pooledCoder(1);
+  const own = pooledCoder({ threads: 1 });
   const bytes = seededBytes(100_000, 1);
   expect(await own.address([bytes])).toEqual([nodeSha256(bytes)]);
   await own.close();
@@ -160,7 +160,7 @@ it('a pool of one is the coder in this thread', async () => {
 it('works in a program that is given on the command line', async () => {
   const program = `
     import { pooledCoder } from 'vecsnap/platform';
-    const coder = pooledCoder(2);
+    const coder = pooledCoder({ threads: 2 });
     console.log((await coder.address([new Uint8Array(100_000)])).length);
     await coder.close();`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);

@@ -14,7 +14,7 @@ export async function withRepository<T>(
   const lockTimeoutMs = lockTimeout === undefined ? undefined : Math.round(lockTimeout * 1000);
   const manager = await SnapshotManager.open({
     snapshotDir: repo as string,
-    blockingReads: true,
+    ownsThread: true,
     ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
   });
   try {

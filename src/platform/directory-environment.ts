@@ -8,13 +8,17 @@ import { toHex, VecsnapError } from '../core/index.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
 import { fileReserve } from './file-reserve.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
+import type { PoolOptions } from './pool.js';
 
 /** What can be set about an {@link Environment} in a directory. */
 export interface DirectoryOptions {
-  /** Worker threads; by default as many as the machine runs at once. */
+  /** Threads that share hashing, encoding and decoding; by default as many as the machine runs at once. */
   readonly workers?: number | undefined;
-  /** Whether small reads are done in the calling thread. Default: false. */
-  readonly blockingReads?: boolean | undefined;
+  /**
+   * Whether nobody else waits for the calling thread: it then does small reads itself, and is one of the threads that hash, encode
+   * and decode. Default: false.
+   */
+  readonly ownsThread?: boolean | undefined;
   /** Bytes on disk that are held back. Default: 262,144. */
   readonly reserveBytes?: number | undefined;
   /** The calls by which blobs are read and written. Default: those of Node.js. */
@@ -24,12 +28,12 @@ export interface DirectoryOptions {
 /** An environment around the repository in `directory`, which need not be there yet. */
 export function directoryEnvironment(
   directory: string,
-  { workers, blockingReads = false, ...options }: DirectoryOptions = {},
+  { workers, ownsThread = false, ...options }: DirectoryOptions = {},
 ): Environment {
-  const operations = options.operations ?? (blockingReads ? blockingFsOperations : nodeFsOperations);
+  const operations = options.operations ?? (ownsThread ? blockingFsOperations : nodeFsOperations);
   const reserve = fileReserve(join(directory, 'reserve'), operations, options.reserveBytes);
   const blobs = fsBlobStore(directory, { operations });
-  const coder = coderOnDemand(workers);
+  const coder = coderOnDemand({ threads: workers, helps: ownsThread });
   const indexPath = join(directory, 'index');
   return {
     blobs,
@@ -37,7 +41,7 @@ export function directoryEnvironment(
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: async (prefer) => (await loadIndex()).openDirectoryIndex(indexPath, prefer),
+    openIndex: async (prefer) => (await loadIndex()).openDirectoryIndex(indexPath, prefer, { ownsThread }),
     discardIndex: async () => (await loadIndex()).discardDirectoryIndex(indexPath),
     indexFlaw: async () => (await loadIndex()).directoryIndexFlaw(indexPath),
     async lock(request) {
@@ -93,10 +97,10 @@ function cacheFile(path: string): DerivedBytes {
 const DECODED_BEFORE_WORKERS = 1024 * 1024;
 
 /** The pool of coders, whose code and threads are loaded with the first chunk. */
-function coderOnDemand(workers: number | undefined): ChunkCoder {
+function coderOnDemand(options: PoolOptions): ChunkCoder {
   let loaded: ReturnType<typeof loadCoders> | undefined;
   let decodedHere = 0; // Bytes of plaintext.
-  const load = () => (loaded ??= loadCoders(workers));
+  const load = () => (loaded ??= loadCoders(options));
   return {
     readsFiles: true,
     address: async (chunks) => (await load()).pool.address(chunks),
@@ -122,7 +126,7 @@ function coderOnDemand(workers: number | undefined): ChunkCoder {
   };
 }
 
-async function loadCoders(workers: number | undefined) {
+async function loadCoders(options: PoolOptions) {
   const [{ pooledCoder }, { inlineCoder }, { plainBytes }, { nodeDeflate }] = await Promise.all([
     import('./pool.js'),
     import('../cas/coder.js'),
@@ -130,7 +134,7 @@ async function loadCoders(workers: number | undefined) {
     import('./node-deflate.js'),
   ]);
   const primitives = { sha256: nodeSha256, deflate: nodeDeflate, readFile: nodeReadFile };
-  return { pool: pooledCoder(workers), inline: inlineCoder(primitives), plainBytes };
+  return { pool: pooledCoder(options), inline: inlineCoder(primitives), plainBytes };
 }
 
 function codeOf(error: unknown): string | undefined {

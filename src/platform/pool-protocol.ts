@@ -4,8 +4,14 @@ import type { ChunkGraph } from '../cas/chunk-graph.js';
 import type { ChunkToEncode } from '../cas/coder.js';
 import type { CompressionOptions } from '../cas/codec.js';
 
-/** Work for a worker. */
-export type Job =
+/** Work for a thread. */
+export type Job = Work & {
+  /** The buffer of a reply that nobody reads any more: the next result may stand in it. */
+  readonly spare?: ArrayBuffer | undefined;
+};
+
+/** What a job is about. */
+export type Work =
   | { readonly operation: 'address'; readonly chunks: readonly Uint8Array[] }
   | {
       readonly operation: 'encode';
@@ -14,8 +20,6 @@ export type Job =
       readonly options: CompressionOptions;
       /** Whether the addresses are wanted too. They come before the encoded chunks. */
       readonly addressed: boolean;
-      /** The buffer of a reply that nobody reads any more. */
-      readonly spare: ArrayBuffer | undefined;
     }
   | { readonly operation: 'decode'; readonly graph: ChunkGraph; readonly verify: boolean }
   | { readonly operation: 'check'; readonly graph: ChunkGraph };

@@ -92,7 +92,7 @@ export class SnapshotManager {
   static async open(config: SnapshotConfig): Promise<SnapshotManager> {
     const settings = checkConfig(config);
     const environment = await environmentOf(config, 'open');
-    if (!config.blockingReads) preload(environment);
+    if (!config.ownsThread) preload(environment);
     return SnapshotManager.#with(environment, settings, () => Repository.open(environment, settings));
   }
 

@@ -17,13 +17,13 @@ export interface SnapshotConfig {
   readonly verifyChecksum?: boolean;
   /** Reads and writes of blobs under way at the same time. Default: 8. */
   readonly maxConcurrentIo?: number;
-  /** Worker threads for hashing and compression. Default: as many as the machine runs at once. */
+  /** Threads that share hashing and compression; 1 is the calling thread. Default: as many as the machine runs at once. */
   readonly workers?: number;
   /**
-   * Whether small reads are done in the calling thread, where nothing else runs meanwhile. Quicker, above all with many
-   * snapshots; for programs in which nobody else waits. Default: false.
+   * Whether nobody else waits for the calling thread, as in a command: it then does small reads itself, and is one of the `workers`.
+   * Quicker, and one thread less has to start. Default: false.
    */
-  readonly blockingReads?: boolean;
+  readonly ownsThread?: boolean;
   /** How long to wait for another writer, in milliseconds. Default: 10,000. */
   readonly lockTimeoutMs?: number;
   /**
@@ -98,7 +98,7 @@ export function checkName(name: string, option: string): void {
 
 /** The machine's own parts are loaded only where a directory is given, so that the rest runs without them. */
 export async function environmentOf(
-  { environment, snapshotDir, workers, blockingReads, reserveBytes }: SnapshotConfig,
+  { environment, snapshotDir, workers, ownsThread, reserveBytes }: SnapshotConfig,
   purpose: 'open' | 'init',
 ): Promise<Environment> {
   if (environment !== undefined) return environment;
@@ -108,5 +108,5 @@ export async function environmentOf(
   const { checkDirectory, checkDirectoryFree, directoryEnvironment } =
     await import('../platform/directory-environment.js');
   await (purpose === 'open' ? checkDirectory(snapshotDir) : checkDirectoryFree(snapshotDir));
-  return directoryEnvironment(snapshotDir, { workers, blockingReads, reserveBytes });
+  return directoryEnvironment(snapshotDir, { workers, ownsThread, reserveBytes });
 }

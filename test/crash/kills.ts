@@ -227,7 +227,7 @@ class KillTrial {
     const manager = await SnapshotManager.open({
       snapshotDir: this.#repo,
       workers: 1,
-      blockingReads: true,
+      ownsThread: true,
       lockTimeoutMs: 0,
     });
     try {

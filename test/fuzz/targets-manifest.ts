@@ -292,7 +292,7 @@ async function retain(name: string, bytes: Uint8Array): Promise<void> {
   await blobs.put('config', CONFIG);
   await blobs.put(SNAPSHOT_BLOB, encodeSnapshot(SNAPSHOT, nodeSha256));
   await blobs.put(name, bytes);
-  const manager = await SnapshotManager.open({ environment: environmentOf(blobs), blockingReads: true });
+  const manager = await SnapshotManager.open({ environment: environmentOf(blobs), ownsThread: true });
   const [snapshot] = await manager.listSnapshots();
   if (snapshot === undefined) throw new Wrong('a snapshot is gone');
   encodeSnapshot(snapshot, nodeSha256);
@@ -326,7 +326,7 @@ async function readNote(bytes: Uint8Array): Promise<void> {
   await blobs.put('damage/001700000000000-0011223344556677', bytes);
   const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
   const environment = { ...environmentOf(blobs), coder, openIndex: async () => memoryIndex() };
-  const manager = await SnapshotManager.open({ environment, blockingReads: true });
+  const manager = await SnapshotManager.open({ environment, ownsThread: true });
   if ((await manager.listSnapshots()).length !== 1) throw new Wrong('a snapshot is gone');
   if ((await manager.verifyRepository()).ok) throw new Wrong('a snapshot without its chunks is whole');
   await manager.close();

@@ -1,0 +1,74 @@
+/** Does the jobs of a pool of coders, one after the other, in whatever thread it is: hashes, encodes and decodes. */
+import { type ChunkGraph, readGraph } from '../cas/chunk-graph.js';
+import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
+import { decodeStored, withKin } from '../cas/coder.js';
+import { nodeReadFile, nodeSha256 } from './node.js';
+import { nodeDeflate } from './node-deflate.js';
+import type { DecodedReply, EncodedReply, Job, Reply } from './pool-protocol.js';
+import { ReadRoom } from './read-room.js';
+import { ResultBuffer } from './result-buffer.js';
+
+/** See the head of this file. Results stand in memory of their own, which goes back by {@link Job.spare} once nobody reads it. */
+export class JobRunner {
+  readonly #results = new ResultBuffer();
+  readonly #room = new ReadRoom();
+  readonly #primitives = {
+    sha256: nodeSha256,
+    deflate: nodeDeflate,
+    fresh: (length: number) => this.#results.take(length),
+    scratch: (length: number) => this.#room.take(length),
+  };
+
+  run(job: Job): Reply {
+    if (job.spare !== undefined) this.#results.reuse(job.spare);
+    if (job.operation === 'address') return this.#addressAll(job);
+    if (job.operation === 'check') return this.#checkAll(job);
+    return job.operation === 'encode' ? this.#encodeAll(job) : this.#decodeAll(job);
+  }
+
+  #addressAll({ chunks }: Job & { operation: 'address' }): Reply {
+    this.#results.begin(0);
+    for (const bytes of chunks) this.#results.add(nodeSha256(bytes));
+    return { operation: 'address', bytes: this.#results.finish() };
+  }
+
+  #checkAll({ graph }: Job & { operation: 'check' }): Reply {
+    const chunks = this.#read(graph);
+    this.#results.begin(Math.max(0, ...chunks.map(({ length }) => length)));
+    const damaged = damagedAmong(chunks, this.#primitives);
+    for (const address of damaged) this.#results.add(address);
+    return { operation: 'check', bytes: this.#results.finish() };
+  }
+
+  #encodeAll({ chunks, kin, options, addressed }: Job & { operation: 'encode' }): Reply {
+    this.#results.begin(chunks.reduce((sum, { bytes }) => sum + bytes.length, 0));
+    if (addressed) for (const { bytes } of chunks) this.#results.add(nodeSha256(bytes));
+    const known = kin === undefined ? [] : this.#read(kin);
+    const replies = chunks.map((chunk): EncodedReply => {
+      const { codec, bytes, bases } = encodeChunk(withKin(chunk, known), options, this.#primitives);
+      if (codec === CODECS.raw) return { codec, length: 'plain', bases };
+      this.#results.add(bytes);
+      return { codec, length: bytes.length, bases };
+    });
+    return { operation: 'encode', chunks: replies, bytes: this.#results.finish() };
+  }
+
+  #decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {
+    const chunks = this.#read(graph);
+    this.#results.begin(chunks.reduce((sum, { length }) => sum + length, 0));
+    const replies = chunks.map((chunk): DecodedReply => {
+      const plain = decodeStored(chunk, verify, this.#primitives);
+      if (plain === undefined) return 'damaged';
+      if (plain === chunk.bytes && !this.#room.holds(plain)) return 'stored';
+      this.#results.add(plain);
+      return plain.length;
+    });
+    return { operation: 'decode', chunks: replies, bytes: this.#results.finish() };
+  }
+
+  /** The chunks of a graph; those that are read from files are there until the next job. */
+  #read(graph: ChunkGraph): StoredChunk[] {
+    this.#room.begin();
+    return readGraph(graph, nodeReadFile, (length) => this.#room.take(length));
+  }
+}
