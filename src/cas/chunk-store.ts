@@ -323,6 +323,11 @@ export class ChunkStore {
     return this.useChunksInMemory(addresses, (chunks) => this.decode(chunks));
   }
 
+  /** Says that plaintexts that {@link getMany} gave will not be read any more, each once: their memory may be used again. */
+  release(plain: readonly Uint8Array[]): void {
+    this.parts.coder.release?.(plain);
+  }
+
   /** The plaintexts of chunks. @throws VecsnapError CHUNK_DAMAGED, which names the chunk and, if that is the cause, its base. */
   async decode(chunks: UsedChunks): Promise<Uint8Array[]> {
     const plain = await this.#decode(chunks);

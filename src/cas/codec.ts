@@ -82,6 +82,8 @@ export interface CoderPrimitives {
   readonly deflate: Deflate;
   /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
   readonly fresh?: ((length: number) => Uint8Array) | undefined;
+  /** Gives memory of any content for what others copy from, which is read until all chunks of a call are done. The same without it. */
+  readonly scratch?: ((length: number) => Uint8Array) | undefined;
 }
 
 /** An encoded form is taken when it saves at least this part of the plaintext. */
@@ -115,13 +117,13 @@ export function encodeChunk(
 export function decodeChunk(
   chunk: StoredChunk,
   verify: boolean,
-  { sha256, deflate, fresh }: CoderPrimitives,
+  { sha256, deflate, fresh, scratch }: CoderPrimitives,
 ): Uint8Array {
   let plain: Uint8Array;
   try {
     plain =
       chunk.codec === CODECS.delta
-        ? joinSegments(segmentsOf(chunk, deflate), fresh)
+        ? joinSegments(segmentsOf(chunk, deflate, scratch), fresh)
         : decodeAlone(chunk, deflate, fresh);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
@@ -138,7 +140,7 @@ export function decodeChunk(
  */
 export function damagedAmong(
   chunks: readonly StoredChunk[],
-  { sha256, deflate: lenient, fresh }: CoderPrimitives,
+  { sha256, deflate: lenient, fresh, scratch }: CoderPrimitives,
 ): Address[] {
   const deflate = { ...lenient, inflate: lenient.inflateStrictly ?? lenient.inflate };
   const bases = new Set<StoredChunk>();
@@ -148,7 +150,7 @@ export function damagedAmong(
   const plainOf = (chunk: StoredChunk): Uint8Array => {
     const isLast = !bases.has(chunk);
     if (isLast && chunk.codec !== CODECS.delta) return decodeAlone(chunk, deflate, fresh);
-    return joinSegments(segmentsOf(chunk, deflate, known), fresh);
+    return joinSegments(segmentsOf(chunk, deflate, scratch, known), fresh);
   };
   for (const chunk of new Set([...bases, ...chunks])) {
     try {
@@ -220,7 +222,7 @@ function basePlain(chunk: StoredChunk | PlainBase, primitives: CoderPrimitives):
 /** A chunk that is damaged is no base: what was told by it could never be read. */
 function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
-    return decodeChunk(chunk, true, { ...primitives, fresh: undefined });
+    return decodeChunk(chunk, true, { ...primitives, fresh: primitives.scratch });
   } catch (error) {
     if (error instanceof VecsnapError) return undefined;
     throw error;
@@ -238,6 +240,7 @@ function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, n
 function segmentsOf(
   chunk: StoredChunk,
   deflate: Deflate,
+  scratch: CoderPrimitives['scratch'],
   known = new Map<StoredChunk, Segment[]>(),
 ): Segment[] {
   const resolved = known.get(chunk);
@@ -246,11 +249,11 @@ function segmentsOf(
     chunk.codec === CODECS.delta
       ? resolveDelta(
           chunk.bytes,
-          (chunk.bases ?? []).map((base) => segmentsOf(base, deflate, known)),
+          (chunk.bases ?? []).map((base) => segmentsOf(base, deflate, scratch, known)),
           chunk.length,
           deflate,
         )
-      : [{ bytes: decodeAlone(chunk, deflate) }];
+      : [{ bytes: decodeAlone(chunk, deflate, scratch) }];
   known.set(chunk, segments);
   return segments;
 }

@@ -43,8 +43,8 @@ export interface ChunkCoder {
   decode(graph: ChunkGraph, verify: boolean): Promise<(Uint8Array | undefined)[]>;
   /** The addresses of those that are damaged, among the chunks and all that they copy from. */
   check(graph: ChunkGraph): Promise<Address[]>;
-  /** Says that encoded chunks will not be read any more, each once: their memory may be used again. */
-  release?(encoded: readonly Uint8Array[]): void;
+  /** Says that what it encoded or decoded will not be read any more, each chunk once: their memory may be used again. */
+  release?(results: readonly Uint8Array[]): void;
   /** Says that much work is coming, so that what takes time to start can start. */
   prepare?(): void;
   close(): Promise<void>;

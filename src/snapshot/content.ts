@@ -135,8 +135,10 @@ export async function readRowGroups(
   const chunks = await getChecked(store, references);
   let next = 0;
   return groups.map(({ count, columns }) => {
+    const first = next;
     const bytes = columns.map((column) => joinChunks(column.map(() => chunks[next++] as Uint8Array)));
-    return toBatch(schema, count, bytes);
+    const own = chunks.slice(first, next);
+    return { ...toBatch(schema, count, bytes), release: once(() => store.release(own)) };
   });
 }
 
@@ -271,6 +273,15 @@ function toBatch(schema: Schema, count: number, columns: readonly Uint8Array[]):
 
 function joinChunks(chunks: readonly Uint8Array[]): Uint8Array {
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : concatBytes(chunks);
+}
+
+/** Runs `action` when it is called first. */
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) action();
+    isDone = true;
+  };
 }
 
 function groupOf({ group }: PlacedGroup): RowGroupEntry {
