@@ -6,6 +6,7 @@ import { Level } from 'level';
 import { MemoryLevel } from 'memory-level';
 import { fsBlobStore, levelBlobStore, memoryBlobStore, nodeFsOperations } from 'vecsnap/blob';
 import { testBlobStore } from './contract/blob-store.js';
+import { systemError } from './fault/fs-operations.js';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
 
 async function makeDirectory(): Promise<{ directory: string; remove: () => Promise<void> }> {
@@ -34,6 +35,26 @@ testBlobStore({
       open: async () => fsBlobStore(directory, { operations: { ...nodeFsOperations, link } }),
       remove,
     };
+  },
+});
+
+testBlobStore({
+  name: 'files that are written past the page cache',
+  persistent: true,
+  async makePlace() {
+    const { directory, remove } = await makeDirectory();
+    return { open: async () => fsBlobStore(directory, { directBytes: 0 }), remove };
+  },
+});
+
+testBlobStore({
+  name: 'files on a disk that takes no writes past the page cache',
+  persistent: true,
+  async makePlace() {
+    const { directory, remove } = await makeDirectory();
+    const openDirect = () => Promise.reject(systemError('EINVAL'));
+    const operations = { ...nodeFsOperations, openDirect };
+    return { open: async () => fsBlobStore(directory, { operations, directBytes: 0 }), remove };
   },
 });
 

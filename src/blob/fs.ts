@@ -11,6 +11,8 @@ import * as nodeFs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, type RandomBytes, toHex, VecsnapError } from '../core/index.js';
+import { DirectWriting } from './direct-writing.js';
+import { closing, codeOf } from './fs-calls.js';
 import { HandleCache } from './handle-cache.js';
 import {
   blobExists,
@@ -48,6 +50,13 @@ export interface FsOperations {
   readonly read: (descriptor: number, into: Uint8Array, position: number) => Promise<number>;
   /** Appends the parts; may write less than all of them. Returns the bytes written. */
   readonly writev: (descriptor: number, parts: readonly Uint8Array[]) => Promise<number>;
+  /**
+   * Opens a file for writing past the page cache: whole blocks at multiples of their size, from aligned memory (core/blocks.ts). Where
+   * the system has that.
+   */
+  readonly openDirect?: (path: string) => Promise<number>;
+  /** Writes at a place; may write less. Returns the bytes written. */
+  readonly writeAt: (descriptor: number, bytes: Uint8Array, position: number) => Promise<number>;
   readonly fsync: (descriptor: number) => Promise<void>;
   readonly close: (descriptor: number) => Promise<void>;
   readonly link: (from: string, to: string) => Promise<void>;
@@ -71,6 +80,8 @@ export interface FsBlobStoreOptions {
   readonly openHandles?: number;
   /** Makes the names in `tmp/`. Default: from the operating system. */
   readonly random?: RandomBytes;
+  /** Blobs of at least so many bytes are written past the page cache, where the system lets them. Default: 1 MiB. */
+  readonly directBytes?: number;
 }
 
 /** A store in a directory. */
@@ -96,6 +107,7 @@ export function fsBlobStore(directory: string, options: FsBlobStoreOptions = {})
 }
 
 const DEFAULT_OPEN_HANDLES = 32;
+const DEFAULT_DIRECT_BYTES = 1024 * 1024;
 /** How often a put begins again when its temporary file or its folder vanishes. */
 const PUT_ATTEMPTS = 4;
 /** Entries of a directory that are looked at together. */
@@ -112,6 +124,7 @@ class DirectoryBlobStore implements FsBlobStore {
   readonly #fs: FsOperations;
   readonly #random: RandomBytes;
   readonly #handles: HandleCache<OpenBlob>;
+  readonly #direct: DirectWriting;
   /** Directories known to exist and to survive a power cut. */
   readonly #durableFolders = new Set<string>();
   /** Names in `tmp/` that puts of this store are using. */
@@ -123,11 +136,13 @@ class DirectoryBlobStore implements FsBlobStore {
       operations = nodeFsOperations,
       openHandles = DEFAULT_OPEN_HANDLES,
       random = randomBytes,
+      directBytes = DEFAULT_DIRECT_BYTES,
     }: FsBlobStoreOptions,
   ) {
     this.place = directory === '' ? '.' : directory;
     this.#fs = operations;
     this.#random = random;
+    this.#direct = new DirectWriting(operations, directBytes);
     const opener = {
       open: (name: string) => this.#reading(name, () => this.#openBlob(name)),
       close: ({ descriptor }: OpenBlob) => this.#attempt('close', '', () => this.#fs.close(descriptor)),
@@ -242,9 +257,10 @@ class DirectoryBlobStore implements FsBlobStore {
   }
 
   async #writeTemporary(temporary: string, parts: readonly Uint8Array[]): Promise<void> {
-    const descriptor = await this.#fs.openNew(this.#path(`tmp/${temporary}`));
+    const path = this.#path(`tmp/${temporary}`);
+    const descriptor = await this.#fs.openNew(path);
     await closing(this.#fs, descriptor, async () => {
-      await writeFully(this.#fs, descriptor, parts);
+      if (!(await this.#direct.write(path, descriptor, parts))) await writeFully(this.#fs, descriptor, parts);
       await this.#fs.fsync(descriptor);
     });
   }
@@ -468,10 +484,6 @@ function failureOf(place: string, doing: string, cause: unknown): VecsnapError {
   return isVecsnapError(cause) ? cause : storeFailed(place, doing, cause);
 }
 
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
-}
-
 async function ignoring<T>(code: string, result: Promise<T>): Promise<T | undefined> {
   try {
     return await result;
@@ -488,17 +500,6 @@ async function unlessMissing<T>(result: Promise<T>): Promise<T | undefined> {
     if (!MISSING.has(codeOf(error) ?? '')) throw error;
     return undefined;
   }
-}
-
-/** Runs `action`, then closes. A failure of `action` goes before one of closing. */
-async function closing(fs: FsOperations, descriptor: number, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (cause) {
-    await Promise.allSettled([fs.close(descriptor)]);
-    throw cause;
-  }
-  await fs.close(descriptor);
 }
 
 /** The most byte strings that one writev takes on Linux and macOS. */
@@ -584,6 +585,11 @@ function sortKey({ name, kind }: { name: string; kind: FsEntry['kind'] }): strin
 const { constants } = nodeFs;
 // Windows has neither flag.
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+/** Linux has it; what it would be elsewhere is something else. */
+const DIRECT_FLAGS =
+  process.platform === 'linux' && constants.O_DIRECT !== undefined
+    ? constants.O_WRONLY | constants.O_DIRECT | constants.O_NOFOLLOW
+    : undefined;
 const NEW_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 
 /** What opening or syncing a directory says where that cannot be done: on Windows, and on some network file systems. */
@@ -605,6 +611,11 @@ export const nodeFsOperations: FsOperations = {
   read: (descriptor, into, position) =>
     called((done) => nodeFs.read(descriptor, into, 0, into.length, position, done)),
   writev: (descriptor, parts) => called((done) => nodeFs.writev(descriptor, parts, done)),
+  ...(DIRECT_FLAGS === undefined
+    ? {}
+    : { openDirect: (path: string) => called<number>((done) => nodeFs.open(path, DIRECT_FLAGS, done)) }),
+  writeAt: (descriptor, bytes, position) =>
+    called((done) => nodeFs.write(descriptor, bytes, 0, bytes.length, position, done)),
   fsync: (descriptor) => nothing((done) => nodeFs.fsync(descriptor, done)),
   close: (descriptor) => nothing((done) => nodeFs.close(descriptor, done)),
   link: (from, to) => nothing((done) => nodeFs.link(from, to, done)),

@@ -6,7 +6,7 @@
  */
 import { mkdir, open, symlink } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
-import { compareText, throwIfAborted, VecsnapError } from '../core/index.js';
+import { BlockMemory, compareText, throwIfAborted, VecsnapError } from '../core/index.js';
 import { writeRegularFile } from './file.js';
 import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
 import type { Content, FileEntry, Target, WriteReport } from './port.js';
@@ -74,6 +74,7 @@ class TreeWriter {
   readonly #root: string;
   /** The directories made so far and the permissions that they get when everything is in them. */
   readonly #directories = new Map<string, number>();
+  readonly #memory = new BlockMemory();
   #last: string | undefined;
 
   constructor(place: string, root: string) {
@@ -90,7 +91,7 @@ class TreeWriter {
     this.#check(entry.path);
     await this.#makeParents(entry.path);
     const path = join(this.#root, entry.path);
-    if (entry.type === 'file') return writeRegularFile(path, entry, signal);
+    if (entry.type === 'file') return writeRegularFile(path, entry, signal, this.#memory);
     if (entry.type === 'link') await symlink(entry.target, path);
     else await this.#makeDirectory(entry.path, entry.mode);
     return 0;

@@ -1,6 +1,6 @@
 /** Any single file, kept byte for byte with its permissions. Its times and its owner are not kept. */
 import { basename } from 'node:path';
-import { throwIfAborted, VecsnapError } from '../core/index.js';
+import { type BlockMemory, throwIfAborted, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
 import { FileWriter } from './file-writer.js';
 import { checkTargetFree, LocalFile, passTick, replaceAtomically } from './local-file.js';
@@ -80,14 +80,19 @@ function notOneFile(place: string, what: string): VecsnapError {
   );
 }
 
-/** Writes a new file with the bytes and the permissions of `entry`. @returns its bytes. */
+/**
+ * Writes a new file with the bytes and the permissions of `entry`.
+ * @param memory for large files, where several are written one after the other.
+ * @returns its bytes.
+ */
 export async function writeRegularFile(
   path: string,
   entry: RegularFile,
   signal: AbortSignal | undefined,
+  memory?: BlockMemory,
 ): Promise<number> {
   let bytes = 0;
-  await FileWriter.run(path, { mode: entry.mode }, async (writer) => {
+  await FileWriter.run(path, { mode: entry.mode, memory }, async (writer) => {
     for await (const piece of entry.read()) {
       throwIfAborted(signal);
       bytes += piece.length;

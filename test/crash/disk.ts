@@ -111,6 +111,9 @@ export class Disk {
       lstat: (path) => run(() => entry(this.#find(path))),
       read: (descriptor, into, position) => run(() => this.#read(opened(descriptor), into, position)),
       writev: (descriptor, parts) => run(() => this.#write(opened(descriptor), parts)),
+      openDirect: (path) => run(() => open.push(this.#find(path)) - 1),
+      writeAt: (descriptor, bytes, position) =>
+        run(() => this.#writeAt(opened(descriptor), bytes, position)),
       fsync: (descriptor) =>
         run(() => void (this.traits.ignoresFileSync || this.#do({ type: 'sync', of: opened(descriptor) }))),
       close: () => run(() => undefined),
@@ -170,6 +173,12 @@ export class Disk {
     const bytes = new Uint8Array(Buffer.concat(parts));
     this.#do({ type: 'data', file, bytes });
     return bytes.length;
+  }
+
+  /** Only at the end of a file, which is where a store writes. */
+  #writeAt(file: number, bytes: Uint8Array, position: number): number {
+    if (position !== (this.#nodes[file] as FileNode).size) throw systemError('EINVAL');
+    return this.#write(file, [bytes]);
   }
 
   #link(from: string, to: string): void {

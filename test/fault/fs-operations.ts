@@ -24,7 +24,7 @@ export function observedFsOperations(before: (call: FsCall, number: number) => v
 }
 
 /** Calls that take space or a name. On a full disk they fail; what reads and what removes does not. */
-const TAKING: ReadonlySet<FsMethod> = new Set(['openNew', 'writev', 'mkdir', 'link', 'fsync']);
+const TAKING: ReadonlySet<FsMethod> = new Set(['openNew', 'openDirect', 'writev', 'writeAt', 'mkdir', 'link', 'fsync']);
 
 /** What a {@link quotaFsOperations} has to give. */
 export interface Quota {
@@ -55,6 +55,10 @@ export function quotaFsOperations(quota: Quota): FsOperations {
       const bytes = parts.reduce((sum, { length }) => sum + length, 0);
       take(bytes);
       return nodeFsOperations.writev(descriptor, parts);
+    },
+    async writeAt(descriptor, bytes, position) {
+      take(bytes.length);
+      return nodeFsOperations.writeAt(descriptor, bytes, position);
     },
     async mkdir(path) {
       take(1);
