@@ -45,12 +45,11 @@ export class RowGroupStore {
     this.#pages = fixedCutter(fixed);
   }
 
-  /** The groups are released when this resolves. */
+  /** Their bytes are not needed any longer once this resolves. */
   async put(writer: ChunkWriter, groups: readonly AlignedGroup[]): Promise<Entry[]> {
     for (const aligned of groups) checkGroupBytes(groupBytes(aligned));
     const columns = groups.map((aligned) => this.#columnChunks(aligned));
     const addressOf = addressesInTurn(await writer.put(columns.flat(2)));
-    for (const { group } of groups) group.release();
     return groups.map(({ group }, i) => entryOf(group, columns[i] as NewChunk[][], addressOf));
   }
 

@@ -3,6 +3,7 @@ import {
   type Address,
   compareText,
   concatBytes,
+  equalBytes,
   inBatches,
   mapAhead,
   OrderCheck,
@@ -39,6 +40,7 @@ import {
   fileToEntry,
   isInnerPath,
   type Manifest,
+  type RowGroupEntry,
   streamChunkToEntry,
   TreeBuilder,
   TreeReader,
@@ -157,7 +159,7 @@ class Taking {
     const columns = columnCount(schema);
     const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
     const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined, (entry) =>
-      entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address)),
+      addressesOf(entryToRowGroup(entry, columns)),
     );
     const tree = this.#newTree(alignment);
     const store = new RowGroupStore(schema, config);
@@ -189,14 +191,24 @@ class Taking {
     for (const group of grouper.finish()) yield await aligned(group);
   }
 
-  async #storeGroups(store: RowGroupStore, schema: Schema, groups: readonly AlignedGroup[]) {
-    for (const { group } of groups) this.#count(schema, group);
-    return store.put(this.#parts.writer, groups);
+  async #storeGroups(
+    store: RowGroupStore,
+    schema: Schema,
+    groups: readonly AlignedGroup[],
+  ): Promise<Entry[]> {
+    const entries = await store.put(this.#parts.writer, groups);
+    for (const [i, aligned] of groups.entries()) {
+      this.#count(schema, aligned, entries[i] as Entry);
+      aligned.group.release();
+    }
+    return entries;
   }
 
-  #count(schema: Schema, { count, columns }: RowGroup): void {
-    this.#nonFinite += nonFiniteIn(schema, schema.id === 'none' ? columns : columns.slice(1));
+  #count(schema: Schema, { group: { count, columns }, similar }: AlignedGroup, entry: Entry): void {
     this.#progress.add(count, totalLength(columns));
+    // Most groups stand in the base, and in most bases all numbers are finite.
+    const isKnown = this.#parts.base?.nonFiniteCount === 0 && isAmong(entry, similar);
+    if (!isKnown) this.#nonFinite += nonFiniteIn(schema, schema.id === 'none' ? columns : columns.slice(1));
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
@@ -258,6 +270,24 @@ class Taking {
     const { config, sha256, writer } = this.#parts;
     return new StoredTree(new TreeBuilder(sha256, config.nodes), writer, alignment);
   }
+}
+
+/** Whether a row group has the chunks of one of these, and no others. */
+function isAmong({ value }: Entry, groups: readonly RowGroupEntry[]): boolean {
+  const columns = value as readonly (readonly (number | Uint8Array)[])[]; // As rowGroupToEntry makes it.
+  return groups.some(({ columns: others }) =>
+    columns.every((column, i) => {
+      const chunks = others[i] ?? [];
+      return (
+        column.length === 2 * chunks.length &&
+        chunks.every(({ address }, j) => equalBytes(address, column[2 * j + 1] as Uint8Array))
+      );
+    }),
+  );
+}
+
+function addressesOf({ columns }: RowGroupEntry): Address[] {
+  return columns.flatMap((column) => column.map(({ address }) => address));
 }
 
 /** A file and the stream that the file at its place had in the snapshot before. */
