@@ -32,6 +32,8 @@ export interface IndexPlace {
   readonly remove?: () => Promise<void>;
   /** Is called when the database was closed with all that was put. */
   readonly onClosed?: () => Promise<void>;
+  /** Whether nobody else waits for the calling thread: few look-ups are then done at once in it, for a third of the time. */
+  readonly ownsThread?: boolean | undefined;
 }
 
 const CHUNK = utf8('c');
@@ -39,6 +41,8 @@ const PACK = utf8('p');
 const VERSION_KEY = utf8('v');
 const VERSION = Uint8Array.of(1);
 const ROWS_AT_ONCE = 1000;
+/** Two microseconds each, when they are in memory. */
+const LOOKED_UP_AT_ONCE = 256;
 /** So many new entries are worth a table of their own. */
 const SETTLED_ENTRIES = 256;
 /** An index of up to so many bytes is settled whenever it was written. */
@@ -85,8 +89,14 @@ class LevelIndex implements ChunkIndex {
 
   async find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
     if (addresses.length === 0 || this.#sizes.size === 0) return addresses.map(() => undefined);
-    const values = await reading(() => this.#db.getMany(addresses.map(chunkKey)));
+    const values = await reading(() => this.#values(addresses));
     return values.map((value) => (value === undefined ? undefined : this.#locate(value)));
+  }
+
+  async #values(addresses: readonly Address[]): Promise<(Uint8Array | undefined)[]> {
+    const keys = addresses.map(chunkKey);
+    const isQuick = this.#place.ownsThread === true && keys.length <= LOOKED_UP_AT_ONCE;
+    return isQuick ? keys.map((key) => this.#db.getSync(key)) : this.#db.getMany(keys);
   }
 
   async addPack(

@@ -4,9 +4,18 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { storeFailed } from '../blob/name.js';
-import { type ChunkIndex, type IndexDatabase, levelIndex, memoryIndex } from '../cas/index.js';
+import {
+  type ChunkIndex,
+  type IndexDatabase,
+  type IndexPlace,
+  levelIndex,
+  memoryIndex,
+} from '../cas/index.js';
 import { VecsnapError } from '../core/index.js';
 import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
+
+/** How the index is used. */
+export type IndexOptions = Pick<IndexPlace, 'ownsThread'>;
 
 /**
  * LevelDB lets in one process at a time; any other takes an index in memory, which is as good and is gone with it. An index
@@ -15,18 +24,20 @@ import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
 export async function openDirectoryIndex(
   path: string,
   prefer: 'persistent' | 'existing' | 'memory',
+  options: IndexOptions = {},
 ): Promise<ChunkIndex> {
   if (prefer === 'memory') return memoryIndex();
   const mayMake = prefer === 'persistent';
   try {
     const condition = await conditionOf(path);
-    if (condition === 'sound' || (condition === 'missing' && mayMake)) return await openDatabase(path);
+    if (condition === 'sound' || (condition === 'missing' && mayMake))
+      return await openDatabase(path, options);
     if (condition === 'in use') return memoryIndex();
   } catch (error) {
     if (isHeldElsewhere(error) || isOutOfReach(error)) return memoryIndex();
   }
   if (!mayMake) return memoryIndex();
-  return openAnew(path).catch(() => memoryIndex()); // Whatever is wrong there, the packs tell as much.
+  return openAnew(path, options).catch(() => memoryIndex()); // Whatever is wrong there, the packs tell as much.
 }
 
 /** Removes the index, so that the next one opened is empty. @throws VecsnapError STORE_FAILED. */
@@ -50,12 +61,12 @@ export async function directoryIndexFlaw(path: string): Promise<VecsnapError | u
   return new VecsnapError('INDEX_DAMAGED', message, { place: path, remedy: 'Run repair.' });
 }
 
-async function openAnew(path: string): Promise<ChunkIndex> {
+async function openAnew(path: string, options: IndexOptions): Promise<ChunkIndex> {
   await removeIndex(path);
-  return openDatabase(path);
+  return openDatabase(path, options);
 }
 
-async function openDatabase(path: string): Promise<ChunkIndex> {
+async function openDatabase(path: string, options: IndexOptions): Promise<ChunkIndex> {
   const { Level } = await import('level');
   await mkdir(path, { recursive: true });
   const seal = await breakSeal(path);
@@ -63,6 +74,7 @@ async function openDatabase(path: string): Promise<ChunkIndex> {
   try {
     await db.open();
     return await levelIndex(db as unknown as IndexDatabase, {
+      ...options,
       remove: () => removeIndex(path),
       onClosed: () => seal.renew(),
     });
