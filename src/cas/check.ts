@@ -32,9 +32,9 @@ export interface PackFinding {
 
 const READ_BYTES = 4 * 1024 * 1024;
 /** Plaintext bytes that are checked together. */
-const PLAIN_BYTES = 2 * 1024 * 1024;
+const PLAIN_BYTES = 1024 * 1024;
 /** Runs of chunks that are read and checked at the same time. */
-const RUNS_AHEAD = 3;
+const RUNS_AHEAD = 6;
 
 /**
  * Reads every pack from its first byte to its last and tells everything that is wrong with them.
@@ -46,12 +46,15 @@ export async function* checkPacks(
 ): AsyncGenerator<PackFinding> {
   const check = new PackCheck(store);
   for (const [name, size] of store.packs) yield* check.checkDirectory(name, size);
-  for (const [name, size] of store.packs) {
-    yield* check.checkChunks(name);
-    onChecked(size);
-  }
-  for (const name of store.packs.keys()) yield* check.checkRest(name);
+  yield* check.checkChunks(onChecked);
+  yield* check.checkRest();
 }
+
+/** Chunks of a pack that are checked together, or what was found before any is read. */
+type Step =
+  | { readonly name: string; readonly run: readonly DirectoryEntry[] }
+  | { readonly finding: PackFinding }
+  | { readonly checkedBytes: number };
 
 class PackCheck {
   readonly #store: ChunkStore;
@@ -79,27 +82,44 @@ class PackCheck {
     }
   }
 
-  /** Checks the chunks of a pack that no delta copies from, and all that they copy from. */
-  async *checkChunks(name: string): AsyncGenerator<PackFinding> {
-    const entries = (await this.#entries(name)).filter((entry) => !this.#isKnown(name, entry));
-    const located = await this.#store.locate(entries.map(({ address }) => address));
-    for (const [i, entry] of entries.entries()) {
-      if (!agrees(entry, name, located[i]))
-        yield { error: indexDisagrees(entry, name), blob: name, address: entry.address };
-    }
-    const first = entries.filter(
-      (entry, i) => !this.#copied.has(entry.address) || !isAt(located[i], name, entry),
-    );
-    yield* this.#checkEntries(name, first);
+  /**
+   * Checks the chunks that no delta copies from, and all that they copy from.
+   * @param onChecked is called with the number of bytes of each pack that was gone through.
+   */
+  async *checkChunks(onChecked: (bytes: number) => void): AsyncGenerator<PackFinding> {
+    yield* this.#checkSteps(this.#firstSteps(), onChecked);
   }
 
   /** Checks what is left. */
-  async *checkRest(name: string): AsyncGenerator<PackFinding> {
-    if (this.#checked.size === this.#copied.size) return;
+  async *checkRest(): AsyncGenerator<PackFinding> {
+    if (this.#checked.size < this.#copied.size) yield* this.#checkSteps(this.#restOfSteps(), () => {});
+  }
+
+  async *#firstSteps(): AsyncGenerator<Step> {
+    for (const [name, size] of this.#store.packs) {
+      const entries = (await this.#entries(name)).filter((entry) => !this.#isKnown(name, entry));
+      const located = await this.#store.locate(entries.map(({ address }) => address));
+      for (const [i, entry] of entries.entries()) {
+        if (!agrees(entry, name, located[i]))
+          yield {
+            finding: { error: indexDisagrees(entry, name), blob: name, address: entry.address },
+          };
+      }
+      const first = entries.filter(
+        (entry, i) => !this.#copied.has(entry.address) || !isAt(located[i], name, entry),
+      );
+      for (const run of inRuns(first)) yield { name, run };
+      yield { checkedBytes: size };
+    }
+  }
+
+  async *#restOfSteps(): AsyncGenerator<Step> {
     const isLeft = ({ address }: DirectoryEntry): boolean =>
       this.#copied.has(address) && !this.#checked.has(address);
-    const isFresh = (entry: DirectoryEntry): boolean => isLeft(entry) && !this.#isKnown(name, entry);
-    yield* this.#checkEntries(name, (await this.#entries(name)).filter(isFresh));
+    for (const name of this.#store.packs.keys()) {
+      const isFresh = (entry: DirectoryEntry): boolean => isLeft(entry) && !this.#isKnown(name, entry);
+      for (const run of inRuns((await this.#entries(name)).filter(isFresh))) yield { name, run };
+    }
   }
 
   /** Whether the copy is known to be damaged. Where somebody needs the chunk, it is missed there. */
@@ -120,19 +140,31 @@ class PackCheck {
     return entries.toSorted((a, b) => a.offset - b.offset);
   }
 
-  async *#checkEntries(name: string, entries: readonly DirectoryEntry[]): AsyncGenerator<PackFinding> {
-    const runs = mapAhead(inRuns(entries), RUNS_AHEAD, (run) => checkRun(this.#store, name, run));
-    for await (const { chunks, damaged } of runs) {
-      for (const { entry, place, error } of chunks) {
-        // A sweep that was cut off leaves deltas whose bases are gone, and which nobody reads: others stand in for them.
-        if (error !== undefined && !(await this.#isRead(name, entry))) continue;
-        const problem =
-          error ??
-          (damaged.has(entry.address) ? chunkDamaged(entry.address, { ...entry, pack: name }) : undefined);
-        if (problem !== undefined)
-          yield { error: problem, blob: name, address: entry.address, lacksBase: error !== undefined };
-        if (place !== undefined) yield* this.#noteBasesOf(place.found, place.number, damaged);
-      }
+  /** Checks runs of chunks ahead, across the ends of packs. */
+  async *#checkSteps(
+    steps: AsyncIterable<Step>,
+    onChecked: (bytes: number) => void,
+  ): AsyncGenerator<PackFinding> {
+    const done = mapAhead(steps, RUNS_AHEAD, async (step) =>
+      'run' in step ? { name: step.name, ...(await checkRun(this.#store, step.name, step.run)) } : step,
+    );
+    for await (const step of done) {
+      if ('finding' in step) yield step.finding;
+      else if ('checkedBytes' in step) onChecked(step.checkedBytes);
+      else yield* this.#findingsIn(step.name, step);
+    }
+  }
+
+  async *#findingsIn(name: string, { chunks, damaged }: CheckedRun): AsyncGenerator<PackFinding> {
+    for (const { entry, place, error } of chunks) {
+      // A sweep that was cut off leaves deltas whose bases are gone, and which nobody reads: others stand in for them.
+      if (error !== undefined && !(await this.#isRead(name, entry))) continue;
+      const problem =
+        error ??
+        (damaged.has(entry.address) ? chunkDamaged(entry.address, { ...entry, pack: name }) : undefined);
+      if (problem !== undefined)
+        yield { error: problem, blob: name, address: entry.address, lacksBase: error !== undefined };
+      if (place !== undefined) yield* this.#noteBasesOf(place.found, place.number, damaged);
     }
   }
 
