@@ -5,11 +5,12 @@
 // The command line shares hashing and encoding among threads and overlaps reading and writing with them, so the stages add up
 // to more than its wall time; the sum is what one thread would need.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 import { resolveSource, SnapshotManager } from 'vecsnap';
+import { fsBlobStore } from 'vecsnap/blob';
 import { encodeChunk, levelIndex, PackBuilder } from 'vecsnap/cas';
 import { DEFAULT_ROW_GROUPS, RowGrouper } from 'vecsnap/chunker';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
@@ -67,6 +68,7 @@ async function createInOneThread(file, repository) {
 class Stages {
   bytes = 0;
   #directory;
+  #blobs;
   /** @type {Map<string, Stage>} */
   #stages = new Map();
   #builder = new PackBuilder();
@@ -76,6 +78,7 @@ class Stages {
   /** @param {string} directory */
   constructor(directory) {
     this.#directory = directory;
+    this.#blobs = fsBlobStore(directory);
   }
 
   /** The stages in the order in which a chunk meets them. */
@@ -128,18 +131,11 @@ class Stages {
     const parts = this.#builder.finish(nodeSha256);
     const size = parts.reduce((sum, { length }) => sum + length, 0);
     const name = `pack-${this.#packs.length}`;
-    const file = await open(join(this.#directory, name), 'wx');
     await this.#timeAsync(
       'write',
-      () => file.writev(parts),
+      () => this.#blobs.put(name, parts),
       () => size,
     );
-    await this.#timeAsync(
-      'sync',
-      () => file.sync(),
-      () => size,
-    );
-    await file.close();
     this.#packs.push({ name, size, entries });
     this.#builder = new PackBuilder();
   }

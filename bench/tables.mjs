@@ -140,8 +140,7 @@ const STAGES = {
   cut: 'find the ends of row groups',
   hash: 'SHA-256 of every chunk',
   encode: 'split into byte planes and encode them',
-  write: 'write packs',
-  sync: 'sync packs',
+  write: 'write packs and sync them',
   index: 'write the index (LevelDB)',
 };
 
@@ -157,7 +156,7 @@ function profileTable(benchmark) {
     limits.writeAndSync,
   ].map((samples) => summarize(samples).median.toFixed(3));
   /** @type {Record<string, string | undefined>} */
-  const alone = { read: reading, hash: hashing, write: `${writing} with sync` };
+  const alone = { read: reading, hash: hashing, write: writing };
   /** @param {string} name @param {number} taken @param {string} [limit] */
   const row = (name, taken, limit = NOTHING) => [name, taken.toFixed(3), rate(size, taken), limit];
   const command = summaryOf(benchmark, 'first', OURS, 'seconds');
