@@ -7,7 +7,7 @@
 import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
-import type { Deflate, Sha256 } from '../core/platform.js';
+import type { CompareRanges, Deflate, Sha256 } from '../core/platform.js';
 import { type Delta, deltaShape, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
 import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
 
@@ -80,6 +80,8 @@ export interface EncodedChunk {
 export interface CoderPrimitives {
   readonly sha256: Sha256;
   readonly deflate: Deflate;
+  /** Where the machine has something better for it than a loop. */
+  readonly compareRanges?: CompareRanges | undefined;
   /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
   readonly fresh?: ((length: number) => Uint8Array) | undefined;
   /** Gives memory of any content for what others copy from, which is read until all chunks of a call are done. The same without it. */
@@ -201,13 +203,7 @@ function encodeByKin(
   });
   if (sound.length === 0) return undefined;
   const plains = sound.map(({ plain }) => plain);
-  const delta: Delta | undefined = encodeDelta(
-    bytes,
-    plains,
-    { unit, width },
-    compressionLevel,
-    primitives.deflate,
-  );
+  const delta: Delta | undefined = encodeDelta(bytes, plains, { unit, width }, compressionLevel, primitives);
   if (delta === undefined) return undefined;
   const bases = delta.used.map((i) => (sound[i] as (typeof sound)[number]).address);
   return { codec: CODECS.delta, bytes: delta.bytes, bases };

@@ -13,7 +13,7 @@
  */
 import { concatBytes, copyBytes, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
-import type { Deflate } from '../core/platform.js';
+import type { CompareRanges, Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 
@@ -39,6 +39,12 @@ const MOST_SEGMENTS = 4096;
 /** A run that is copied must be worth the bytes that tell of it. */
 const LEAST_MATCH_BYTES = 12;
 
+/** What telling a chunk by bases needs of the machine. */
+export interface DeltaPrimitives {
+  readonly deflate: Deflate;
+  readonly compareRanges?: CompareRanges | undefined;
+}
+
 /** A chunk told by bases. */
 export interface Delta {
   readonly bytes: Uint8Array;
@@ -55,21 +61,26 @@ export function encodeDelta(
   bases: readonly Uint8Array[],
   shape: DeltaShape,
   level: number,
-  deflate: Deflate,
+  { deflate, compareRanges = compareInLoops }: DeltaPrimitives,
 ): Delta | undefined {
   const { unit } = shape;
   if ([target, ...bases].some(({ length }) => length % unit !== 0)) return undefined;
-  const copies = findCopies(target, bases, unit);
+  const copies = findCopies(target, bases, unit, compareRanges);
   const used = usedBases(copies, bases, unit);
   if (used.length === 0) return undefined;
   const kept = used.map((i) => bases[i] as Uint8Array);
-  const final = used.length === bases.length ? copies : findCopies(target, kept, unit);
+  const final = used.length === bases.length ? copies : findCopies(target, kept, unit, compareRanges);
   return { bytes: writeDelta(target, final, shape, level, deflate), used };
 }
 
-function findCopies(target: Uint8Array, bases: readonly Uint8Array[], unit: number): Copy[] {
+function findCopies(
+  target: Uint8Array,
+  bases: readonly Uint8Array[],
+  unit: number,
+  compareRanges: CompareRanges,
+): Copy[] {
   const base = bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases);
-  return unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit);
+  return unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit, compareRanges);
 }
 
 function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: number): number[] {
@@ -184,10 +195,16 @@ interface Copy {
  * Runs of equal records. A record is looked for where the last run would go on, and then anywhere; but not when the next one is
  * where it should be, because then this one was most likely changed where it stands, and looking everywhere takes ten times as long.
  */
-function matchRecords(target: Uint8Array, base: Uint8Array, unit: number): Copy[] {
+function matchRecords(
+  target: Uint8Array,
+  base: Uint8Array,
+  unit: number,
+  compareRanges: CompareRanges,
+): Copy[] {
   let byHash: ReadonlyMap<number, readonly number[]> | undefined; // Made when a record is first not where it should be.
   const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(base, unit));
-  const isEqual = unitComparer(target, base, unit);
+  const areEqual = compareRanges(target, base);
+  const isEqual: UnitComparer = (i, j) => areEqual(i * unit, j * unit, unit);
   const copies: { from: number; to: number; count: number }[] = [];
   const targetCount = target.length / unit;
   const baseCount = base.length / unit;
@@ -224,12 +241,16 @@ function findRecord(
   return candidates.find((from) => isEqual(index, from));
 }
 
-/** Compares word by word, which is four times as fast, where the unit allows it. */
-function unitComparer(target: Uint8Array, base: Uint8Array, unit: number): UnitComparer {
-  if (unit % 4 !== 0) return (i, j) => areBytesEqual(target, i * unit, base, j * unit, unit);
-  const [a, b, words] = [wordsOf(target), wordsOf(base), unit / 4];
-  return (i, j) => areWordsEqual(a, i * words, b, j * words, words);
-}
+/** Compares word by word where the bytes allow it, which is four times as fast. */
+const compareInLoops: CompareRanges = (bytes, other) => {
+  const areWords = bytes.length % 4 === 0 && other.length % 4 === 0;
+  if (!areWords) return (from, otherFrom, length) => areBytesEqual(bytes, from, other, otherFrom, length);
+  const [a, b] = [wordsOf(bytes), wordsOf(other)];
+  return (from, otherFrom, length) =>
+    from % 4 === 0 && otherFrom % 4 === 0 && length % 4 === 0
+      ? areWordsEqual(a, from / 4, b, otherFrom / 4, length / 4)
+      : areBytesEqual(bytes, from, other, otherFrom, length);
+};
 
 // Two functions, not one: each is compiled for one kind of array.
 function areWordsEqual(a: Int32Array, i: number, b: Int32Array, j: number, count: number): boolean {

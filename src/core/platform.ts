@@ -17,6 +17,12 @@ export interface Deflate {
   readonly inflateStrictly?: (bytes: Uint8Array, length: number) => Uint8Array;
 }
 
+/** Says whether so many bytes of one array, from a place on, are those of another. */
+export type RangesEqual = (from: number, otherFrom: number, length: number) => boolean;
+
+/** Compares ranges of two arrays. */
+export type CompareRanges = (bytes: Uint8Array, other: Uint8Array) => RangesEqual;
+
 /** Milliseconds since 1970, UTC. */
 export interface Clock {
   now(): number;

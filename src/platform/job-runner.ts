@@ -2,7 +2,7 @@
 import { type ChunkGraph, readGraph } from '../cas/chunk-graph.js';
 import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
 import { decodeStored, withKin } from '../cas/coder.js';
-import { nodeReadFile, nodeSha256 } from './node.js';
+import { nodeCompareRanges, nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { DecodedReply, EncodedReply, Job, Reply } from './pool-protocol.js';
 import { ReadRoom } from './read-room.js';
@@ -15,6 +15,7 @@ export class JobRunner {
   readonly #primitives = {
     sha256: nodeSha256,
     deflate: nodeDeflate,
+    compareRanges: nodeCompareRanges,
     fresh: (length: number) => this.#results.take(length),
     scratch: (length: number) => this.#room.take(length),
   };

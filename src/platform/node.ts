@@ -3,7 +3,7 @@ import { createHash, hash, randomBytes } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { ReadFile } from '../cas/chunk-graph.js';
 import type { Address } from '../core/address.js';
-import type { Clock, RandomBytes, Sha256 } from '../core/platform.js';
+import type { Clock, CompareRanges, RandomBytes, Sha256 } from '../core/platform.js';
 
 /** SHA-256 by OpenSSL. */
 export const nodeSha256: Sha256 = (bytes) => new Uint8Array(digest(bytes)) as Address;
@@ -13,6 +13,16 @@ function digest(bytes: Uint8Array): Buffer {
   return typeof hash === 'function'
     ? hash('sha256', bytes, 'buffer')
     : createHash('sha256').update(bytes).digest();
+}
+
+/** Compares by memcmp, which takes a third of the time of a loop. */
+export const nodeCompareRanges: CompareRanges = (bytes, other) => {
+  const [a, b] = [bufferOver(bytes), bufferOver(other)];
+  return (from, otherFrom, length) => a.compare(b, otherFrom, otherFrom + length, from, from + length) === 0;
+};
+
+function bufferOver({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** The time of the machine. */
