@@ -5,7 +5,8 @@
  */
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { cutBytes, DEFAULT_GEAR, gearCutter } from 'vecsnap/chunker';
 import { compareText, type Schema, type VectorColumn } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { resolveSource, type Source } from 'vecsnap/source';
@@ -216,26 +217,60 @@ describe('what a snapshot adds', () => {
     collection.retag(50);
     expect(await growth(collection, 'json')).toBeLessThan(50 * 240);
   });
+});
 
-  it('of a stream is little more than the bytes that changed', async () => {
-    await init();
+describe('what a snapshot of a stream adds', () => {
+  const at = freshDirectory();
+
+  /** Takes the bytes as a file, as a process of its own would, and gives by how much the folder grew. */
+  async function growth(content: Uint8Array): Promise<number> {
+    const file = at('stream.bin');
+    writeFileSync(file, content);
+    const before = bytesIn(at('repo'));
+    const manager = await SnapshotManager.open({
+      environment: directoryEnvironment(at('repo'), { workers: 1 }),
+    });
+    await take(manager, await resolveSource(file));
+    await manager.close();
+    return bytesIn(at('repo')) - before;
+  }
+
+  beforeEach(async () => {
+    const environment = directoryEnvironment(at('repo'), { workers: 1 });
+    await (await SnapshotManager.init({ environment })).close();
+  });
+
+  it('is little more than the bytes that changed', async () => {
     const bytes = seededBytes(4_000_000, 1);
-    const file = join(at('repo'), '..', 'stream.bin');
     const edit = (n: number): void => bytes.set(seededBytes(16, 100 + n), (n * 104_729) % 3_999_000);
-    const streamGrowth = async (content: Uint8Array): Promise<number> => {
-      writeFileSync(file, content);
-      const before = bytesIn(at('repo'));
-      const manager = await SnapshotManager.open({
-        environment: directoryEnvironment(at('repo'), { workers: 1 }),
-      });
-      await take(manager, await resolveSource(file));
-      await manager.close();
-      return bytesIn(at('repo')) - before;
-    };
-    expect(await streamGrowth(bytes)).toBeLessThan(4_020_000);
+    expect(await growth(bytes)).toBeLessThan(4_022_000);
     for (let n = 0; n < 300; n++) edit(n);
-    expect(await streamGrowth(bytes)).toBeLessThan(300 * 16 + 300 * 8 + 61 * 220);
-    expect(await streamGrowth(joined(seededBytes(1000, 2), bytes))).toBeLessThan(1000 + 4000);
+    expect(await growth(bytes)).toBeLessThan(300 * 16 + 300 * 8 + 61 * 220);
+    expect(await growth(joined(seededBytes(1000, 2), bytes))).toBeLessThan(1000 + 4000);
+  });
+
+  it('is little where the ends of chunks move, one or several in a row', async () => {
+    const bytes = seededBytes(4_000_000, 1);
+    const ends: number[] = [];
+    for (const { length } of cutBytes(bytes, gearCutter(DEFAULT_GEAR)))
+      ends.push((ends.at(-1) ?? 0) + length);
+    expect(await growth(bytes)).toBeLessThan(4_022_000);
+    const moved = ends.slice(0, -1).filter((_, i) => [3, 9, 10, 15, 16, 17, 18, 30].includes(i));
+    for (const [i, end] of moved.entries()) bytes.set(seededBytes(4, 100 + i), end - 4);
+    expect(await growth(bytes)).toBeLessThan(2 * moved.length * 250 + 4000);
+  });
+
+  it('is what came where much was inserted, and little where much is gone', async () => {
+    const bytes = seededBytes(6_000_000, 1);
+    const come = seededBytes(1_500_000, 2); // More than is held back until the streams meet again.
+    expect(await growth(joined(bytes.subarray(0, 3_000_000), bytes.subarray(3_500_000)))).toBeLessThan(
+      5_530_000,
+    );
+    expect(await growth(bytes)).toBeLessThan(500_000 + 18_000);
+    expect(await growth(joined(bytes.subarray(0, 1_000_000), come, bytes.subarray(1_000_000)))).toBeLessThan(
+      1_500_000 + 18_000,
+    );
+    expect(await growth(bytes.subarray(200_000))).toBeLessThan(6000);
   });
 });
 

@@ -3,7 +3,7 @@
  *
  * Both are walked once, side by side. Keys tell what belongs together: ids and paths have an order, so whatever lies between
  * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
- * last record for a key, and chunks of a stream are told by their length; these are looked for among the next few.
+ * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
 import { type Address, compareBytes, toHex } from '../core/index.js';
 import type { Entry, Key, TreeReader } from '../manifest/index.js';
@@ -32,9 +32,15 @@ export class Alignment {
     this.#onEntries = onEntries;
   }
 
-  /** The entries that stand where one of this key stands, at most four. @param bytes its plaintext bytes. */
-  async similarTo(key: Key, bytes: number): Promise<readonly Entry[]> {
-    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key, bytes);
+  /** The entries that stand where one of this key stands, at most four. */
+  async similarTo(key: Key): Promise<readonly Entry[]> {
+    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key);
+  }
+
+  /** The next entries, whatever their keys; fewer than `count` only at the end. */
+  async next(count: number): Promise<readonly Entry[]> {
+    await this.#read(count - this.#ahead.length);
+    return this.#ahead.splice(0, count);
   }
 
   /** The node that stands where one of this level and key stands. */
@@ -62,8 +68,8 @@ export class Alignment {
     return passed.slice(-MOST_SIMILAR);
   }
 
-  async #nextLike(key: Key, bytes: number): Promise<readonly Entry[]> {
-    const isLike = (entry: Entry): boolean => (key === null ? entry.bytes === bytes : entry.key === key);
+  async #nextLike(key: Key): Promise<readonly Entry[]> {
+    const isLike = (entry: Entry): boolean => entry.key === key;
     if (this.#ahead.length === 0) await this.#read(READ_TOGETHER);
     let at = this.#ahead.findIndex(isLike);
     if (at < 0) {
