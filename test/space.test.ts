@@ -11,7 +11,7 @@ import { compareText, type Schema, type VectorColumn } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { resolveSource, type Source } from 'vecsnap/source';
 import { SnapshotManager } from 'vecsnap/snapshot';
-import { freshDirectory, joined, seededBytes } from './support/files.js';
+import { freshDirectory, joined, seededBytes, u32 } from './support/files.js';
 import { recordSource } from './support/memory-source.js';
 
 /** Bytes of files in `folder`. */
@@ -272,7 +272,73 @@ describe('what a snapshot of a stream adds', () => {
     );
     expect(await growth(bytes.subarray(200_000))).toBeLessThan(6000);
   });
+
+  it('of which one byte changed is hardly more than the entries of a few chunks', async () => {
+    const bytes = seededBytes(12_000_000, 1);
+    await growth(bytes);
+    bytes.set([1], 100);
+    expect(await growth(bytes)).toBeLessThan(3200); // Most of it is what LevelDB writes whenever it is opened.
+  });
+
+  it('is what came to the index of a graph, and less than as much again for the lists of all its neighbours', async () => {
+    const graph = new Graph(8000);
+    await growth(graph.bytes);
+    for (let n = 0; n < 80; n++) graph.insert();
+    expect(await growth(graph.bytes)).toBeLessThan(1.75 * 80 * 652);
+  });
 });
+
+/**
+ * An index like those of hnswlib: for each item the number of its neighbours, room for 32 of them, its vector and its label; then the
+ * neighbours of few of them on the levels above.
+ */
+class Graph {
+  readonly #random = uniform(7);
+  readonly #lists: number[][] = [];
+  readonly #vectors: Uint8Array[] = [];
+  readonly #above: number[][] = [];
+
+  constructor(items: number) {
+    for (let i = 0; i < items; i++) this.insert();
+  }
+
+  /** Connects a new item with 16 others. Where a list is full, some of it is chosen anew, in another order. */
+  insert(): void {
+    const added = this.#lists.length;
+    const others = Array.from({ length: Math.min(16, added) }, () => Math.floor(this.#random() * added));
+    for (const other of others) {
+      const list = this.#lists[other] as number[];
+      if (list.length < 32) list.push(added);
+      else this.#lists[other] = this.#chosen([added, ...list]);
+    }
+    this.#lists.push(others);
+    this.#vectors.push(encodeVector(unitVector(128, this.#random), 'f32'));
+    this.#above.push(added % 16 === 0 ? others : []);
+  }
+
+  get bytes(): Uint8Array {
+    const items = this.#lists.map((list, i) => {
+      const links = Array.from({ length: 32 }, (_, j) => list[j] ?? 0);
+      return joined(u32(list.length, ...links), this.#vectors[i] as Uint8Array, u32(i, 0));
+    });
+    const above = this.#above.map((list) =>
+      list.length === 0
+        ? u32(0)
+        : u32(68, list.length, ...Array.from({ length: 16 }, (_, j) => list[j] ?? 0)),
+    );
+    return joined(u32(1, this.#lists.length), ...items, ...above);
+  }
+
+  /** Most of them in the order they had; some go, and some of the others change places. */
+  #chosen(list: readonly number[]): number[] {
+    const chosen = list.filter((_, i) => i === 0 || this.#random() < 0.8);
+    for (let n = 0; n < 6; n++) {
+      const [from, to] = [0, 0].map(() => Math.floor(this.#random() * chosen.length)) as [number, number];
+      chosen.splice(to, 0, ...chosen.splice(from, 1));
+    }
+    return chosen;
+  }
+}
 
 describe('thirty days of changes', () => {
   const at = freshDirectory();
