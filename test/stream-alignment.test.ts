@@ -1,9 +1,13 @@
 /** Streams that changed: taken on top of what they were before, they are what they would be alone. What that adds: space.test.ts. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SnapshotManager } from 'vecsnap/snapshot';
+import { DEFAULT_GEAR } from 'vecsnap/chunker';
+import { inlineCoder } from 'vecsnap/cas';
+import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
+import { type Progress, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
 import { joined, seededBytes } from './support/files.js';
+import { fileTreeSource } from './support/memory-source.js';
 import { memoryEnvironment, memorySource, MemoryTarget } from './support/memory-environment.js';
 
 const GEAR = { min: 64, avg: 256, max: 1024 };
@@ -57,5 +61,30 @@ describe('a stream on top of what it was before', () => {
       }),
       { numRuns: runs(60) },
     );
+  });
+
+  it.each([
+    ['chunks', DEFAULT_GEAR, 8_000_000],
+    ['large chunks', { min: 2 ** 20, avg: 2 ** 21, max: 2 ** 22 }, 16_000_000],
+  ])('is stored as it comes in %s, also where it has nothing in common with that', async (_, gear, bound) => {
+    const environment = memoryEnvironment({
+      sha256: nodeSha256,
+      coder: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
+    });
+    const manager = await SnapshotManager.init({ environment }, { gear });
+    let given = 0;
+    const streamOf = (bytes: Uint8Array) => {
+      const read = async function* (): AsyncGenerator<Uint8Array> {
+        for (given = 0; given < bytes.length;) yield bytes.slice(given, (given += 250_000));
+      };
+      const file = { type: 'file', path: 'stream', mode: 0o644, size: bytes.length, read } as const;
+      return fileTreeSource('test', { name: 'test' }, [file]);
+    };
+    const { id } = await manager.createSnapshot(streamOf(seededBytes(3 * bound, 1)), 'before');
+    let most = 0;
+    const onProgress = ({ bytes }: Progress) => (most = Math.max(most, given - bytes));
+    const after = streamOf(seededBytes(3 * bound, 2));
+    await manager.createIncrementalSnapshot(after, 'after', id, { onProgress });
+    expect(most).toBeLessThan(bound);
   });
 });
