@@ -240,8 +240,9 @@ async function hnswlibIndex() {
     Array.from({ length: dimension }, gaussian),
   );
   const unit = await grow('vectors of unit length', () => [...unitVector(dimension)]);
+  const uniform = await grow('uniform numbers', () => Array.from({ length: dimension }, random));
   return [
-    `An hnswlib index of ${count.toLocaleString('en')} × ${dimension} (${(statSync(file).size / 1e6).toFixed(1)} MB) after ${inserted} inserts, whose raw vectors are ${((inserted * dimension * 4) / 1e6).toFixed(3)} MB: ${normal}, ${unit} (where more lists of neighbours are rewritten, in another order).`,
+    `An hnswlib index of ${count.toLocaleString('en')} × ${dimension} (${(statSync(file).size / 1e6).toFixed(1)} MB) after ${inserted} inserts, whose raw vectors are ${((inserted * dimension * 4) / 1e6).toFixed(3)} MB: ${normal}, ${unit}, ${uniform}.`,
   ];
 }
 

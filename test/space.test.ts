@@ -5,12 +5,13 @@
  */
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { cutBytes, DEFAULT_GEAR, gearCutter } from 'vecsnap/chunker';
 import { compareText, type Schema, type VectorColumn } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { resolveSource, type Source } from 'vecsnap/source';
 import { SnapshotManager } from 'vecsnap/snapshot';
-import { freshDirectory, joined, seededBytes } from './support/files.js';
+import { freshDirectory, joined, seededBytes, u32 } from './support/files.js';
 import { recordSource } from './support/memory-source.js';
 
 /** Bytes of files in `folder`. */
@@ -216,28 +217,141 @@ describe('what a snapshot adds', () => {
     collection.retag(50);
     expect(await growth(collection, 'json')).toBeLessThan(50 * 240);
   });
+});
 
-  it('of a stream is little more than the bytes that changed', async () => {
-    await init();
+describe('what a snapshot of a stream adds', () => {
+  const at = freshDirectory();
+
+  /** Takes the bytes as a file, as a process of its own would, and gives by how much the folder grew. */
+  async function growth(content: Uint8Array): Promise<number> {
+    const file = at('stream.bin');
+    writeFileSync(file, content);
+    const before = bytesIn(at('repo'));
+    const manager = await SnapshotManager.open({
+      environment: directoryEnvironment(at('repo'), { workers: 1 }),
+    });
+    await take(manager, await resolveSource(file));
+    await manager.close();
+    return bytesIn(at('repo')) - before;
+  }
+
+  beforeEach(async () => {
+    const environment = directoryEnvironment(at('repo'), { workers: 1 });
+    await (await SnapshotManager.init({ environment })).close();
+  });
+
+  it('is little more than the bytes that changed', async () => {
     const bytes = seededBytes(4_000_000, 1);
-    const file = join(at('repo'), '..', 'stream.bin');
     const edit = (n: number): void => bytes.set(seededBytes(16, 100 + n), (n * 104_729) % 3_999_000);
-    const streamGrowth = async (content: Uint8Array): Promise<number> => {
-      writeFileSync(file, content);
-      const before = bytesIn(at('repo'));
-      const manager = await SnapshotManager.open({
-        environment: directoryEnvironment(at('repo'), { workers: 1 }),
-      });
-      await take(manager, await resolveSource(file));
-      await manager.close();
-      return bytesIn(at('repo')) - before;
-    };
-    expect(await streamGrowth(bytes)).toBeLessThan(4_020_000);
+    expect(await growth(bytes)).toBeLessThan(4_022_000);
     for (let n = 0; n < 300; n++) edit(n);
-    expect(await streamGrowth(bytes)).toBeLessThan(300 * 16 + 300 * 8 + 61 * 220);
-    expect(await streamGrowth(joined(seededBytes(1000, 2), bytes))).toBeLessThan(1000 + 4000);
+    expect(await growth(bytes)).toBeLessThan(300 * 16 + 300 * 8 + 61 * 220);
+    expect(await growth(joined(seededBytes(1000, 2), bytes))).toBeLessThan(1000 + 4000);
+  });
+
+  /** Where the default chunks of these bytes end. */
+  function endsOf(bytes: Uint8Array): number[] {
+    let end = 0;
+    return Array.from(cutBytes(bytes, gearCutter(DEFAULT_GEAR)), ({ length }) => (end += length));
+  }
+
+  it.each([
+    ['one', [3, 30]],
+    ['a few', [9, 10, 15, 16, 17, 18]],
+    ['more than are held back', Array.from({ length: 26 }, (_, i) => 20 + i)],
+  ])('is little where the ends of chunks move, %s in a row, behind what was inserted', async (_, moved) => {
+    const bytes = seededBytes(4_000_000, 1);
+    expect(await growth(bytes)).toBeLessThan(4_022_000);
+    const ends = endsOf(bytes);
+    for (const [i, chunk] of moved.entries()) bytes.set(seededBytes(4, 100 + i), (ends[chunk] as number) - 4);
+    expect(await growth(joined(seededBytes(100_000, 2), bytes))).toBeLessThan(
+      100_000 + 2 * moved.length * 250 + 6000,
+    );
+  });
+
+  it('is what came where much was inserted, and little where much is gone, whatever changed behind it', async () => {
+    const bytes = seededBytes(6_000_000, 1);
+    const come = seededBytes(3_000_000, 2); // Far more than is held back until the streams meet again.
+    expect(await growth(joined(bytes.subarray(0, 3_000_000), bytes.subarray(3_500_000)))).toBeLessThan(
+      5_530_000,
+    );
+    bytes[5_900_000] = 1;
+    expect(await growth(bytes)).toBeLessThan(500_000 + 18_000);
+    bytes.set([2, 2], 3_000_000); // Between two insertions: neither end of the stream tells what it was.
+    const twice = joined(bytes.subarray(0, 1_000_000), come, bytes.subarray(1_000_000, 5_000_000));
+    expect(await growth(joined(twice, come.subarray(7, 200_007), bytes.subarray(5_000_000)))).toBeLessThan(
+      3_200_000 + 30_000,
+    );
+    bytes[5_900_000] = 3;
+    expect(await growth(bytes.subarray(200_000))).toBeLessThan(6000);
+  });
+
+  it('of which one byte changed is hardly more than the entries of a few chunks', async () => {
+    const bytes = seededBytes(12_000_000, 1);
+    await growth(bytes);
+    bytes.set([1], 100);
+    expect(await growth(bytes)).toBeLessThan(3200); // Most of it is what LevelDB writes whenever it is opened.
+  });
+
+  it('is what came to the index of a graph, and less than as much again for the lists of all its neighbours', async () => {
+    const graph = new Graph(8000);
+    await growth(graph.bytes);
+    for (let n = 0; n < 80; n++) graph.insert();
+    expect(await growth(graph.bytes)).toBeLessThan(1.75 * 80 * 652);
   });
 });
+
+/**
+ * An index like those of hnswlib: for each item the number of its neighbours, room for 32 of them, its vector and its label; then the
+ * neighbours of few of them on the levels above.
+ */
+class Graph {
+  readonly #random = uniform(7);
+  readonly #lists: number[][] = [];
+  readonly #vectors: Uint8Array[] = [];
+  readonly #above: number[][] = [];
+
+  constructor(items: number) {
+    for (let i = 0; i < items; i++) this.insert();
+  }
+
+  /** Connects a new item with 16 others. Where a list is full, some of it is chosen anew, in another order. */
+  insert(): void {
+    const added = this.#lists.length;
+    const others = Array.from({ length: Math.min(16, added) }, () => Math.floor(this.#random() * added));
+    for (const other of others) {
+      const list = this.#lists[other] as number[];
+      if (list.length < 32) list.push(added);
+      else this.#lists[other] = this.#chosen([added, ...list]);
+    }
+    this.#lists.push(others);
+    this.#vectors.push(encodeVector(unitVector(128, this.#random), 'f32'));
+    this.#above.push(added % 16 === 0 ? others : []);
+  }
+
+  get bytes(): Uint8Array {
+    const items = this.#lists.map((list, i) => {
+      const links = Array.from({ length: 32 }, (_, j) => list[j] ?? 0);
+      return joined(u32(list.length, ...links), this.#vectors[i] as Uint8Array, u32(i, 0));
+    });
+    const above = this.#above.map((list) =>
+      list.length === 0
+        ? u32(0)
+        : u32(68, list.length, ...Array.from({ length: 16 }, (_, j) => list[j] ?? 0)),
+    );
+    return joined(u32(1, this.#lists.length), ...items, ...above);
+  }
+
+  /** Most of them in the order they had; some go, and some of the others change places. */
+  #chosen(list: readonly number[]): number[] {
+    const chosen = list.filter((_, i) => i === 0 || this.#random() < 0.8);
+    for (let n = 0; n < 6; n++) {
+      const [from, to] = [0, 0].map(() => Math.floor(this.#random() * chosen.length)) as [number, number];
+      chosen.splice(to, 0, ...chosen.splice(from, 1));
+    }
+    return chosen;
+  }
+}
 
 describe('thirty days of changes', () => {
   const at = freshDirectory();

@@ -21,6 +21,8 @@ export interface BuiltNode {
   readonly level: number;
   /** The key of its last entry; null for a node without entries. */
   readonly key: Key;
+  /** Plaintext bytes below. */
+  readonly covered: number;
 }
 
 /** A tree that is complete. */
@@ -82,7 +84,9 @@ export class TreeBuilder {
 
   #build(node: { level: number; entries: readonly Entry[] }): BuiltNode {
     const bytes = encodeNode(node);
-    return { address: this.#sha256(bytes), bytes, level: node.level, key: node.entries.at(-1)?.key ?? null };
+    const { level, entries } = node;
+    const key = entries.at(-1)?.key ?? null;
+    return { address: this.#sha256(bytes), bytes, level, key, covered: sumOf(entries).bytes };
   }
 
   #levelAt(level: number): Level {

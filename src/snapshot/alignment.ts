@@ -3,7 +3,7 @@
  *
  * Both are walked once, side by side. Keys tell what belongs together: ids and paths have an order, so whatever lies between
  * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
- * last record for a key, and chunks of a stream are told by their length; these are looked for among the next few.
+ * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
 import { type Address, compareBytes, toHex } from '../core/index.js';
 import type { Entry, Key, TreeReader } from '../manifest/index.js';
@@ -18,12 +18,20 @@ const READ_TOGETHER = 64;
 /** Nodes of each level that are remembered. */
 const NODES_KEPT = 64;
 
+/** A node, and the plaintext bytes before it in its tree. */
+interface PlacedNode {
+  readonly address: Address;
+  readonly start: number;
+}
+
 /** Walks the tree of the snapshot before. Ask for places in the order of the tree that is built. */
 export class Alignment {
   readonly #steps: ReturnType<TreeReader['steps']>;
-  readonly #nodes = new Map<number, Map<string, Address>>();
+  readonly #nodes = new Map<number, Map<string, PlacedNode>>();
   readonly #onEntries: ((entries: readonly Entry[]) => Promise<void>) | undefined;
   #ahead: Entry[] = [];
+  /** Plaintext bytes of the entries that were read. */
+  #bytes = 0;
   #ended = false;
 
   /** @param onEntries is told of entries that may soon be asked for, many at a time. */
@@ -32,15 +40,25 @@ export class Alignment {
     this.#onEntries = onEntries;
   }
 
-  /** The entries that stand where one of this key stands, at most four. @param bytes its plaintext bytes. */
-  async similarTo(key: Key, bytes: number): Promise<readonly Entry[]> {
-    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key, bytes);
+  /** The entries that stand where one of this key stands, at most four. */
+  async similarTo(key: Key): Promise<readonly Entry[]> {
+    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key);
   }
 
-  /** The node that stands where one of this level and key stands. */
-  nodeLike(level: number, key: Key): Address | undefined {
+  /** The next entries, whatever their keys; fewer than `count` only at the end. */
+  async next(count: number): Promise<readonly Entry[]> {
+    await this.#read(count - this.#ahead.length);
+    return this.#ahead.splice(0, count);
+  }
+
+  /** The node that stands where one of this level and key stands. @param start plaintext bytes before it in its tree. */
+  nodeLike(level: number, key: Key, start: number): Address | undefined {
     const nodes = this.#nodes.get(level);
-    return nodes?.get(keyText(key)) ?? [...(nodes?.values() ?? [])].at(-1);
+    if (key !== null)
+      return (nodes?.get(keyText(key, start)) ?? [...(nodes?.values() ?? [])].at(-1))?.address;
+    const distance = (node: PlacedNode): number => Math.abs(node.start - start);
+    const [first, ...others] = nodes?.values() ?? [];
+    return first && others.reduce((a, b) => (distance(b) < distance(a) ? b : a), first).address;
   }
 
   async close(): Promise<void> {
@@ -62,8 +80,8 @@ export class Alignment {
     return passed.slice(-MOST_SIMILAR);
   }
 
-  async #nextLike(key: Key, bytes: number): Promise<readonly Entry[]> {
-    const isLike = (entry: Entry): boolean => (key === null ? entry.bytes === bytes : entry.key === key);
+  async #nextLike(key: Key): Promise<readonly Entry[]> {
+    const isLike = (entry: Entry): boolean => entry.key === key;
     if (this.#ahead.length === 0) await this.#read(READ_TOGETHER);
     let at = this.#ahead.findIndex(isLike);
     if (at < 0) {
@@ -82,6 +100,7 @@ export class Alignment {
         this.#ended = true;
       } else if (value.node === undefined) {
         this.#ahead.push(value.entry);
+        this.#bytes += value.entry.bytes;
         missing--;
       } else {
         this.#remember(value.level, value.key, value.node);
@@ -91,10 +110,11 @@ export class Alignment {
   }
 
   #remember(level: number, key: Key, address: Address): void {
-    const nodes = this.#nodes.get(level) ?? new Map<string, Address>();
+    const nodes = this.#nodes.get(level) ?? new Map<string, PlacedNode>();
     this.#nodes.set(level, nodes);
-    nodes.delete(keyText(key));
-    nodes.set(keyText(key), address);
+    const text = keyText(key, this.#bytes);
+    nodes.delete(text);
+    nodes.set(text, { address, start: this.#bytes });
     const [oldest] = nodes.keys();
     if (nodes.size > NODES_KEPT && oldest !== undefined) nodes.delete(oldest);
   }
@@ -105,6 +125,7 @@ function unlessDamage(error: unknown): void {
   if (!isDamage(error)) throw error;
 }
 
-function keyText(key: Key): string {
-  return key instanceof Uint8Array ? toHex(key) : String(key);
+/** Nodes without keys are known by where they begin. */
+function keyText(key: Key, start: number): string {
+  return key instanceof Uint8Array ? toHex(key) : String(key ?? start);
 }

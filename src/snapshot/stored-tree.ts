@@ -12,6 +12,8 @@ export class StoredTree {
   readonly #writer: ChunkWriter;
   readonly #alignment: Alignment | undefined;
   #nodes: NewChunk[] = [];
+  /** For each level, where the plaintext below the next node begins. */
+  readonly #starts: number[] = [];
 
   /** @param alignment the tree of the snapshot before, whose nodes new ones are told by; it is closed when this is finished. */
   constructor(builder: TreeBuilder, writer: ChunkWriter, alignment: Alignment | undefined) {
@@ -36,8 +38,10 @@ export class StoredTree {
     }
   }
 
-  async #keep({ bytes, level, key }: BuiltNode): Promise<void> {
-    const like = this.#alignment?.nodeLike(level, key);
+  async #keep({ bytes, level, key, covered }: BuiltNode): Promise<void> {
+    const start = this.#starts[level] ?? 0;
+    this.#starts[level] = start + covered;
+    const like = this.#alignment?.nodeLike(level, key, start);
     const similar = like && { unit: 1, addresses: [like] };
     this.#nodes.push({ bytes, width: 0, kind: 'node', similar });
     if (this.#nodes.length >= NODES_TOGETHER) await this.#flush();

@@ -54,6 +54,7 @@ import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { RepositoryConfig } from './config.js';
 import { type AlignedGroup, groupBytes, RowGroupStore, sameColumns, sameLayout } from './row-group-store.js';
 import { StoredTree } from './stored-tree.js';
+import { alignStream } from './stream-alignment.js';
 
 /** What was taken. */
 export interface Taken {
@@ -180,7 +181,7 @@ class Taking {
     const order = new OrderCheck();
     const columns = columnCount(schema);
     const aligned = async (group: RowGroup): Promise<AlignedGroup> => {
-      const entries = (await alignment?.similarTo(group.key, groupBytes({ group }))) ?? [];
+      const entries = (await alignment?.similarTo(group.key)) ?? [];
       return { group, similar: entries.map((entry) => entryToRowGroup(entry, columns)) };
     };
     for await (const batch of batches) {
@@ -301,7 +302,7 @@ async function* alignFiles(
   alignment: Alignment | undefined,
 ): AsyncGenerator<AlignedFile> {
   for await (const file of files) {
-    const similar = (await alignment?.similarTo(utf8(file.path), 0)) ?? [];
+    const similar = (await alignment?.similarTo(utf8(file.path))) ?? [];
     const there = similar.map(entryToFile);
     // A lone other file at its place may be what it was before it was renamed.
     const before =
@@ -314,8 +315,8 @@ async function* alignChunks(
   chunks: AsyncIterable<Uint8Array>,
   alignment: Alignment | undefined,
 ): AsyncGenerator<NewChunk> {
-  for await (const bytes of chunks) {
-    const similar = (await alignment?.similarTo(null, bytes.length)) ?? [];
+  const read = (count: number) => alignment?.next(count) ?? [];
+  for await (const { bytes, similar } of alignStream(chunks, read)) {
     const addresses = similar.map((entry) => entryToStreamChunk(entry).address);
     yield {
       bytes,
