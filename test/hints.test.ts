@@ -1,9 +1,10 @@
 /** Snapshots by what the source tells has changed: the same as by reading everything, and what it does not tell is found. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inlineCoder } from 'vecsnap/cas';
+import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { type ChunkCoder, inlineCoder } from 'vecsnap/cas';
 import { compareIds, type RecordId, type Schema, utf8, vectorBytes } from 'vecsnap/core';
-import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
+import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
@@ -20,20 +21,43 @@ const SCHEMAS: readonly Schema[] = [
   { id: 'string', payload: 'json', vectors: [{ name: 'v', dtype: 'f32', dimension: 4 }] },
   { id: 'u64', payload: 'none', vectors: [{ name: 'v', dtype: 'u8', dimension: 9 }] },
   { id: 'string', payload: 'bytes', vectors: [] },
+  {
+    id: 'u64',
+    payload: 'json',
+    vectors: [
+      { name: 'a', dtype: 'f32', dimension: 6 },
+      { name: 'b', dtype: 'f16', dimension: 40 },
+    ],
+  },
 ];
 
-async function newManager(seed = 1): Promise<SnapshotManager> {
-  const environment = memoryEnvironment({
-    sha256: nodeSha256,
-    coder: inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
-    random: (length) => seededBytes(length, seed++),
-  });
-  return SnapshotManager.init({ environment }, PARAMETERS);
+interface ManagerParts {
+  readonly seed?: number;
+  readonly coder?: ChunkCoder;
+  readonly blobs?: BlobStore;
+  readonly parameters?: Parameters<typeof SnapshotManager.init>[1];
+}
+
+async function newManager({
+  seed = 1,
+  coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate }),
+  blobs = memoryBlobStore(),
+  parameters = PARAMETERS,
+}: ManagerParts = {}): Promise<SnapshotManager> {
+  let next = seed;
+  const random = (length: number) => seededBytes(length, next++);
+  const environment = memoryEnvironment({ sha256: nodeSha256, coder, blobs, random });
+  return SnapshotManager.init({ environment }, parameters);
 }
 
 function recordOf(schema: Schema, n: number, version: number): TestRecord {
   const id = schema.id === 'u64' ? BigInt(n) * 2n ** 40n : `record ${n}`;
-  const vectors = schema.vectors.map((column) => seededBytes(vectorBytes(column), n * 1000 + version));
+  const vectors = schema.vectors.map((column, i) => {
+    if (i === 1 && version % 2 === 1) return new Uint8Array(vectorBytes(column)).fill(n); // The same again later.
+    const bytes = seededBytes(vectorBytes(column), n * 1000 + version);
+    // Now and then a number of one byte or two whose bits are all set, and that is not finite in any kind of numbers.
+    return (n + version) % 3 === 0 ? bytes.fill(0xff, 0, 8) : bytes;
+  });
   return { id, vectors, payload: schema.payload === 'none' ? new Uint8Array(0) : utf8(`{"v":${version}}`) };
 }
 
@@ -83,6 +107,10 @@ class Collection {
   plainSource() {
     return memorySource({ schema: this.schema, records: this.records });
   }
+}
+
+function vectorOf({ records }: Collection, n: number): Uint8Array {
+  return (records[n] as TestRecord).vectors[0] as Uint8Array;
 }
 
 interface Round {
@@ -177,6 +205,99 @@ describe('a snapshot by hints', () => {
     expect(second).toMatchObject({ nonFiniteCount: 20, notes: [], vectorCount: 99 });
   });
 
+  it('is the same by worker threads, in groups as large as they are by default', async () => {
+    const coder = pooledCoder({ threads: 2 });
+    const schema: Schema = {
+      id: 'string',
+      payload: 'json',
+      vectors: [
+        { name: 'wide', dtype: 'f32', dimension: 96 },
+        { name: 'narrow', dtype: 'u8', dimension: 16 },
+      ],
+    };
+    const collection = new Collection(schema, 2500);
+    const parts = { coder, parameters: {} };
+    const [manager, scanning] = [await newManager(parts), await newManager(parts)];
+    let last = await manager.createSnapshot(collection.source(), 'first');
+    for (let version = 1; version <= 4; version++) {
+      const some = version === 4 ? [3] : Array.from({ length: 40 }, (_, i) => (i * 61 * version) % 2500);
+      for (const n of some) collection.put(n, version);
+      if (version === 3) collection.delete(1000);
+      const next = await manager.createIncrementalSnapshot(collection.source(), 'next', last.id);
+      expect(next.notes).toEqual([]);
+      expect(next.addedBytes).toBeLessThan(last.addedBytes + 200_000);
+      expectSame(next, await scanning.createSnapshot(collection.plainSource(), 'full'));
+      collection.changed = new Set();
+      last = next;
+    }
+    const target = new MemoryTarget();
+    await manager.restoreSnapshot(last.id, target);
+    expect(target.records.map(recordText)).toEqual(collection.records.map(recordText));
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+    await coder.close();
+  });
+
+  it('patches columns of several chunks and those that are not to be compressed', async () => {
+    const schema: Schema = {
+      id: 'u64',
+      payload: 'none',
+      vectors: [
+        { name: 'huge', dtype: 'u8', dimension: 300_000 },
+        { name: 'small', dtype: 'u8', dimension: 100 },
+      ],
+    };
+    const parameters = { ...PARAMETERS, rowGroups: { targetBytes: 1, minRecords: 4, maxRecords: 4 } };
+    const collection = new Collection(schema, 9);
+    const [manager, scanning] = [await newManager({ parameters }), await newManager({ parameters })];
+    const first = await manager.createSnapshot(collection.source(), 'first');
+    collection.put(3, 1);
+    collection.put(8, 2);
+    const second = await manager.createIncrementalSnapshot(collection.source(), 'second', first.id);
+    expect(second.notes).toEqual([]);
+    expectSame(second, await scanning.createSnapshot(collection.plainSource(), 'full'));
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('of changes that were taken back is the snapshot of before, and adds no data', async () => {
+    const collection = new Collection(SCHEMAS[0] as Schema, 300);
+    const manager = await newManager();
+    const first = await manager.createSnapshot(collection.source(), 'first');
+    for (const n of [7, 8, 150]) collection.put(n, 1);
+    const second = await manager.createIncrementalSnapshot(collection.source(), 'second', first.id);
+    for (const n of [7, 8, 150]) collection.put(n, 0);
+    const third = await manager.createIncrementalSnapshot(collection.source(), 'third', second.id);
+    expect(second.checksum).not.toBe(first.checksum);
+    expect(third).toMatchObject({ checksum: first.checksum, addedBytes: 0, notes: [] });
+  });
+
+  it('reads everything when a chunk that it would patch is damaged, and is right', async () => {
+    const schema: Schema = {
+      id: 'u64',
+      payload: 'none',
+      vectors: [{ name: 'v', dtype: 'u8', dimension: 500 }],
+    };
+    const collection = new Collection(schema, 60);
+    const blobs = memoryBlobStore();
+    await (await newManager({ blobs })).createSnapshot(collection.source(), 'first');
+    const harmed = memoryBlobStore();
+    for await (const { name } of blobs.list('')) {
+      const bytes = await blobs.get(name);
+      const at = name.startsWith('packs/') ? Buffer.from(bytes).indexOf(vectorOf(collection, 17)) : -1;
+      await harmed.put(name, at < 0 ? bytes : bytes.with(at, (bytes[at] as number) ^ 1));
+    }
+    const environment = memoryEnvironment({ sha256: nodeSha256, blobs: harmed });
+    const manager = await SnapshotManager.open({ environment });
+    const [base] = await manager.listSnapshots();
+    collection.put(18, 1); // In the same group as 17.
+    const next = await manager.createIncrementalSnapshot(collection.source(), 'next', (base as Snapshot).id);
+    expect(next.notes).toHaveLength(1);
+    expect(next.notes[0]).toMatch(/a part of the snapshot before cannot be read/);
+    expectSame(next, await (await newManager()).createSnapshot(collection.plainSource(), 'full'));
+    const target = new MemoryTarget();
+    await manager.restoreSnapshot(next.id, target);
+    expect(target.records.map(recordText)).toEqual(collection.records.map(recordText));
+  });
+
   it('also takes the files of the source', async () => {
     const schema = SCHEMAS[0] as Schema;
     const content = { schema, records: [recordOf(schema, 1, 0), recordOf(schema, 2, 0)] };
@@ -254,7 +375,7 @@ describe('hints that are wrong', () => {
     const collection = new Collection(SCHEMAS[0] as Schema, 400);
     let found = 0;
     for (let seed = 1; seed <= 12; seed++) {
-      const manager = await newManager(seed * 1000);
+      const manager = await newManager({ seed: seed * 1000 });
       const first = await manager.createSnapshot(collection.plainSource(), 'first');
       const lies = Array.from({ length: 40 }, (_, i) => i * 10);
       for (const n of lies) collection.put(n, seed);

@@ -5,6 +5,7 @@ import { compareBytes, toHex, utf8 } from 'vecsnap/core';
 import {
   type BuiltTree,
   editTree,
+  encodeNode,
   type Entry,
   type EntryChange,
   TreePlaces,
@@ -134,6 +135,56 @@ describe('a tree that is edited', () => {
       cuts,
     );
     expect(chunks.reads.length).toBeLessThanOrEqual(3 * (height + 1));
+  });
+});
+
+describe('nodes on the way to keys', () => {
+  const CUTS = { window: 16, max: 256 };
+
+  it('are read level by level, as many at once as are remembered, and no others', async () => {
+    const chunks = new MemoryChunks();
+    const entries = numbered(20_000, 1);
+    const { root, height, nodes } = buildTree(chunks, entries, CUTS);
+    const places = new TreePlaces(new TreeReader(chunks), root);
+    const keys = entries.filter((_, i) => i % 37 === 0).map(({ key }) => key as Uint8Array);
+    let calls = 0;
+    for (let covered = 0; covered < keys.length; calls++) {
+      const count = await places.prepare(0, keys.slice(covered));
+      expect(count).toBeGreaterThan(0);
+      const { length } = chunks.reads;
+      for (const key of keys.slice(covered, covered + count))
+        expect(toHex((await places.find(0, key)).key)).toBe(toHex(key));
+      expect(chunks.reads).toHaveLength(length); // All of them were read before.
+      covered += count;
+    }
+    expect(calls).toBeGreaterThan(1);
+    expect(chunks.readTogether.length).toBeLessThanOrEqual(calls * height);
+    expect(Math.max(...chunks.readTogether)).toBeLessThanOrEqual(64);
+    expect(new Set(chunks.reads).size).toBe(chunks.reads.length);
+    expect(chunks.reads.length).toBeLessThanOrEqual(nodes.size);
+  });
+
+  it('lead for keys after the last to the last entry, and there are none in a tree of one node', async () => {
+    const chunks = new MemoryChunks();
+    const { root } = buildTree(chunks, numbered(2000, 1), CUTS);
+    const places = new TreePlaces(new TreeReader(chunks), root);
+    const after = [utf8('8'), utf8('9')];
+    expect(await places.prepare(0, after)).toBe(2);
+    expect(toHex((await places.find(0, utf8('9'))).key)).toBe(toHex(utf8('001999')));
+    const small = new TreePlaces(new TreeReader(chunks), buildTree(chunks, numbered(3, 1), CUTS).root);
+    expect(await small.prepare(0, after)).toBe(2);
+  });
+
+  it('that are missing, or not what their parents say, are told', async () => {
+    const chunks = new MemoryChunks();
+    const { root, nodes } = buildTree(chunks, numbered(2000, 1), CUTS);
+    const [leaf] = [...nodes].find(([, { level }]) => level === 0) as [string, unknown];
+    const prepare = () => new TreePlaces(new TreeReader(chunks), root).prepare(0, [utf8('0')]);
+    const key = utf8('000000');
+    chunks.chunks.set(leaf, encodeNode({ level: 3, entries: [{ key, count: 1, bytes: 1, value: root }] }));
+    await expect(prepare()).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
+    chunks.chunks.delete(leaf);
+    await expect(prepare()).rejects.toMatchObject({ code: 'CHUNK_MISSING' });
   });
 });
 

@@ -55,6 +55,12 @@ export function plainBytes({ roots, fields }: ChunkGraph): number {
   return sum;
 }
 
+/** The address of the n-th wanted chunk. */
+export function addressOfRoot({ roots, addresses }: ChunkGraph, n: number): Address {
+  const at = (roots[n] as number) * ADDRESS_LENGTH;
+  return addresses.slice(at, at + ADDRESS_LENGTH) as Address;
+}
+
 /** Chunks that stand alone, in memory, as a graph. */
 export function graphInMemory(chunks: readonly Omit<StoredChunk, 'bases'>[]): ChunkGraph {
   const addresses = new Uint8Array(chunks.length * ADDRESS_LENGTH);

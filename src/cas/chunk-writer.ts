@@ -22,8 +22,9 @@ import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
 import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import type { PatchedChunk, UnitPatch } from './patch.js';
 import { standAlone } from './stand-alone.js';
-import { Wholeness } from './wholeness.js';
+import { type Standing, Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
 export interface NewChunk extends Omit<PlainChunk, 'kin'> {
@@ -39,6 +40,18 @@ export interface Similar {
   readonly addresses: readonly Address[];
   /** The plaintext of each, where the caller has read them from the store, so that they need not be read again. */
   readonly plain?: readonly Uint8Array[] | undefined;
+}
+
+/** Some units of a data chunk that is stored, which are others now. */
+export interface ChunkPatch extends UnitPatch {
+  readonly of: Address;
+}
+
+/** What became of a chunk by a patch. */
+export interface Patched {
+  readonly address: Address;
+  /** What stood in the places of the patch before, joined; undefined when it is the same. */
+  readonly replaced: Uint8Array | undefined;
 }
 
 /** What a writer has added. */
@@ -66,6 +79,8 @@ interface WrittenPack extends BlobStat {
 
 /** Packs that are being written at the same time; each is held in memory until it is durable. */
 const PACKS_UNDER_WAY = 2;
+/** Plaintext bytes that one thread patches at a time. */
+const PATCHED_TOGETHER = 1024 * 1024;
 /** Chunks that are flattened together, and how often at the same time. */
 const FLATTENED_TOGETHER = 8;
 const BATCHES_AHEAD = 6;
@@ -110,22 +125,57 @@ export class ChunkWriter {
    * @throws VecsnapError ENCODING_INVALID for a chunk that is longer than any that is read again (core/limits.ts).
    */
   async put(chunks: readonly NewChunk[]): Promise<Address[]> {
+    if (chunks.length === 0) return []; // Without waiting for a turn.
     for (const { bytes, kind } of chunks) checkLength(bytes.length, kind);
-    const before = this.#turn;
-    let passOn = (): void => {};
-    this.#turn = new Promise((resolve) => (passOn = resolve));
-    try {
+    return this.#inTurn(async (myTurn) => {
       const { addresses, early } = await this.#address(chunks);
       const fresh = await this.#notStored(chunks, addresses);
       this.#expectsNew = fresh.length === chunks.length;
       const encoded = early ?? (await this.#encode(fresh));
-      await before;
+      await myTurn;
       for (const { chunk, address, position } of fresh) {
         await this.#append(chunk, address, encoded[position] as EncodedChunk);
       }
       return addresses;
+    });
+  }
+
+  /**
+   * Stores what patches make of chunks of the store, without the plaintexts coming to this thread.
+   * @returns undefined for those that must be put whole: what they are made of cannot be read or is no chunk that the patch fits, or
+   * what comes of it stands in the store in a form that cannot be read.
+   */
+  async patch(patches: readonly ChunkPatch[]): Promise<(Patched | undefined)[]> {
+    if (patches.length === 0) return [];
+    return this.#inTurn(async (myTurn) => {
+      const made = await this.#makePatched(patches);
+      const standing = await this.#standingOf(made);
+      await myTurn;
+      const results: (Patched | undefined)[] = [];
+      for (const [i, patched] of made.entries()) {
+        const { of, length } = patches[i] as ChunkPatch;
+        if (patched === undefined || standing[i] === 'broken') results.push(undefined);
+        else if (patched === 'same') results.push({ address: of, replaced: undefined });
+        else {
+          const { address, replaced } = patched;
+          const isNew = standing[i] === 'absent' && this.#seen.addNew(address); // Another call may have added it meanwhile.
+          if (isNew) await this.#appendEncoded('data', length, address, patched);
+          results.push({ address, replaced });
+        }
+      }
+      return results;
+    });
+  }
+
+  /** Runs `work` with a promise of its turn to add to packs: that the calls before have added theirs. */
+  async #inTurn<T>(work: (myTurn: Promise<void>) => Promise<T>): Promise<T> {
+    const myTurn = this.#turn;
+    let passOn = (): void => {};
+    this.#turn = new Promise((resolve) => (passOn = resolve));
+    try {
+      return await work(myTurn);
     } finally {
-      void before.then(() => passOn()); // A call that failed early passes its turn on, but not before its turn.
+      void myTurn.then(() => passOn()); // A call that failed early passes its turn on, but not before its turn.
     }
   }
 
@@ -241,6 +291,57 @@ export class ChunkWriter {
     return { addresses: early.map(({ address }) => address), early };
   }
 
+  /** What patches make of chunks of the store; undefined where those cannot be read, or are no chunks that the patches fit. */
+  async #makePatched(patches: readonly ChunkPatch[]): Promise<(PatchedChunk | 'same' | undefined)[]> {
+    const standing = await this.#whole.check(patches.map(({ of }) => of));
+    const sound = patches.filter((_, i) => standing[i] === 'whole');
+    const made = await this.#patchSound(sound).catch((error: unknown) => {
+      if (!isUnreadable(error)) throw error;
+      return sound.map(() => 'damaged' as const);
+    });
+    let next = 0;
+    return standing.map((one) => {
+      const patched = one === 'whole' ? made[next++] : undefined;
+      return patched === 'damaged' ? undefined : patched;
+    });
+  }
+
+  /** Several threads have a share of it. */
+  #patchSound(patches: readonly ChunkPatch[]): Promise<(PatchedChunk | 'same' | 'damaged')[]> {
+    const { coder } = this.#store.parts;
+    const { options } = this.#store;
+    return this.#store.useChunks(
+      patches.map(({ of }) => of),
+      async (stored) => {
+        const jobs = [];
+        for (let start = 0; start < patches.length;) {
+          let end = start;
+          for (let bytes = 0; end < patches.length && bytes < PATCHED_TOGETHER; end++)
+            bytes += (patches[end] as ChunkPatch).length;
+          const own = patches.slice(start, end).map(toUnitPatch);
+          jobs.push(coder.patch(stored.graph(stored.roots.slice(start, end)), own, options));
+          start = end;
+        }
+        return (await Promise.all(jobs)).flat();
+      },
+    );
+  }
+
+  /** How the results of patches stand in the store; `broken` for those that must not be told by others. */
+  async #standingOf(made: readonly (PatchedChunk | 'same' | undefined)[]): Promise<(Standing | undefined)[]> {
+    const { damage } = this.#store.parts;
+    const unseen = made.flatMap((one) =>
+      typeof one === 'object' && !this.#seen.has(one.address) ? [one.address] : [],
+    );
+    const found = new Map<string, Standing>();
+    for (const [i, one] of (await this.#whole.check(unseen)).entries()) {
+      const address = unseen[i] as Address;
+      const mayBeDelta = one !== 'absent' || damage?.concerns(address) !== true;
+      found.set(toHex(address), mayBeDelta ? one : 'broken');
+    }
+    return made.map((one) => (typeof one === 'object' ? found.get(toHex(one.address)) : undefined));
+  }
+
   /** The encoded forms of chunks, by their positions. */
   async #encode(fresh: readonly Fresh[]): Promise<EncodedChunk[]> {
     const encoded: EncodedChunk[] = [];
@@ -288,15 +389,24 @@ export class ChunkWriter {
   }
 
   async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
-    this.#throwFailure();
-    this.#chunks++;
     // A raw chunk is a view into memory that its giver will use again.
     const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
-    const { codec, bases } = encoded;
-    const chunk = { address, kind, codec, length: bytes.length, bytes: kept, bases };
+    return this.#appendEncoded(kind, bytes.length, address, { ...encoded, bytes: kept });
+  }
+
+  /** @param length of the plaintext. */
+  async #appendEncoded(
+    kind: ChunkKind,
+    length: number,
+    address: Address,
+    { codec, bases, bytes }: EncodedChunk,
+  ): Promise<void> {
+    this.#throwFailure();
+    this.#chunks++;
+    const chunk = { address, kind, codec, length, bytes, bases };
     if (kind === 'data') return this.#addToPack(chunk);
     this.#nodes.push(chunk);
-    this.#nodeBytes += kept.length;
+    this.#nodeBytes += bytes.length;
     if (this.#nodeBytes >= NODE_BYTES_KEPT_BACK) await this.#flushNodes();
   }
 
@@ -349,6 +459,10 @@ function withKnown(
   if (similar === undefined) return { bytes, width };
   const chunks = similar.addresses.flatMap((address) => known.get(toHex(address)) ?? []);
   return { bytes, width, kin: { unit: similar.unit, chunks } };
+}
+
+function toUnitPatch({ of: _, ...patch }: ChunkPatch): UnitPatch {
+  return patch;
 }
 
 function* slices<T>(items: readonly T[], length: number): Generator<readonly T[]> {

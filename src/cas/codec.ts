@@ -103,9 +103,20 @@ export function encodeChunk(
   options: CompressionOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk {
-  const { bytes, kin } = chunk;
+  const { kin } = chunk;
+  return encodeWith(chunk, () => kin && encodeByKin(chunk, kin, options, primitives), options, primitives);
+}
+
+/** The smallest form of a chunk. @param toDelta tells it by others, where that is possible. */
+export function encodeWith(
+  chunk: PlainChunk,
+  toDelta: () => EncodedChunk | undefined,
+  options: CompressionOptions,
+  primitives: CoderPrimitives,
+): EncodedChunk {
+  const { bytes } = chunk;
   if (options.compression === 'none' || bytes.length < 64) return { codec: CODECS.raw, bytes };
-  const delta = kin === undefined ? undefined : encodeByKin(chunk, kin, options, primitives);
+  const delta = toDelta();
   if (delta !== undefined && delta.bytes.length <= bytes.length * SMALL_DELTA) return delta;
   const alone = encodeAlone(chunk, options, primitives);
   return delta !== undefined && delta.bytes.length <= alone.bytes.length * WORTHWHILE_DELTA ? delta : alone;
@@ -212,17 +223,25 @@ function encodeByKin(
 /** Undefined for a chunk that is no base: one that is damaged, or at the end of the longest chain. */
 function basePlain(chunk: StoredChunk | PlainBase, primitives: CoderPrimitives): Uint8Array | undefined {
   if ('plain' in chunk) return chunk.chain < MAX_CHAIN ? chunk.plain : undefined;
-  return chainLength(chunk) < MAX_CHAIN ? decodeIfSound(chunk, primitives) : undefined;
+  return mayBeBase(chunk) ? decodeIfSound(chunk, primitives) : undefined;
 }
 
-/** A chunk that is damaged is no base: what was told by it could never be read. */
-function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
+/**
+ * The plaintext of a chunk that others may be told by, in memory for that; undefined when it is damaged: what was told by it could never
+ * be read.
+ */
+export function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
     return decodeChunk(chunk, true, { ...primitives, fresh: primitives.scratch });
   } catch (error) {
     if (error instanceof VecsnapError) return undefined;
     throw error;
   }
+}
+
+/** Whether a chunk may be told by this one: it is not at the end of the longest chain. */
+export function mayBeBase(chunk: StoredChunk): boolean {
+  return chainLength(chunk) < MAX_CHAIN;
 }
 
 /** Deltas from a chunk to one that stands alone, the longest way. */

@@ -14,6 +14,7 @@ import {
   type StoredChunk,
 } from './codec.js';
 import { type ChunkGraph, readGraph, type ReadFile } from './chunk-graph.js';
+import { patchChunk, type PatchedChunk, type UnitPatch } from './patch.js';
 
 /** A chunk to be encoded; what it may be told by is a wanted chunk of a graph, told by its place among those, or plain. */
 export type ChunkToEncode = PlainChunk<number>;
@@ -37,13 +38,22 @@ export interface ChunkCoder {
     kin?: ChunkGraph,
   ): Promise<AddressedChunk[]>;
   /**
+   * What a patch makes of each wanted chunk: `damaged` when that is not what its address says or the patch is not one of it, `same` when
+   * nothing is another.
+   */
+  patch(
+    graph: ChunkGraph,
+    patches: readonly UnitPatch[],
+    options: CompressionOptions,
+  ): Promise<(PatchedChunk | 'same' | 'damaged')[]>;
+  /**
    * The plaintext of each wanted chunk; undefined for those that cannot be decoded or, when `verify` is set, do not hash to their
    * address.
    */
   decode(graph: ChunkGraph, verify: boolean): Promise<(Uint8Array | undefined)[]>;
   /** The addresses of those that are damaged, among the chunks and all that they copy from. */
   check(graph: ChunkGraph): Promise<Address[]>;
-  /** Says that what it encoded or decoded will not be read any more, each chunk once: their memory may be used again. */
+  /** Says that what it encoded, patched or decoded will not be read any more, each chunk once: their memory may be used again. */
   release?(results: readonly Uint8Array[]): void;
   /** Says that much work is coming, so that what takes time to start can start. */
   prepare?(): void;
@@ -82,6 +92,8 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
         ...form,
         address: primitives.sha256((chunks[i] as ChunkToEncode).bytes),
       })),
+    patch: async (graph, patches, options) =>
+      read(graph).map((chunk, i) => patchChunk(chunk, patches[i] as UnitPatch, options, primitives)),
     decode: async (graph, verify) => read(graph).map((chunk) => decodeStored(chunk, verify, primitives)),
     check: async (graph) => damagedAmong(read(graph), primitives),
     close: async () => {},

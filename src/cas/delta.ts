@@ -73,6 +73,27 @@ export function encodeDelta(
   return { bytes: writeDelta(target, final, shape, level, deflate), used };
 }
 
+/**
+ * Tells `target` by one base of the same length, when it is known which units are others; nothing is compared.
+ * @param changed the positions of those units, ascending.
+ * @returns undefined when all are.
+ */
+export function encodeChanged(
+  target: Uint8Array,
+  changed: readonly number[],
+  shape: DeltaShape,
+  level: number,
+  deflate: Deflate,
+): Uint8Array | undefined {
+  const copies: Copy[] = [];
+  let at = 0;
+  for (const next of [...changed, target.length / shape.unit]) {
+    if (next > at) copies.push({ from: at, to: at, count: next - at });
+    at = next + 1;
+  }
+  return copies.length === 0 ? undefined : writeDelta(target, copies, shape, level, deflate);
+}
+
 function findCopies(
   target: Uint8Array,
   bases: readonly Uint8Array[],

@@ -14,6 +14,7 @@ export * from './level-index.js';
 export * from './memory-index.js';
 export * from './mend.js';
 export * from './pack.js';
+export type { PatchedChunk, UnitPatch } from './patch.js';
 export * from './planes.js';
 export { standAlone } from './stand-alone.js';
 export * from './wholeness.js';

@@ -7,6 +7,7 @@
 import {
   compareBytes,
   concatBytes,
+  equalBytes,
   fromUtf8,
   type IdColumn,
   type IdKind,
@@ -71,8 +72,7 @@ function numberKeys(bytes: Uint8Array, count: number): (index: number) => Uint8A
 }
 
 function textKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
-  const values = decodeValues(bytes, count);
-  return (index) => values[index] as Uint8Array;
+  return valuesIn(bytes, count);
 }
 
 /**
@@ -81,6 +81,22 @@ function textKeys(bytes: Uint8Array, count: number): (index: number) => Uint8Arr
  */
 export function decodePayloadColumn(bytes: Uint8Array, count: number): Uint8Array[] {
   return decodeValues(bytes, count);
+}
+
+/**
+ * A payload column of `count` records with others in the place of some.
+ * @returns undefined when those are the same.
+ * @throws VecsnapError MANIFEST_DAMAGED when the bytes do not hold that.
+ */
+export function patchPayloadColumn(
+  bytes: Uint8Array,
+  count: number,
+  changes: ReadonlyMap<number, Uint8Array>,
+): Uint8Array | undefined {
+  const payloadAt = valuesIn(bytes, count);
+  const isSame = [...changes].every(([row, payload]) => equalBytes(payload, payloadAt(row)));
+  if (isSame) return undefined;
+  return encodeValues(Array.from({ length: count }, (_, row) => changes.get(row) ?? payloadAt(row)));
 }
 
 function encodeNumbers(parts: readonly BigUint64Array[]): Uint8Array {
@@ -111,19 +127,25 @@ function encodeValues(values: readonly Uint8Array[]): Uint8Array {
 }
 
 function decodeValues(bytes: Uint8Array, count: number): Uint8Array[] {
+  const valueAt = valuesIn(bytes, count);
+  return Array.from({ length: count }, (_, i) => valueAt(i));
+}
+
+/** The values of a column by their numbers; what nobody asks for is not looked at but for its length. */
+function valuesIn(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
   const tableBytes = count * 4;
   if (bytes.length < tableBytes) throw damaged(`${bytes.length} bytes for the lengths of ${count} values`);
-  const lengths = viewOf(bytes.subarray(0, tableBytes));
-  const values: Uint8Array[] = [];
-  let offset = tableBytes;
+  const view = viewOf(bytes);
+  const ends = new Float64Array(count + 1);
+  ends[0] = tableBytes;
+  let end = tableBytes;
   for (let i = 0; i < count; i++) {
-    const end = offset + lengths.getUint32(i * 4, true);
-    if (end > bytes.length) throw damaged('a value ends after its column');
-    values.push(bytes.subarray(offset, end));
-    offset = end;
+    end += view.getUint32(i * 4, true);
+    ends[i + 1] = end;
   }
-  if (offset !== bytes.length) throw damaged(`${bytes.length - offset} bytes are left over`);
-  return values;
+  if (end > bytes.length) throw damaged('a value ends after its column');
+  if (end < bytes.length) throw damaged(`${bytes.length - end} bytes are left over`);
+  return (index) => bytes.subarray(ends[index], ends[index + 1]);
 }
 
 function damaged(what: string, cause?: unknown): VecsnapError {

@@ -20,6 +20,9 @@ import { childAddress, encodeNode, type Entry, sumOf } from './node.js';
 import { type BuiltTree, entryHash } from './tree-builder.js';
 import type { TreePlaces } from './tree-places.js';
 
+/** Keys to which the nodes on the way may be read together. */
+const KEYS_PREPARED = 4096;
+
 /** What stands under a key now: an entry, or nothing any more. */
 export interface EntryChange {
   readonly key: Uint8Array;
@@ -164,7 +167,7 @@ class TreeEdit {
     level: number,
     changes: readonly EntryChange[],
   ): AsyncGenerator<TouchedGroup<Entry, Entry>> {
-    for await (const { place, changes: own } of byPlace(this.#places, level + 1, changes)) {
+    for await (const { place, changes: own } of byPlace(this.#places, level + 1, changes, level)) {
       const { entries } = await this.#places.child(place.group);
       const merged = mergeChanges(entries, own, (entry, { key }) =>
         compareBytes(entry.key as Uint8Array, key),
@@ -174,13 +177,22 @@ class TreeEdit {
   }
 }
 
-/** Changes together with the entry that their keys belong to: the first whose key is not before theirs, else the last. */
+/**
+ * Changes together with the entry that their keys belong to: the first whose key is not before theirs, else the last.
+ * @param level that of the node in which the entry stands.
+ * @param read that of the nodes that whoever asks will read; by default the same.
+ */
 export async function* byPlace<C extends { readonly key: Uint8Array }>(
   places: TreePlaces,
   level: number,
   changes: readonly C[],
+  read = level,
 ) {
-  for (let start = 0; start < changes.length;) {
+  for (let start = 0, prepared = 0; start < changes.length;) {
+    if (start >= prepared) {
+      const keys = changes.slice(start, start + KEYS_PREPARED).map(({ key }) => key);
+      prepared = start + (await places.prepare(read, keys));
+    }
     const place = await places.find(level, (changes[start] as C).key);
     let end = start + 1;
     while (end < changes.length && compareBytes((changes[end] as C).key, place.key) <= 0) end++;

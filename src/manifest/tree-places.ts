@@ -8,6 +8,8 @@ import type { TreeReader } from './tree-reader.js';
 
 /** Nodes that are remembered. */
 const NODES_KEPT = 256;
+/** Nodes of one level that are read together: so few that those of all levels stay remembered. */
+const NODES_TOGETHER = 64;
 
 /** One node on the way down, and which of its entries the way takes. */
 interface Turn {
@@ -29,12 +31,45 @@ export class TreePlaces {
   /** @throws VecsnapError MANIFEST_DAMAGED, or what the store throws. */
   node(address: Address): Promise<Node> {
     const name = toHex(address);
-    const node = this.#nodes.get(name) ?? this.#reader.node(address);
+    return this.#remember(name, this.#nodes.get(name) ?? this.#reader.node(address));
+  }
+
+  #remember(name: string, node: Promise<Node>): Promise<Node> {
     this.#nodes.delete(name);
     this.#nodes.set(name, node);
     const [oldest] = this.#nodes.keys();
     if (this.#nodes.size > NODES_KEPT && oldest !== undefined) this.#nodes.delete(oldest);
     return node;
+  }
+
+  /**
+   * Reads the nodes on the way to keys, which ascend, down to those of `level`. Each level is read at once: node by node takes
+   * many times as long.
+   * @returns the number of keys, one at least, to which all nodes on the way were read.
+   * @throws VecsnapError as {@link node}.
+   */
+  async prepare(level: number, keys: readonly Uint8Array[]): Promise<number> {
+    let nodes = [await this.node(this.root)];
+    let count = keys.length;
+    while ((nodes[0] as Node).level > level) {
+      const turns = nodes.flatMap((node) => node.entries.map((_, index): Turn => ({ node, index })));
+      const { taken, covered } = turnsTo(keys.slice(0, count), turns);
+      this.#readTogether(taken.map(({ node, index }) => childAddress(node.entries[index] as Entry)));
+      nodes = await Promise.all(taken.map((turn) => this.#below([turn])));
+      count = covered;
+    }
+    return count;
+  }
+
+  #readTogether(addresses: readonly Address[]): void {
+    const unread = addresses.filter((address) => !this.#nodes.has(toHex(address)));
+    if (unread.length === 0) return;
+    const reading = this.#reader.nodes(unread);
+    for (const [i, address] of unread.entries()) {
+      const node = reading.then((nodes) => nodes[i] as Node);
+      node.catch(() => {}); // Whoever comes to it is told.
+      void this.#remember(toHex(address), node);
+    }
   }
 
   /** The node that stands under an entry above level 0. */
@@ -135,6 +170,24 @@ class RootPlace implements Place<Entry> {
   async next(): Promise<undefined> {}
 
   async previous(): Promise<undefined> {}
+}
+
+/** The turns, at most {@link NODES_TOGETHER}, that lead to the first of these keys, and how many keys that are. All ascend. */
+function turnsTo(
+  keys: readonly Uint8Array[],
+  turns: readonly Turn[],
+): { taken: readonly Turn[]; covered: number } {
+  const taken: Turn[] = [];
+  let covered = 0;
+  for (const [i, turn] of turns.entries()) {
+    if (covered === keys.length || taken.length === NODES_TOGETHER) break;
+    const end = keyOf(turn.node.entries[turn.index]);
+    const before = covered;
+    while (covered < keys.length && compareBytes(keys[covered] as Uint8Array, end) <= 0) covered++;
+    if (i === turns.length - 1) covered = keys.length; // What comes after the last key belongs to the last entry.
+    if (covered > before) taken.push(turn);
+  }
+  return { taken, covered };
 }
 
 function keyOf(entry: Entry | undefined): Uint8Array {

@@ -22,6 +22,8 @@ import {
 /** All that reading a tree needs of a store: the plaintext of chunks. */
 export interface ChunkReader {
   get(address: Address): Promise<Uint8Array>;
+  /** Several at once, in their order, where that is quicker. */
+  getMany?(addresses: readonly Address[]): Promise<Uint8Array[]>;
 }
 
 /** A part of a tree whose keys are bytes: keys from `from` on and before `to`. */
@@ -77,6 +79,13 @@ export class TreeReader {
   /** @throws VecsnapError MANIFEST_DAMAGED, or what the store throws. */
   async node(address: Address): Promise<Node> {
     return decodeNode(await this.#chunks.get(address));
+  }
+
+  /** Several nodes, read together where the store can. @throws VecsnapError as {@link node}. */
+  async nodes(addresses: readonly Address[]): Promise<Node[]> {
+    const chunks = this.#chunks;
+    const bytes = chunks.getMany?.(addresses) ?? Promise.all(addresses.map((address) => chunks.get(address)));
+    return (await bytes).map(decodeNode);
   }
 
   /**

@@ -106,6 +106,7 @@ function coderOnDemand(options: PoolOptions): ChunkCoder {
     address: async (chunks) => (await load()).pool.address(chunks),
     encode: async (...job) => (await load()).pool.encode(...job),
     addressAndEncode: async (...job) => (await load()).pool.addressAndEncode(...job),
+    patch: async (...job) => (await load()).pool.patch(...job),
     async decode(graph, verify) {
       const { pool, inline, plainBytes } = await load();
       if (decodedHere <= DECODED_BEFORE_WORKERS) decodedHere += plainBytes(graph);

@@ -2,9 +2,10 @@
 import { type ChunkGraph, readGraph } from '../cas/chunk-graph.js';
 import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
 import { decodeStored, withKin } from '../cas/coder.js';
+import { patchChunk, type UnitPatch } from '../cas/patch.js';
 import { nodeCompareRanges, nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
-import type { DecodedReply, EncodedReply, Job, Reply } from './pool-protocol.js';
+import type { DecodedReply, EncodedReply, Job, PatchedReply, Reply } from './pool-protocol.js';
 import { ReadRoom } from './read-room.js';
 import { ResultBuffer } from './result-buffer.js';
 
@@ -24,6 +25,7 @@ export class JobRunner {
     if (job.spare !== undefined) this.#results.reuse(job.spare);
     if (job.operation === 'address') return this.#addressAll(job);
     if (job.operation === 'check') return this.#checkAll(job);
+    if (job.operation === 'patch') return this.#patchAll(job);
     return job.operation === 'encode' ? this.#encodeAll(job) : this.#decodeAll(job);
   }
 
@@ -52,6 +54,20 @@ export class JobRunner {
       return { codec, length: bytes.length, bases };
     });
     return { operation: 'encode', chunks: replies, bytes: this.#results.finish() };
+  }
+
+  #patchAll({ graph, patches, options }: Job & { operation: 'patch' }): Reply {
+    const chunks = this.#read(graph);
+    this.#results.begin(chunks.reduce((sum, { length }) => sum + length, 0));
+    const primitives = { ...this.#primitives, fresh: this.#primitives.scratch }; // Results begin with the address, which comes last.
+    const replies = chunks.map((chunk, i): PatchedReply => {
+      const patched = patchChunk(chunk, patches[i] as UnitPatch, options, primitives);
+      if (typeof patched === 'string') return patched;
+      const { address, replaced, codec, bytes } = patched;
+      for (const part of [address, replaced, bytes]) this.#results.add(part);
+      return { codec, length: bytes.length };
+    });
+    return { operation: 'patch', chunks: replies, bytes: this.#results.finish() };
   }
 
   #decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {

@@ -3,6 +3,7 @@ import type { Address } from '../core/address.js';
 import type { ChunkGraph } from '../cas/chunk-graph.js';
 import type { ChunkToEncode } from '../cas/coder.js';
 import type { CompressionOptions } from '../cas/codec.js';
+import type { UnitPatch } from '../cas/patch.js';
 
 /** Work for a thread. */
 export type Job = Work & {
@@ -20,6 +21,12 @@ export type Work =
       readonly options: CompressionOptions;
       /** Whether the addresses are wanted too. They come before the encoded chunks. */
       readonly addressed: boolean;
+    }
+  | {
+      readonly operation: 'patch';
+      readonly graph: ChunkGraph;
+      readonly patches: readonly UnitPatch[];
+      readonly options: CompressionOptions;
     }
   | { readonly operation: 'decode'; readonly graph: ChunkGraph; readonly verify: boolean }
   | { readonly operation: 'check'; readonly graph: ChunkGraph };
@@ -40,10 +47,14 @@ export interface EncodedReply {
  */
 export type DecodedReply = number | 'stored' | 'damaged';
 
+/** A chunk that the worker patched. Of the bytes of the reply its own are its address, then what was replaced, then the encoded form. */
+export type PatchedReply = 'same' | 'damaged' | { readonly codec: number; readonly length: number };
+
 /** The answer to a job. All its bytes stand in one buffer, which is moved and not copied. */
 export type Reply =
   | { readonly operation: 'address' | 'check'; readonly bytes: Uint8Array }
   | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[]; readonly bytes: Uint8Array }
+  | { readonly operation: 'patch'; readonly chunks: readonly PatchedReply[]; readonly bytes: Uint8Array }
   | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 
 /** A job or its answer on the way. */

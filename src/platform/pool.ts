@@ -1,8 +1,9 @@
 /** A coder that shares its work among threads. */
 import { availableParallelism } from 'node:os';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import type { CodecNumber, CompressionOptions, EncodedChunk } from '../cas/codec.js';
-import { type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
+import { CODECS, type CodecNumber, type CompressionOptions, type EncodedChunk } from '../cas/codec.js';
+import { addressOfRoot, type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
+import type { UnitPatch } from '../cas/patch.js';
 import { type ChunkCoder, type ChunkToEncode, inlineCoder } from '../cas/coder.js';
 import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
@@ -86,6 +87,21 @@ export function pooledCoder({
         if (left >= 0) needed.set(buffer, left);
         if (left === 0 && spare.length < MOST_SPARE) spare.push(buffer as ArrayBuffer);
       }
+    },
+    async patch(graph, patches, options) {
+      if (plainBytes(graph) < INLINE_BYTES) return inline.patch(graph, patches, options);
+      const job = { operation: 'patch', graph, patches, options } as const;
+      const reply = await run<Reply & { operation: 'patch' }>(job);
+      needed.set(reply.bytes.buffer, reply.chunks.filter((patched) => typeof patched !== 'string').length);
+      const take = taker(reply.bytes);
+      return reply.chunks.map((patched, i) => {
+        if (typeof patched === 'string') return patched;
+        const address = take(ADDRESS_LENGTH).slice() as Address; // Copied, because the buffer will be used again.
+        const replaced = take((patches[i] as UnitPatch).bytes.length).slice();
+        const codec = patched.codec as CodecNumber;
+        const bases = codec === CODECS.delta ? [addressOfRoot(graph, i)] : undefined;
+        return { address, replaced, codec, bases, bytes: take(patched.length) };
+      });
     },
     async decode(graph, verify) {
       if (plainBytes(graph) < INLINE_BYTES) return inline.decode(graph, verify);

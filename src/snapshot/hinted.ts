@@ -33,13 +33,12 @@ import {
   TreeReader,
   type TreeReference,
 } from '../manifest/index.js';
-import type { SortedIds } from '../source/port.js';
 import type { RepositoryConfig } from './config.js';
 import { auditHints } from './hint-audit.js';
 import { HintsRefused, type TakeHints } from './hints.js';
 import { nonFiniteIn } from './non-finite.js';
 import { findRows, type OldGroup, OldGroups, type Row, rowsOf } from './old-groups.js';
-import { patchColumns } from './patch.js';
+import { type GroupPatch, moreNonFinite, patchOf } from './patch.js';
 import type { ProgressCounter } from './progress.js';
 import { RowGroupStore } from './row-group-store.js';
 
@@ -65,8 +64,9 @@ export interface HintedRecords {
   readonly nonFiniteCount: number;
 }
 
-/** Groups are read and stored by about this many bytes at a time. */
-const BATCH_BYTES = 2 * 1024 * 1024;
+/** Groups are read and stored by about so many bytes at a time: fewer at first, so that no thread waits long for work, then more. */
+const FIRST_BATCH_BYTES = 1024 * 1024;
+const BATCH_BYTES = 8 * 1024 * 1024;
 /** Batches that are under way at the same time, of those that are read and of those that are stored. */
 const BATCHES_AHEAD = 4;
 /** Nodes that are stored together. */
@@ -91,16 +91,12 @@ export async function takeHinted(
   const groups = new RowGroupStore(schema, parts.config);
   const taking = new HintedTaking({ ...parts, schema, hints, places, old, groups }, base);
   const { rowGroups } = parts.config;
-  const audit = auditHints(hints, {
-    ...parts,
-    schema,
-    places,
-    count: base.records.count,
-    old,
-    groups,
-    rowGroups,
-  });
-  const [taken, audited] = await Promise.allSettled([taking.run(), audit]);
+  const { count } = base.records;
+  const auditParts = { ...parts, schema, places, count, old, groups, rowGroups };
+  const run = taking.run();
+  // What is looked up for the audit would keep the first groups from the threads that wait for them.
+  const audit = taking.isUnderWay.then(() => auditHints(hints, auditParts));
+  const [taken, audited] = await Promise.allSettled([run, audit]);
   if (audited.status === 'rejected') throw audited.reason;
   if (taken.status === 'rejected') throw taken.reason;
   return taken.value;
@@ -124,6 +120,9 @@ class HintedTaking {
   readonly #parts: TakingParts;
   readonly #base: HintedBase;
   #nonFinite: number;
+  #getUnderWay = (): void => {};
+  /** Resolves when the first groups are being stored, or there are none. */
+  readonly isUnderWay = new Promise<void>((resolve) => (this.#getUnderWay = resolve));
 
   constructor(parts: TakingParts, base: HintedBase) {
     this.#parts = parts;
@@ -132,9 +131,17 @@ class HintedTaking {
   }
 
   async run(): Promise<HintedRecords> {
+    try {
+      return await this.#run();
+    } finally {
+      this.#getUnderWay();
+    }
+  }
+
+  async #run(): Promise<HintedRecords> {
     const { schema, config, hints, progress } = this.#parts;
     const replacements = recut(this.#touched(), this.#sequence(), rowGroupCuts(schema, config.rowGroups));
-    const runs = inBatches(replacements, sizeOf, BATCH_BYTES);
+    const runs = inBatches(replacements, sizeOf, batchBytes);
     const changes: EntryChange[] = [];
     for await (const some of mapAhead(runs, BATCHES_AHEAD, (run) => this.#store(run))) changes.push(...some);
     const tree = changes.length === 0 ? this.#base.records : await this.#editTree(changes);
@@ -149,7 +156,7 @@ class HintedTaking {
 
   /** The groups to which changed ids belong, with their records as they are now. */
   async *#touched(): AsyncGenerator<TouchedGroup<OldGroup, Row>> {
-    const runs = inBatches(this.#located(), ({ place }) => place.group.entry.bytes, BATCH_BYTES);
+    const runs = inBatches(this.#located(), ({ place }) => place.group.entry.bytes, batchBytes);
     for await (const groups of mapAhead(runs, BATCHES_AHEAD, (run) => this.#merge(run))) {
       throwIfAborted(this.#parts.signal);
       yield* groups;
@@ -168,7 +175,7 @@ class HintedTaking {
     const asked = run.flatMap(({ ids }) => ids);
     const [found] = await Promise.all([
       findRows(hints.lookUp, schema, asked),
-      old.load(run.map(({ place }) => place.group)),
+      old.loadBesideVectors(run.map(({ place }) => place.group)),
     ]);
     return run.flatMap((located) => this.#patched(located, found) ?? this.#merged(located, found));
   }
@@ -179,7 +186,7 @@ class HintedTaking {
     found: ReadonlyMap<RecordId, Row>,
   ): TouchedGroup<OldGroup, Row>[] | undefined {
     const { group } = place;
-    const [bytes] = group.columns ?? [];
+    const [bytes] = group.columns;
     const kind = this.#parts.schema.id as 'string' | 'u64';
     const rows = findInIdColumn(kind, bytes as Uint8Array, group.group.count, ids.map(idKey));
     if (ids.some((id, i) => found.has(id) !== (rows[i] as number) >= 0)) return undefined;
@@ -198,7 +205,7 @@ class HintedTaking {
   }
 
   #rowsOf(group: OldGroup): Row[] {
-    return rowsOf(group, this.#parts.old.batchOf(group).ids as SortedIds);
+    return rowsOf(group, this.#parts.old.idsOf(group));
   }
 
   /** Of groups beside touched ones, no more is read at first than their ids. */
@@ -219,22 +226,27 @@ class HintedTaking {
     throwIfAborted(this.#parts.signal);
     const patched = run.filter(isPatched);
     const cut = run.filter((replacement) => !isPatched(replacement));
-    const [patches, changes] = await Promise.all([this.#storePatched(patched), this.#storeCut(cut)]);
-    return [...patches, ...changes].toSorted((a, b) => compareBytes(a.key, b.key));
+    this.#getUnderWay();
+    const changes = await Promise.all([this.#storePatched(patched), this.#storeCut(cut)]);
+    return changes.flat().toSorted((a, b) => compareBytes(a.key, b.key));
   }
 
   async #storePatched(run: readonly Replacement<OldGroup, Row>[]): Promise<EntryChange[]> {
     const { schema, groups, writer, progress } = this.#parts;
-    const patched = run.flatMap(({ key, old }) => {
-      const { columns, nonFinite } = patchColumns(schema, old as OldGroup, (old as OldGroup).patch ?? []);
-      this.#nonFinite += nonFinite;
-      return columns.size === 0
-        ? []
-        : [{ key, old: (old as OldGroup).group, before: (old as OldGroup).columns ?? [], columns }];
-    });
-    const entries = await groups.putPatched(writer, patched);
-    for (const { count, bytes } of entries) progress.add(count, bytes);
-    return patched.map(({ key }, i) => ({ key, value: entries[i] }));
+    const patches = run.map(({ old }) => patchOf(schema, old as OldGroup));
+    const patched = await groups.patch(writer, patches);
+    const changes: EntryChange[] = [];
+    const whole: Replacement<OldGroup, Row>[] = [];
+    for (const [i, replacement] of run.entries()) {
+      const made = patched[i];
+      if (made === undefined) whole.push(replacement);
+      if (made?.entry === undefined) continue;
+      const { entry: value, replaced } = made;
+      this.#nonFinite += moreNonFinite(schema, patches[i] as GroupPatch, replaced);
+      progress.add(value.count, value.bytes);
+      changes.push({ key: replacement.key, value });
+    }
+    return [...changes, ...(await this.#storeCut(whole))];
   }
 
   async #storeCut(run: readonly Replacement<OldGroup, Row>[]): Promise<EntryChange[]> {
@@ -257,18 +269,19 @@ class HintedTaking {
   }
 
   async #editTree(changes: readonly EntryChange[]): Promise<BuiltTree> {
-    const { places, sha256, config } = this.#parts;
-    const nodes = editTree(places, changes, sha256, config.nodes);
-    let together: EditedNode[] = [];
-    for (let step = await nodes.next(); ; step = await nodes.next()) {
-      if (!step.done) together.push(step.value);
-      if (step.done || together.length >= NODES_TOGETHER) {
-        await this.#parts.writer.put(together.map(toChunk));
-        together = [];
-      }
-      if (step.done) return step.value;
-    }
+    const { places, sha256, config, writer } = this.#parts;
+    let tree: BuiltTree | undefined;
+    const nodes = async function* (): AsyncGenerator<EditedNode> {
+      tree = yield* editTree(places, changes, sha256, config.nodes);
+    };
+    const batches = inBatches(nodes(), () => 1, NODES_TOGETHER);
+    for await (const _ of mapAhead(batches, BATCHES_AHEAD, (some) => writer.put(some.map(toChunk))));
+    return tree as BuiltTree;
   }
+}
+
+function batchBytes(batch: number): number {
+  return Math.min(BATCH_BYTES, FIRST_BATCH_BYTES * 2 ** batch);
 }
 
 function toChunk({ bytes, near }: EditedNode): NewChunk {

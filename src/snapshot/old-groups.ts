@@ -12,15 +12,22 @@ import {
 } from '../core/index.js';
 import { checkBatch, decodeIdColumn, decodePayloadColumn } from '../chunker/index.js';
 import type { ChunkStore } from '../cas/index.js';
-import { columnCount, damaged, type Entry, entryToRowGroup, type RowGroupEntry } from '../manifest/index.js';
+import {
+  type ChunkReference,
+  columnCount,
+  damaged,
+  type Entry,
+  entryToRowGroup,
+  type RowGroupEntry,
+} from '../manifest/index.js';
 import type { RecordLookup, SortedIds } from '../source/port.js';
 
 /** A row group of the snapshot before. */
 export interface OldGroup {
   readonly entry: Entry;
   readonly group: RowGroupEntry;
-  /** The bytes of its columns, once they are read. */
-  columns: readonly Uint8Array[] | undefined;
+  /** The bytes of its columns, of those that are read. */
+  readonly columns: (Uint8Array | undefined)[];
   /** The same as records, once somebody asked for them. */
   batch: RecordBatch | undefined;
   /** When the source says no more than that some of its records are others: these, and where they stand. */
@@ -54,20 +61,35 @@ export class OldGroups {
   at(place: Place<Entry>): Place<OldGroup> {
     const entry = place.group;
     const or = (other: Place<Entry> | undefined) => other && this.at(other);
-    const unread = { columns: undefined, batch: undefined, patch: undefined };
+    const group = entryToRowGroup(entry, columnCount(this.#schema));
+    const columns = group.columns.map(() => undefined);
     return {
       key: place.key,
-      group: { entry, group: entryToRowGroup(entry, columnCount(this.#schema)), ...unread },
+      group: { entry, group, columns, batch: undefined, patch: undefined },
       next: async () => or(await place.next()),
       previous: async () => or(await place.previous()),
     };
   }
 
-  /** Reads those groups that are not read yet. */
+  /** Reads those columns of groups that are not read yet. */
   async load(groups: readonly OldGroup[]): Promise<void> {
-    const missing = [...new Set(groups)].filter(({ columns }) => columns === undefined);
-    const columns = await this.#read(missing.map(({ group }) => group.columns));
-    for (const [i, group] of missing.entries()) group.columns = columns[i];
+    await this.#load(groups, () => true);
+  }
+
+  /** The same, but for the columns of vectors. */
+  async loadBesideVectors(groups: readonly OldGroup[]): Promise<void> {
+    const { length } = this.#schema.vectors;
+    await this.#load(groups, (column) => column < 1 || column > length);
+  }
+
+  async #load(groups: readonly OldGroup[], isWanted: (column: number) => boolean): Promise<void> {
+    const missing = [...new Set(groups)].flatMap((group) =>
+      group.group.columns.flatMap((references, i) =>
+        group.columns[i] === undefined && isWanted(i) ? [{ group, i, references }] : [],
+      ),
+    );
+    const columns = await this.#read(missing.map(({ references }) => references));
+    for (const [n, { group, i }] of missing.entries()) group.columns[i] = columns[n];
   }
 
   /** The records of a group that is read. */
@@ -77,33 +99,35 @@ export class OldGroups {
 
   /** Reads nothing but the ids of groups. */
   async ids(groups: readonly OldGroup[]): Promise<SortedIds[]> {
-    const columns = await this.#read(groups.map(({ group }) => group.columns.slice(0, 1)));
-    return groups.map(({ group }, i) => this.#decodeIds(columns[i]?.[0], group.count));
+    const columns = await this.#read(groups.map(({ group }) => group.columns[0] ?? []));
+    return groups.map(({ group }, i) => this.#decodeIds(columns[i], group.count));
   }
 
-  /** The bytes of the columns of several groups, read together. */
-  async #read(groups: readonly RowGroupEntry['columns'][]): Promise<Uint8Array[][]> {
-    const references = groups.flat(2);
-    const chunks = await this.#store.getMany(references.map(({ address }) => address));
+  /** The ids of a group whose ids are read. */
+  idsOf({ group, columns, batch }: OldGroup): SortedIds {
+    return batch?.ids ?? this.#decodeIds(columns[0], group.count);
+  }
+
+  /** The bytes of several columns, read together. */
+  async #read(columns: readonly (readonly ChunkReference[])[]): Promise<Uint8Array[]> {
+    const chunks = await this.#store.getMany(columns.flat().map(({ address }) => address));
     let next = 0;
-    return groups.map((columns) =>
-      columns.map((column) => {
-        const parts = column.map(({ length }) => {
-          const chunk = chunks[next++] as Uint8Array;
-          if (chunk.length !== length) throw damaged('a chunk has another length than its row group says');
-          return chunk;
-        });
-        return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
-      }),
-    );
+    return columns.map((references) => {
+      const parts = references.map(({ length }) => {
+        const chunk = chunks[next++] as Uint8Array;
+        if (chunk.length !== length) throw damaged('a chunk has another length than its row group says');
+        return chunk;
+      });
+      return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+    });
   }
 
-  #decode({ group: { count }, columns = [] }: OldGroup): RecordBatch {
+  #decode({ group: { count }, columns }: OldGroup): RecordBatch {
     const { vectors, payload } = this.#schema;
     return {
       count,
       ids: this.#decodeIds(columns[0], count),
-      vectors: columns.slice(1, 1 + vectors.length),
+      vectors: columns.slice(1, 1 + vectors.length) as Uint8Array[],
       payloads: payload === 'none' ? undefined : decodePayloadColumn(columns.at(-1) as Uint8Array, count),
     };
   }

@@ -1,88 +1,70 @@
 /** What becomes of the columns of a row group when some of its records are others and all ids stay. */
-import { copyBytes, equalBytes, type RecordBatch, type Schema, vectorBytes } from '../core/index.js';
-import { decodePayloadColumn, encodePayloadColumn } from '../chunker/index.js';
+import { type RecordBatch, type Schema, vectorBytes } from '../core/index.js';
+import { patchPayloadColumn } from '../chunker/index.js';
+import type { RowGroupEntry } from '../manifest/index.js';
 import { nonFiniteIn } from './non-finite.js';
-import type { OldGroup, PatchedRow } from './old-groups.js';
+import type { OldGroup, PatchedRow, Row } from './old-groups.js';
 
 /** See the head of this file. */
-export interface PatchedColumns {
-  /** The bytes of those columns that are others, by their position in the group. */
-  readonly columns: ReadonlyMap<number, Uint8Array>;
-  /** How many more numbers are not finite. */
-  readonly nonFinite: number;
+export interface GroupPatch {
+  /** The group of before, with the same ids. */
+  readonly old: RowGroupEntry;
+  /** One for each vector column, in their order. */
+  readonly vectors: readonly VectorPatch[];
+  /** The payload column; undefined when it is the same. */
+  readonly payloads: { readonly before: Uint8Array; readonly after: Uint8Array } | undefined;
 }
 
-/** @param old a group that is read. */
-export function patchColumns(
+/** Vectors of one column that may be others. */
+export interface VectorPatch {
+  /** The rows in which they stand, ascending. */
+  readonly rows: readonly number[];
+  /** The vectors as they are now, joined. */
+  readonly bytes: Uint8Array;
+}
+
+/** @param group one whose columns are read, but for those of vectors. */
+export function patchOf(schema: Schema, { group, columns, patch = [] }: OldGroup): GroupPatch {
+  const rows = patch.map(({ row }) => row);
+  const vectors = schema.vectors.map((column, i): VectorPatch => ({
+    rows,
+    bytes: joinVectors(patch, i, vectorBytes(column)),
+  }));
+  if (schema.payload === 'none') return { old: group, vectors, payloads: undefined };
+  const before = columns.at(-1) as Uint8Array;
+  const changes = new Map(patch.map(({ row, by }) => [row, payloadOf(by)]));
+  const after = patchPayloadColumn(before, group.count, changes);
+  return { old: group, vectors, payloads: after && { before, after } };
+}
+
+/**
+ * How many more numbers are not finite.
+ * @param replaced the vectors that stood in the rows of each patch before; undefined where nothing is another.
+ */
+export function moreNonFinite(
   schema: Schema,
-  { group, columns = [] }: OldGroup,
-  rows: readonly PatchedRow[],
-): PatchedColumns {
-  const patched = new Map<number, Uint8Array>();
-  let nonFinite = 0;
+  { vectors }: GroupPatch,
+  replaced: readonly (Uint8Array | undefined)[],
+): number {
+  let more = 0;
   for (const [i, column] of schema.vectors.entries()) {
-    const before = columns[i + 1] as Uint8Array;
-    const after = patchVectors(before, vectorBytes(column), i, rows);
-    if (after === before) continue;
-    patched.set(i + 1, after);
+    const before = replaced[i];
+    if (before === undefined) continue;
     const one = { ...schema, vectors: [column] };
-    for (const [bytes, sign] of [
-      [before, -1],
-      [after, 1],
-    ] as const)
-      for (const { row } of rows)
-        nonFinite += sign * nonFiniteIn(one, [vectorAt(bytes, vectorBytes(column), row)]);
+    more += nonFiniteIn(one, [(vectors[i] as VectorPatch).bytes]) - nonFiniteIn(one, [before]);
   }
-  if (schema.payload !== 'none') {
-    const last = columns.length - 1;
-    const after = patchPayloads(columns[last] as Uint8Array, group.count, rows);
-    if (after !== undefined) patched.set(last, after);
-  }
-  return { columns: patched, nonFinite };
+  return more;
 }
 
-/** The column itself when nothing is another. */
-function patchVectors(
-  before: Uint8Array,
-  width: number,
-  column: number,
-  rows: readonly PatchedRow[],
-): Uint8Array {
-  let after = before;
-  for (const { row, by } of rows) {
-    const vector = vectorAt((by.from.batch as RecordBatch).vectors[column] as Uint8Array, width, by.row);
-    if (equalBytes(vector, vectorAt(before, width, row))) continue;
-    if (after === before) after = sharedCopy(before);
-    after.set(vector, row * width);
+function joinVectors(rows: readonly PatchedRow[], column: number, width: number): Uint8Array {
+  const joined = new Uint8Array(rows.length * width);
+  for (const [i, { by }] of rows.entries()) {
+    const vectors = (by.from.batch as RecordBatch).vectors[column] as Uint8Array;
+    joined.set(vectors.subarray(by.row * width, (by.row + 1) * width), i * width);
   }
-  return after;
+  return joined;
 }
 
-/** Memory that worker threads read without another copy, where there is such. */
-function sharedCopy(bytes: Uint8Array): Uint8Array {
-  if (typeof SharedArrayBuffer === 'undefined') return copyBytes(bytes);
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
-}
-
-function vectorAt(column: Uint8Array, width: number, row: number): Uint8Array {
-  return column.subarray(row * width, (row + 1) * width);
-}
-
-/** Undefined when nothing is another. */
-function patchPayloads(
-  before: Uint8Array,
-  count: number,
-  rows: readonly PatchedRow[],
-): Uint8Array | undefined {
-  const payloads = decodePayloadColumn(before, count);
-  let isSame = true;
-  for (const { row, by } of rows) {
-    const payload = ((by.from.batch as RecordBatch).payloads ?? [])[by.row] as Uint8Array;
-    if (equalBytes(payload, payloads[row] as Uint8Array)) continue;
-    payloads[row] = payload;
-    isSame = false;
-  }
-  return isSame ? undefined : encodePayloadColumn(payloads);
+function payloadOf({ from, row }: Row): Uint8Array {
+  return ((from.batch as RecordBatch).payloads as readonly Uint8Array[])[row] as Uint8Array;
 }

@@ -9,9 +9,10 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { cutBytes, fixedCutter, gearCutter, type RowGroup, type StreamCutter } from '../chunker/index.js';
-import type { ChunkWriter, NewChunk, PlaneWidth } from '../cas/index.js';
+import type { ChunkPatch, ChunkWriter, NewChunk, Patched, PlaneWidth } from '../cas/index.js';
 import { type ChunkReference, type Entry, type RowGroupEntry, rowGroupToEntry } from '../manifest/index.js';
 import type { RepositoryConfig } from './config.js';
+import type { GroupPatch } from './patch.js';
 
 /** A column that is longer than this is cut as a stream is, so that no chunk grows without bound. */
 const COLUMN_CHUNK_BYTES = 1024 * 1024;
@@ -24,13 +25,12 @@ export interface AlignedGroup {
   readonly similar: readonly RowGroupEntry[];
 }
 
-/** A row group with some columns that are those of another, which is stored. */
+/** A row group that a patch has made of another. */
 export interface PatchedGroup {
-  /** The group of before, with the same ids, and the bytes of its columns. */
-  readonly old: RowGroupEntry;
-  readonly before: readonly Uint8Array[];
-  /** The bytes of those columns that are others. */
-  readonly columns: ReadonlyMap<number, Uint8Array>;
+  /** Undefined when nothing is another. */
+  readonly entry: Entry | undefined;
+  /** For each vector column what stood in the rows of its patch before, joined; undefined where nothing is another. */
+  readonly replaced: readonly (Uint8Array | undefined)[];
 }
 
 /** See the head of this file. */
@@ -53,29 +53,42 @@ export class RowGroupStore {
     return groups.map(({ group }, i) => entryOf(group, columns[i] as NewChunk[][], addressOf));
   }
 
-  async putPatched(writer: ChunkWriter, groups: readonly PatchedGroup[]): Promise<Entry[]> {
-    const columns = groups.map(({ old, before, columns: changed }) =>
-      old.columns.map((references, i) => {
-        const bytes = changed.get(i);
-        if (bytes === undefined) return references;
-        const plain = references.length === 1 ? [before[i] as Uint8Array] : undefined;
-        return this.#cut(
-          bytes,
-          i,
-          references.map(({ address }) => address),
-          plain,
-        );
-      }),
-    );
-    const addressOf = addressesInTurn(await writer.put(columns.flat(2).filter(isNew)));
-    return groups.map(({ old: { key, count } }, i) => {
-      const chunks = (columns[i] ?? []).map((column) =>
-        column.map((chunk) =>
-          isNew(chunk) ? { address: addressOf(chunk), length: chunk.bytes.length } : chunk,
-        ),
-      );
-      return rowGroupToEntry({ key, count, columns: chunks });
+  /**
+   * Stores groups of which some records are others.
+   * @returns undefined for those that must be put whole.
+   */
+  async patch(writer: ChunkWriter, groups: readonly GroupPatch[]): Promise<(PatchedGroup | undefined)[]> {
+    const vectors = groups.map((group) => this.#vectorPatches(group));
+    const payloads = groups.map((group) => this.#newPayloads(group));
+    const [patched, addresses] = await Promise.all([
+      writer.patch(vectors.flatMap((own) => own ?? [])),
+      writer.put(payloads.flatMap((own) => own ?? [])),
+    ]);
+    const addressOf = addressesInTurn(addresses);
+    let next = 0;
+    return groups.map(({ old }, i) => {
+      const coming = payloads[i]?.map((chunk) => ({ address: addressOf(chunk), length: chunk.bytes.length }));
+      const own = vectors[i];
+      return own && patchedGroup(old, patched.slice(next, (next += own.length)), coming);
     });
+  }
+
+  /** Undefined when a column is cut into several chunks. */
+  #vectorPatches({ old, vectors }: GroupPatch): ChunkPatch[] | undefined {
+    const patches = vectors.flatMap(({ rows, bytes }, i): ChunkPatch[] => {
+      const [reference, ...more] = old.columns[i + 1] ?? [];
+      if (reference === undefined || more.length > 0) return [];
+      const { address: of, length } = reference;
+      return [{ of, length, places: rows, bytes, ...(this.#shapes[i + 1] as ColumnShape) }];
+    });
+    return patches.length === vectors.length ? patches : undefined;
+  }
+
+  #newPayloads({ old, payloads }: GroupPatch): NewChunk[] | undefined {
+    const before = old.columns.at(-1) ?? [];
+    const plain = payloads && before.length === 1 ? [payloads.before] : undefined;
+    const addresses = before.map(({ address }) => address);
+    return payloads && this.#cut(payloads.after, old.columns.length - 1, addresses, plain);
   }
 
   /** The entry that a group would have, without storing anything. */
@@ -114,8 +127,23 @@ export class RowGroupStore {
   }
 }
 
-function isNew(chunk: NewChunk | ChunkReference): chunk is NewChunk {
-  return 'bytes' in chunk;
+/** @param payloads undefined when that column is the same. */
+function patchedGroup(
+  { key, count, columns }: RowGroupEntry,
+  vectors: readonly (Patched | undefined)[],
+  payloads: readonly ChunkReference[] | undefined,
+): PatchedGroup | undefined {
+  const patched = vectors.filter((one) => one !== undefined);
+  if (patched.length < vectors.length) return undefined;
+  const replaced = patched.map((one) => one.replaced);
+  if (payloads === undefined && replaced.every((one) => one === undefined))
+    return { entry: undefined, replaced };
+  const changed = columns.map((column, i) => {
+    const one = patched[i - 1];
+    return one === undefined ? column : column.map(({ length }) => ({ address: one.address, length }));
+  });
+  if (payloads !== undefined) changed[columns.length - 1] = payloads;
+  return { entry: rowGroupToEntry({ key, count, columns: changed }), replaced };
 }
 
 function addressesInTurn(addresses: readonly Address[]): (chunk: NewChunk) => Address {

@@ -8,7 +8,7 @@
  * from the file is checked before it is used.
  */
 import { stat } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { compareBytes, equalBytes, fromUtf8, isVecsnapError, VecsnapError, viewOf } from '../core/index.js';
 import { LocalFile, readFailure, sourceChanged, systemCode } from './local-file.js';
 import { xxh3 } from './xxh3.js';
@@ -153,12 +153,13 @@ export class RedbFile {
   }
 
   /**
-   * The entries of those keys that there are. The keys ascend, and so do the entries. Only the pages that lead to them are read.
+   * The entries of those keys that there are, a few at a time. The keys ascend, and so do the entries. Only the pages that lead to
+   * them are read.
    * @throws VecsnapError as {@link leaves}.
    */
-  async *find(table: RedbTable, keys: readonly Uint8Array[]): AsyncGenerator<FoundEntry> {
+  async *find(table: RedbTable, keys: readonly Uint8Array[]): AsyncGenerator<readonly FoundEntry[]> {
     try {
-      yield* findKeys(this.#file, this.#commit.layout, table, keys, this.#branches);
+      yield* new KeySearch(this.#file, this.#commit.layout, table, keys, this.#branches).run();
     } catch (error) {
       throw await this.#explained(error);
     }
@@ -409,6 +410,9 @@ async function* readPages(
 /** Pages of up to this size are read at once in the calling thread, where they are looked for one by one. */
 const READ_NOW_BYTES = 1 << 14;
 
+/** So many pages are read and checked before others have a turn in this thread. */
+const PAGES_IN_TURN = 64;
+
 /** Branches of a file that are remembered. */
 const BRANCHES_KEPT = 512;
 
@@ -418,54 +422,97 @@ interface SearchedPage extends PageRef {
   readonly to: number;
 }
 
-async function* findKeys(
-  file: LocalFile,
-  layout: Layout,
-  table: RedbTable,
-  keys: readonly Uint8Array[],
-  branches: Map<number, Uint8Array>,
-): AsyncGenerator<FoundEntry> {
-  if (!table.plain) throw new TypeError(`the table ${table.name} has no plain entries`);
-  const progress: Progress = { table, entries: 0, fileBytes: file.size, lastKey: undefined };
-  const below = async function* (
-    searched: readonly SearchedPage[],
-    depth: number,
-  ): AsyncGenerator<FoundEntry> {
-    if (depth > MAX_DEPTH) throw damaged(file.path, `table ${table.name}`, 'a tree that is too deep');
+/** Looks for keys, which ascend. Gives what it finds by the pages that hold it. */
+class KeySearch {
+  readonly #file: LocalFile;
+  readonly #layout: Layout;
+  readonly #keys: readonly Uint8Array[];
+  readonly #branches: Map<number, Uint8Array>;
+  readonly #progress: Progress;
+  #untilTurn = PAGES_IN_TURN;
+
+  constructor(
+    file: LocalFile,
+    layout: Layout,
+    table: RedbTable,
+    keys: readonly Uint8Array[],
+    branches: Map<number, Uint8Array>,
+  ) {
+    this.#file = file;
+    this.#layout = layout;
+    this.#keys = keys;
+    this.#branches = branches;
+    this.#progress = { table, entries: 0, fileBytes: file.size, lastKey: undefined };
+  }
+
+  async *run(): AsyncGenerator<readonly FoundEntry[]> {
+    const { name, plain, root } = this.#progress.table;
+    if (!plain) throw new TypeError(`the table ${name} has no plain entries`);
+    const { length } = this.#keys;
+    if (root !== undefined && length > 0) yield* this.#below([{ ...root, from: 0, to: length }], 0);
+  }
+
+  async *#below(searched: readonly SearchedPage[], depth: number): AsyncGenerator<readonly FoundEntry[]> {
+    const { path } = this.#file;
+    if (depth > MAX_DEPTH)
+      throw damaged(path, `table ${this.#progress.table.name}`, 'a tree that is too deep');
     for (const group of groupsOf(searched)) {
-      const pages = new Map(group.map((page) => [page, branches.get(page.offset)])); // They may be forgotten meanwhile.
-      const unread = group.filter((page) => pages.get(page) === undefined);
-      for (const [page, bytes] of await readScattered(file, unread, progress)) pages.set(page, bytes);
-      for (const page of group) {
-        const bytes = pages.get(page) as Uint8Array;
-        if (bytes[0] === BRANCH) {
-          remember(branches, page.offset, bytes);
-          yield* below(searchedChildren(file.path, layout, bytes, keys, page), depth + 1);
-        } else {
-          yield* findInLeaf(leafOf(file.path, page, bytes), keys, page);
+      const pages = await this.#read(group);
+      const found: FoundEntry[] = [];
+      for (const [i, page] of group.entries()) {
+        const bytes = pages[i] as Uint8Array;
+        if (bytes[0] !== BRANCH) {
+          found.push(...findInLeaf(leafOf(path, page, bytes), this.#keys, page));
+          continue;
         }
+        if (found.length > 0) yield found.splice(0);
+        remember(this.#branches, page.offset, bytes);
+        yield* this.#below(searchedChildren(path, this.#layout, bytes, this.#keys, page), depth + 1);
+      }
+      if (found.length > 0) yield found;
+    }
+  }
+
+  async #read(pages: readonly SearchedPage[]): Promise<Uint8Array[]> {
+    const known = pages.map(({ offset }) => this.#branches.get(offset));
+    const unread = pages.filter((_, i) => known[i] === undefined);
+    const read = unread.some(({ length }) => length > READ_NOW_BYTES)
+      ? (await readGroup(this.#file, unread, this.#progress)).map(([, bytes]) => bytes)
+      : await this.#readNow(unread);
+    let next = 0;
+    return known.map((bytes) => bytes ?? (read[next++] as Uint8Array));
+  }
+
+  /** In the calling thread: pages that stand next to each other in one read, each checked. */
+  async #readNow(pages: readonly PageRef[]): Promise<Uint8Array[]> {
+    const read: Uint8Array[] = [];
+    for (const run of neighbours(pages)) {
+      this.#untilTurn -= run.length;
+      if (this.#untilTurn < 0) await nextTurn();
+      if (this.#untilTurn < 0) this.#untilTurn = PAGES_IN_TURN;
+      const start = (run[0] as PageRef).offset;
+      const bytes = new Uint8Array(run.reduce((sum, { length }) => sum + length, 0));
+      if (this.#file.readNow(bytes, start) < bytes.length)
+        throw truncated(this.#file.path, run.at(-1) as PageRef);
+      for (const page of run) {
+        const own = bytes.subarray(page.offset - start, page.offset - start + page.length);
+        read.push(isWhole(page, own) ? own : await wholePage(this.#file, page, own));
       }
     }
-  };
-  if (table.root !== undefined && keys.length > 0)
-    yield* below([{ ...table.root, from: 0, to: keys.length }], 0);
+    return read;
+  }
 }
 
-/** Pages that stand far from each other, each checked. */
-async function readScattered<P extends PageRef>(
-  file: LocalFile,
-  pages: readonly P[],
-  progress: Progress,
-): Promise<readonly (readonly [P, Uint8Array])[]> {
-  if (pages.length === 0) return [];
-  if (pages.some(({ length }) => length > READ_NOW_BYTES)) return readGroup(file, pages, progress);
-  return Promise.all(
-    pages.map(async (page) => {
-      const bytes = new Uint8Array(page.length);
-      if (file.readNow(bytes, page.offset) < bytes.length) throw truncated(file.path, page);
-      return [page, await wholePage(file, page, bytes)] as const;
-    }),
-  );
+/** Runs of pages of which each stands where the one before it ends. */
+function neighbours(pages: readonly PageRef[]): PageRef[][] {
+  const runs: PageRef[][] = [];
+  let end = -1;
+  for (const page of pages) {
+    if (page.offset === end && (runs.at(-1) as PageRef[]).length < PAGES_IN_TURN) runs.at(-1)?.push(page);
+    else runs.push([page]);
+    end = page.offset + page.length;
+  }
+  return runs;
 }
 
 function remember(branches: Map<number, Uint8Array>, offset: number, bytes: Uint8Array): void {
@@ -484,25 +531,41 @@ function searchedChildren(
   { from, to }: SearchedPage,
 ): SearchedPage[] {
   const view = viewOf(bytes);
-  const children = childrenOf(path, layout, bytes);
-  const ends = 8 + 24 * children.length;
+  const last = view.getUint16(2, true); // The number of its keys, and of its last child.
+  const keyOf = branchKeys(bytes, view);
   const found: SearchedPage[] = [];
-  let start = branchKeysAt(children.length - 1);
-  let at = from;
-  for (const [i, child] of children.entries()) {
+  for (let at = from, child = 0; at < to; child++) {
+    child = firstNotBefore(keyOf, child, last, keys[at] as Uint8Array);
     const first = at;
-    if (i === children.length - 1) {
-      at = to;
-    } else {
-      const end = view.getUint32(ends + 4 * i, true);
-      const last = bytes.subarray(start, end);
-      while (at < to && compareBytes(keys[at] as Uint8Array, last) <= 0) at++;
-      start = end;
-    }
-    if (at > first) found.push({ ...child, from: first, to: at });
-    if (at === to) break;
+    if (child === last) at = to;
+    while (at < to && compareBytes(keys[at] as Uint8Array, keyOf(child)) <= 0) at++;
+    found.push({ ...childOf(path, layout, bytes, view, child), from: first, to: at });
   }
   return found;
+}
+
+/** The first number from `low` on, and before `high`, whose key is not before `key`; else `high`. */
+function firstNotBefore(
+  keyOf: (index: number) => Uint8Array,
+  low: number,
+  high: number,
+  key: Uint8Array,
+): number {
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareBytes(keyOf(middle), key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The keys of a branch, by their numbers. */
+function branchKeys(bytes: Uint8Array, view: DataView): (index: number) => Uint8Array {
+  const count = view.getUint16(2, true);
+  const ends = 8 + 24 * (count + 1);
+  const endOfKey = (index: number) =>
+    index < 0 ? branchKeysAt(count) : view.getUint32(ends + 4 * index, true);
+  return (index) => bytes.subarray(endOfKey(index - 1), endOfKey(index));
 }
 
 function* findInLeaf(
@@ -513,7 +576,7 @@ function* findInLeaf(
   let at = 0;
   for (let index = from; index < to; index++) {
     const key = keys[index] as Uint8Array;
-    while (at < leaf.count && compareBytes(leaf.key(at), key) < 0) at++;
+    at = firstNotBefore((i) => leaf.key(i), at, leaf.count, key);
     if (at === leaf.count) return;
     if (compareBytes(leaf.key(at), key) === 0) yield { index, value: leaf.value(at) };
   }
@@ -582,13 +645,17 @@ async function readRun(
 /** The page, read again a few times when it is not whole. @throws VecsnapError SOURCE_INVALID. */
 async function wholePage(file: LocalFile, page: PageRef, bytes: Uint8Array): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
-    const end = endOf(bytes);
-    if (end > 0 && equalBytes(xxh3(bytes.subarray(0, end)), page.checksum)) return bytes;
+    if (isWhole(page, bytes)) return bytes;
     if (attempt === TRIES)
       throw damaged(file.path, `page at byte ${page.offset}`, 'a page that fails its checksum');
     await delay(PAUSE_MILLISECONDS);
     await file.fill(bytes, page.offset);
   }
+}
+
+function isWhole({ checksum }: PageRef, bytes: Uint8Array): boolean {
+  const end = endOf(bytes);
+  return end > 0 && equalBytes(xxh3(bytes.subarray(0, end)), checksum);
 }
 
 /** Where the checked part of a page ends, or 0 when it has no form that a page can have. */
@@ -608,9 +675,13 @@ function branchKeysAt(keys: number): number {
 function childrenOf(path: string, layout: Layout, bytes: Uint8Array): PageRef[] {
   const view = viewOf(bytes);
   const children = view.getUint16(2, true) + 1;
-  return Array.from({ length: children }, (_, i) =>
-    pageRef(path, layout, view, 8 + 16 * children + 8 * i, bytes.subarray(8 + 16 * i, 24 + 16 * i)),
-  );
+  return Array.from({ length: children }, (_, i) => childOf(path, layout, bytes, view, i));
+}
+
+/** The n-th child of a branch: after its head come the checksums of all children, then their page numbers. */
+function childOf(path: string, layout: Layout, bytes: Uint8Array, view: DataView, n: number): PageRef {
+  const children = view.getUint16(2, true) + 1;
+  return pageRef(path, layout, view, 8 + 16 * children + 8 * n, bytes.subarray(8 + 16 * n, 24 + 16 * n));
 }
 
 /** A leaf: ends of its keys, ends of its values, keys, values. */

@@ -157,10 +157,11 @@ export class RuvectorFile {
     for (let start = 0; start < ids.length; start += rows) {
       const keys = ids.slice(start, start + rows).map(utf8);
       const metadata = new Map<number, Uint8Array>();
-      for await (const { index, value } of this.#file.find(this.#metadata, keys)) metadata.set(index, value);
+      for await (const some of this.#file.find(this.#metadata, keys))
+        for (const { index, value } of some) metadata.set(index, value);
       const batch = new BatchBuilder(new SlabRing(keys.length * rowBytes), rowBytes, this.#file.path);
-      for await (const { index, value } of this.#file.find(this.vectors, keys))
-        batch.add(keys[index] as Uint8Array, value, metadata.get(index));
+      for await (const some of this.#file.find(this.vectors, keys))
+        for (const { index, value } of some) batch.add(keys[index] as Uint8Array, value, metadata.get(index));
       if (batch.count > 0) yield batch.build();
     }
   }

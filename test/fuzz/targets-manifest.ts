@@ -270,6 +270,7 @@ function environmentOf(blobs: BlobStore, cache?: Uint8Array): Environment {
       address: unused,
       encode: unused,
       addressAndEncode: unused,
+      patch: unused,
       decode: unused,
       check: unused,
       close: async () => {},

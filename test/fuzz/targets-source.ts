@@ -214,7 +214,8 @@ async function readRedb(path: string): Promise<void> {
       for await (const leaf of file.leaves(table))
         for (let i = 0; i < leaf.count; i++)
           if (leaf.key(i).length + leaf.value(i).length > 1 << 20) throw new Wrong('long');
-      for await (const { value } of file.find(table, [utf8('a'), utf8('c'), utf8('ü')])) void value;
+      for await (const some of file.find(table, [utf8('a'), utf8('c'), utf8('ü')]))
+        for (const { value } of some) void value;
     }
   } finally {
     await file.close();

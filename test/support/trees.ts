@@ -21,6 +21,13 @@ export class MemoryChunks implements ChunkReader {
   readonly chunks = new Map<string, Uint8Array>();
   /** The addresses that were read, in order. */
   readonly reads: string[] = [];
+  /** How many were read together, in order. */
+  readonly readTogether: number[] = [];
+
+  async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
+    this.readTogether.push(addresses.length);
+    return Promise.all(addresses.map((address) => this.get(address)));
+  }
 
   async get(address: Address): Promise<Uint8Array> {
     this.reads.push(toHex(address));

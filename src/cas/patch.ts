@@ -1,0 +1,83 @@
+/**
+ * Makes a chunk from one that is stored, of which a few units are others: read, compared with its address, changed, addressed and
+ * encoded in one go, so that a pool of threads hands neither the old nor the new bytes to and fro.
+ */
+// Straight from their files and not from core's index: a worker that starts with these loads nothing else.
+import type { Address } from '../core/address.js';
+import { equalBytes } from '../core/bytes.js';
+import {
+  CODECS,
+  type CoderPrimitives,
+  type CompressionOptions,
+  decodeIfSound,
+  encodeWith,
+  type EncodedChunk,
+  mayBeBase,
+  type StoredChunk,
+} from './codec.js';
+import { encodeChanged } from './delta.js';
+import type { PlaneWidth } from './planes.js';
+
+/** Units of a chunk that may be others now. */
+export interface UnitPatch {
+  /** Bytes of the chunk. */
+  readonly length: number;
+  /** Bytes of a unit: those of a record. */
+  readonly unit: number;
+  /** Bytes of the numbers that the chunk is made of; 0 when it is not made of numbers. */
+  readonly width: 0 | PlaneWidth;
+  /** The positions of the units, ascending. */
+  readonly places: readonly number[];
+  /** What stands there now, joined, in memory of its own: all of that memory is sent to another thread. */
+  readonly bytes: Uint8Array;
+}
+
+/** A chunk that a patch has made of another. */
+export interface PatchedChunk extends EncodedChunk {
+  readonly address: Address;
+  /** The units that stood in the places of the patch before, joined. */
+  readonly replaced: Uint8Array;
+}
+
+/**
+ * What a patch makes of a stored chunk.
+ * @returns `damaged` when the stored chunk is not what its address says, or the patch is not one of it; `same` when nothing is another.
+ */
+export function patchChunk(
+  chunk: StoredChunk,
+  patch: UnitPatch,
+  options: CompressionOptions,
+  primitives: CoderPrimitives,
+): PatchedChunk | 'same' | 'damaged' {
+  const before = decodeIfSound(chunk, primitives);
+  if (before?.length !== patch.length || !isWithin(patch)) return 'damaged';
+  const { unit, width, places, bytes } = patch;
+  const at = (place: number) => before.subarray(place * unit, (place + 1) * unit);
+  const now = (i: number) => bytes.subarray(i * unit, (i + 1) * unit);
+  const changed = places.filter((place, i) => !equalBytes(at(place), now(i)));
+  if (changed.length === 0) return 'same';
+  const replaced = new Uint8Array(bytes.length);
+  for (const [i, place] of places.entries()) replaced.set(at(place), i * unit);
+  const after = copyInto(before, primitives.scratch); // Others may copy from the old one, which may be shared with other threads.
+  for (const [i, place] of places.entries()) after.set(now(i), place * unit);
+  const toDelta = (): EncodedChunk | undefined => {
+    if (!mayBeBase(chunk)) return undefined;
+    const shape = { unit, width };
+    const delta = encodeChanged(after, changed, shape, options.compressionLevel, primitives.deflate);
+    return delta && { codec: CODECS.delta, bytes: delta, bases: [chunk.address] };
+  };
+  const address = primitives.sha256(after);
+  return { ...encodeWith({ bytes: after, width }, toDelta, options, primitives), address, replaced };
+}
+
+/** Whether all places are units of the chunk, and there is as much for each. */
+function isWithin({ length, unit, places, bytes }: UnitPatch): boolean {
+  const ascend = places.every((place, i) => place > (places[i - 1] ?? -1) && (place + 1) * unit <= length);
+  return ascend && length % unit === 0 && bytes.length === places.length * unit;
+}
+
+function copyInto(bytes: Uint8Array, room: CoderPrimitives['scratch']): Uint8Array {
+  const copy = room?.(bytes.length) ?? new Uint8Array(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
