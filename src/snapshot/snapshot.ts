@@ -156,49 +156,42 @@ export function isSnapshotTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
 }
 
-const COUNTS = [
-  'vectorCount',
-  'fileCount',
-  'logicalBytes',
-  'sizeBytes',
-  'addedBytes',
-  'nonFiniteCount',
-] as const;
-
 /** Whether all that a snapshot always has is there, and is what it should be. */
 export function isSnapshot(value: unknown): value is Snapshot {
   if (typeof value !== 'object' || value === null) return false;
-  const {
-    id,
-    name,
-    collection,
-    snapshotType,
-    baseId,
-    tags,
-    notes,
-    metadata,
-    createdAt,
-    checksum,
-    pinned,
-    ...counts
-  } = value as { readonly [key: string]: unknown };
+  const one = value as { readonly [key in keyof Snapshot]?: unknown };
   return (
-    [id, name, collection, createdAt, checksum].every(isText) &&
-    isSnapshotId(id as string) &&
-    (snapshotType === 'full' || snapshotType === 'incremental') &&
-    (baseId === null || isText(baseId)) &&
-    [tags, notes].every((texts) => Array.isArray(texts) && texts.every((text) => typeof text === 'string')) &&
-    typeof metadata === 'object' &&
-    metadata !== null &&
-    !Array.isArray(metadata) &&
-    !(metadata instanceof Uint8Array) &&
-    typeof pinned === 'boolean' &&
-    COUNTS.every((count) => Number.isSafeInteger(counts[count]) && (counts[count] as number) >= 0)
+    isText(one.id) &&
+    isSnapshotId(one.id) &&
+    isText(one.name) &&
+    isText(one.collection) &&
+    isText(one.createdAt) &&
+    isText(one.checksum) &&
+    (one.snapshotType === 'full' || one.snapshotType === 'incremental') &&
+    (one.baseId === null || isText(one.baseId)) &&
+    isCount(one.vectorCount) &&
+    isCount(one.fileCount) &&
+    isCount(one.logicalBytes) &&
+    isCount(one.sizeBytes) &&
+    isCount(one.addedBytes) &&
+    isCount(one.nonFiniteCount) &&
+    areTexts(one.tags) &&
+    areTexts(one.notes) &&
+    typeof one.pinned === 'boolean' &&
+    asMap(one.metadata as Canonical) !== undefined
   );
 }
 
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function areTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string');
+}
+
 /** Texts are not empty. How long a name may be is checked when it is given; the blob bounds it here. */
-function isText(value: unknown): boolean {
+function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
 }
 
