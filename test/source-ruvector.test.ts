@@ -386,7 +386,6 @@ describe('a ruvector database', () => {
       await mkdir(at('package/node_modules'));
       for (const name of [
         'lossless-json',
-        'msgpackr',
         'multiformats',
         '@noble',
         'fflate',
