@@ -9,7 +9,9 @@
 import { randomBytes } from 'node:crypto';
 import * as nodeFs from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isVecsnapError, type RandomBytes, toHex, VecsnapError } from '../core/index.js';
+import { toHex } from '../core/bytes.js';
+import { isVecsnapError, VecsnapError } from '../core/errors.js';
+import type { RandomBytes } from '../core/platform.js';
 import { DirectWriting } from './direct-writing.js';
 import { closing, codeOf } from './fs-calls.js';
 import { HandleCache } from './handle-cache.js';

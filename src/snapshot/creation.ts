@@ -9,14 +9,8 @@ import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { WorkOptions } from './progress.js';
 import type { Repository, Session } from './repository.js';
 import { checkName, invalidOption } from './settings.js';
-import {
-  isSnapshotTime,
-  type Json,
-  manifestAddress,
-  newSnapshotId,
-  nextCreationTime,
-  type Snapshot,
-} from './snapshot.js';
+import { isSnapshotTime, type Json, newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 import { type BaseSnapshot, takeContent, type Taken } from './take.js';
 
 /** How a snapshot is taken. */
