@@ -1,6 +1,7 @@
 /** How much code commands load before they do anything: each file takes a quarter of a millisecond, whatever the machine does besides. */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SnapshotManager } from 'vecsnap';
@@ -12,6 +13,7 @@ import { finiteFbin } from './support/matrices.js';
 const ROOT = join(import.meta.dirname, '..');
 /** So many new snapshots are worth a cache. */
 const MANY = 64;
+const WORKER = 'dist/platform/pool-worker.js';
 
 const path = freshDirectory();
 
@@ -73,11 +75,16 @@ describe('what a command loads', () => {
     }
   });
 
-  it('has a ceiling for a snapshot of a small file', async () => {
+  it('has a ceiling for a snapshot of a small file, for which no thread is started', async () => {
     const { ours, others } = await loadedBy('create', path('repo'), path('docs.fbin'));
-    expect(ours.length).toBeLessThanOrEqual(CREATE_OURS);
-    expect(others.length).toBeLessThanOrEqual(48);
+    expect(ours.length).toBeLessThanOrEqual(128);
+    expect(others.length).toBeLessThanOrEqual(46);
+    expect(ours).not.toContain(WORKER);
+  });
+
+  it.skipIf(availableParallelism() < 2)('includes threads for a larger file', async () => {
+    await writeFile(path('docs.fbin'), finiteFbin(4000, 8));
+    const { ours } = await loadedBy('create', path('repo'), path('docs.fbin'));
+    expect(ours).toContain(WORKER);
   });
 });
-
-const CREATE_OURS = 130;
