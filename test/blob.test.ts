@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { MemoryLevel } from 'memory-level';
-import { fsBlobStore, levelBlobStore, memoryBlobStore, nodeFsOperations } from 'vecsnap/blob';
+import {
+  blockingFsOperations,
+  fsBlobStore,
+  levelBlobStore,
+  memoryBlobStore,
+  nodeFsOperations,
+} from 'vecsnap/blob';
 import { testBlobStore } from './contract/blob-store.js';
 import { systemError } from './fault/fs-operations.js';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
@@ -22,6 +28,15 @@ testBlobStore({
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     return { open: async () => fsBlobStore(join(directory, 'made', 'by-put')), remove };
+  },
+});
+
+testBlobStore({
+  name: 'files that the calling thread reads itself',
+  persistent: true,
+  async makePlace() {
+    const { directory, remove } = await makeDirectory();
+    return { open: async () => fsBlobStore(directory, { operations: blockingFsOperations }), remove };
   },
 });
 

@@ -1,5 +1,5 @@
 /** Writes large files past the page cache, where the system lets them: see core/blocks.ts. */
-import { BlockMemory, BlockWriter, insteadOfDirect, type WriteAt } from '../core/index.js';
+import { BlockMemory, BlockWriter, insteadOfDirect, type WriteAt } from '../core/blocks.js';
 import { closing } from './fs-calls.js';
 import type { FsOperations } from './fs.js';
 

@@ -1,5 +1,5 @@
 /** What a blob may be called, and the checks of arguments that every store makes. */
-import { VecsnapError } from '../core/index.js';
+import { VecsnapError } from '../core/errors.js';
 
 const MAX_NAME_LENGTH = 200;
 const NAME = /^[a-z0-9_-][a-z0-9._-]*(?:\/[a-z0-9_-][a-z0-9._-]*)*$/;

@@ -1,10 +1,6 @@
 /** Fixed pages, for byte streams whose format itself has pages: databases write whole pages in place. */
-import { equalBytes, MAX_DATA_BYTES, utf8 } from '../core/index.js';
-
-/** Sizes in bytes; kept by name in the config of a repository. */
-export interface FixedOptions {
-  readonly size: number;
-}
+import { equalBytes, utf8 } from '../core/index.js';
+import type { FixedOptions } from './parameters.js';
 
 /** The first bytes of formats that write whole pages in place: redb, SQLite. */
 const PAGED_FORMATS = [
@@ -18,16 +14,6 @@ export const PAGED_START_BYTES = Math.max(...PAGED_FORMATS.map(({ length }) => l
 /** Whether a stream that begins like this is better cut in pages than where its content says. */
 export function isPaged(start: Uint8Array): boolean {
   return PAGED_FORMATS.some((magic) => equalBytes(magic, start.subarray(0, magic.length)));
-}
-
-/** The defaults of new repositories: four pages of most databases. */
-export const DEFAULT_FIXED: FixedOptions = { size: 16_384 };
-
-/** @throws RangeError unless the size is from 64 bytes to 16 MiB. */
-export function checkFixedOptions({ size }: FixedOptions): void {
-  if (!(Number.isSafeInteger(size) && size >= 64 && size <= MAX_DATA_BYTES)) {
-    throw new RangeError(`size must be from 64 to ${MAX_DATA_BYTES}: ${size}`);
-  }
 }
 
 /** The length of the chunk that begins at `start`. */

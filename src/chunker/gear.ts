@@ -10,18 +10,7 @@
  * replaces 1.2 chunks in the mean, 19 of 20 edits replace 4 or fewer, and 1 of 1000 more than 8.
  */
 
-import { MAX_DATA_BYTES } from '../core/limits.js';
-
-/** Sizes in bytes; kept by name in the config of a repository. */
-export interface GearOptions {
-  readonly min: number;
-  /** The mean size aimed at: a power of two. */
-  readonly avg: number;
-  readonly max: number;
-}
-
-/** The defaults of new repositories. */
-export const DEFAULT_GEAR: GearOptions = { min: 16_384, avg: 65_536, max: 262_144 };
+import type { GearOptions } from './parameters.js';
 
 /** Bits by which the condition is harder before the mean size and easier after it. */
 const NORMALISATION = 2;
@@ -33,17 +22,6 @@ export const GEAR_TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byt
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return mixed ^ (mixed >>> 16);
 });
-
-/** @throws RangeError unless 64 ≤ min < avg < max and avg is a power of two from 256 to 2^23. */
-export function checkGearOptions({ min, avg, max }: GearOptions): void {
-  const powerOfTwo =
-    Number.isSafeInteger(avg) && avg >= 256 && avg < MAX_DATA_BYTES && (avg & (avg - 1)) === 0;
-  if (!powerOfTwo) throw new RangeError(`avg must be a power of two from 256 to 2^23: ${avg}`);
-  if (!(Number.isSafeInteger(min) && min >= 64 && min < avg))
-    throw new RangeError(`min must be from 64 to below avg: ${min}`);
-  if (!(Number.isSafeInteger(max) && max > avg && max <= MAX_DATA_BYTES))
-    throw new RangeError(`max must be above avg: ${max}`);
-}
 
 /**
  * The length of the chunk that begins at `start`: up to `bytes.length − start`, which is also the answer when no end is

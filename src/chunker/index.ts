@@ -2,6 +2,6 @@
 export * from './columns.js';
 export * from './fixed.js';
 export * from './gear.js';
-
+export * from './parameters.js';
 export * from './row-groups.js';
 export * from './stream.js';

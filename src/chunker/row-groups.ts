@@ -23,31 +23,10 @@ import {
   viewOf,
 } from '../core/index.js';
 import { encodeIdColumn, encodePayloadColumn } from './columns.js';
-
-/** How records are cut; kept by name in the config of a repository. */
-export interface RowGroupOptions {
-  /** Bytes of vectors in a group of mean size. */
-  readonly targetBytes: number;
-  /** The least and the most records in a group of mean size. */
-  readonly minRecords: number;
-  readonly maxRecords: number;
-}
-
-/** The defaults of new repositories. */
-export const DEFAULT_ROW_GROUPS: RowGroupOptions = { targetBytes: 65_536, minRecords: 5, maxRecords: 1024 };
+import type { RowGroupOptions } from './parameters.js';
 
 /** A group may have this many times the records of a group of mean size before an end is forced. */
 const MAX_FACTOR = 4;
-
-/** @throws RangeError unless all are whole numbers from 1 on, and minRecords ≤ maxRecords ≤ 2^20. */
-export function checkRowGroupOptions({ targetBytes, minRecords, maxRecords }: RowGroupOptions): void {
-  if (!(Number.isSafeInteger(targetBytes) && targetBytes >= 1))
-    throw new RangeError(`targetBytes must be at least 1: ${targetBytes}`);
-  if (!(Number.isSafeInteger(minRecords) && minRecords >= 1))
-    throw new RangeError(`minRecords must be at least 1: ${minRecords}`);
-  if (!(Number.isSafeInteger(maxRecords) && maxRecords >= minRecords && maxRecords <= 2 ** 20))
-    throw new RangeError(`maxRecords must be from minRecords to 2^20: ${maxRecords}`);
-}
 
 /** Window and maximum for records of this schema. */
 export function rowGroupCuts(schema: Schema, options: RowGroupOptions): LocalMinimumOptions {

@@ -1,7 +1,8 @@
 /** Cuts a byte stream that comes in pieces of any size. */
 import { concatBytes } from '../core/index.js';
-import { type FixedOptions, fixedCut } from './fixed.js';
-import { type GearOptions, gearCut } from './gear.js';
+import { fixedCut } from './fixed.js';
+import { gearCut } from './gear.js';
+import type { FixedOptions, GearOptions } from './parameters.js';
 
 /** Finds the length of the chunk that begins at `start`, given `lookahead` bytes or all that remain. */
 export interface StreamCutter {

@@ -1,9 +1,6 @@
 #!/usr/bin/env node
 /** The `vecsnap` command. */
 import { runProgram } from './program.js';
-import { optimiseLater } from './tuning.js';
-
-optimiseLater();
 
 // Not process.exit, which would cut off output that is still on its way to a pipe.
 process.exitCode = await runProgram(process.argv.slice(2));

@@ -33,7 +33,10 @@ export async function runProgram(args: readonly string[]): Promise<number> {
 
 type RunCommand = (definition: CliCommand, command: Command) => Promise<void>;
 
-/** The whole command line; of the commands, only those that are named in `args` are loaded. */
+/**
+ * The command line; of the commands, only those that are named in `args` are loaded. Where the first argument names one, nothing can
+ * come of the others, so they are not even told to commander.
+ */
 async function buildProgram(args: readonly string[], run: RunCommand): Promise<Command> {
   const program = new commander.Command('vecsnap');
   program
@@ -47,7 +50,8 @@ async function buildProgram(args: readonly string[], run: RunCommand): Promise<C
     .helpCommand('help [COMMAND]', 'show help for a command')
     .addHelpText('after', TOP_HELP);
   quiet(program);
-  for (const listed of COMMANDS) {
+  const meant = COMMANDS.filter((listed) => nameOf(listed) === args[0]);
+  for (const listed of meant.length > 0 ? meant : COMMANDS) {
     const isNamed = args.includes(nameOf(listed));
     const command = quiet(program.command(isNamed ? nameOf(listed) : listed.signature));
     command.description(listed.summary).helpOption('-h, --help', 'show help');

@@ -3,6 +3,7 @@ import type { Snapshot, SnapshotFilter, SnapshotListing, SnapshotManager } from 
 import type { Call } from './command.js';
 import type { LockOption } from './options.js';
 import { plural } from './text.js';
+import { optimiseLater } from './tuning.js';
 
 /** Opens a repository, runs `work` in it and closes it. */
 export async function withRepository<T>(
@@ -10,13 +11,14 @@ export async function withRepository<T>(
   { lockTimeout }: LockOption,
   work: (manager: SnapshotManager) => Promise<T>,
 ): Promise<T> {
-  const { SnapshotManager } = await import('../index.js');
+  const { SnapshotManager } = await import('../snapshot/manager.js');
   const lockTimeoutMs = lockTimeout === undefined ? undefined : Math.round(lockTimeout * 1000);
   const manager = await SnapshotManager.open({
     snapshotDir: repo as string,
     ownsThread: true,
     ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
   });
+  optimiseLater();
   try {
     return await work(manager);
   } finally {
@@ -43,7 +45,7 @@ export async function findAll(
   texts: readonly string[],
   filter: SnapshotFilter = {},
 ): Promise<readonly Snapshot[]> {
-  const { findSnapshot } = await import('../index.js');
+  const { findSnapshot } = await import('../snapshot/find.js');
   const listing = await listReadable(manager, call);
   const snapshots = inCollection(listing.snapshots, filter);
   return texts.map((text) => findSnapshot({ ...listing, snapshots }, text));

@@ -27,18 +27,21 @@ export function tableText(
   rows: readonly (readonly string[])[],
   width: number = outputWidth(),
 ): string {
-  const cells = [
+  const lines = [
     columns.map(({ head }) => head),
     ...rows.map((row) => columns.map((_, i) => shown(row[i] as string, WIDEST_CELL))),
-  ];
-  const widths = fit(columns, naturalWidths(columns, cells), width);
-  return cells.map((row) => lineText(columns, row, widths)).join('\n');
+  ].map((cells): Line => ({ cells, widths: cells.map(displayWidth) }));
+  const natural = columns.map((_, i) =>
+    lines.reduce((most, { widths }) => Math.max(most, widths[i] as number), 0),
+  );
+  const widths = fit(columns, natural, width);
+  return lines.map((line) => lineText(columns, line, widths)).join('\n');
 }
 
-function naturalWidths(columns: readonly Column[], cells: readonly (readonly string[])[]): number[] {
-  return columns.map((_, i) =>
-    cells.reduce((most, row) => Math.max(most, displayWidth(row[i] as string)), 0),
-  );
+/** The cells of a line and the columns of the terminal that each takes, which is found out once. */
+interface Line {
+  readonly cells: readonly string[];
+  readonly widths: readonly number[];
 }
 
 /** Takes columns away from the widest that may shrink, one at a time, until the line fits. */
@@ -56,12 +59,13 @@ function fit(columns: readonly Column[], natural: readonly number[], width: numb
   return widths;
 }
 
-function lineText(columns: readonly Column[], row: readonly string[], widths: readonly number[]): string {
-  const cells = row.map((cell, i) => {
+function lineText(columns: readonly Column[], line: Line, widths: readonly number[]): string {
+  const cells = columns.map(({ align }, i) => {
     const width = widths[i] as number;
-    const text = cutToWidth(cell, width);
-    const space = ' '.repeat(Math.max(0, width - displayWidth(text)));
-    return columns[i]?.align === 'right' ? space + text : text + space;
+    const isTooWide = (line.widths[i] as number) > width;
+    const cell = isTooWide ? cutToWidth(line.cells[i] as string, width) : (line.cells[i] as string);
+    const space = ' '.repeat(width - (isTooWide ? displayWidth(cell) : (line.widths[i] as number)));
+    return align === 'right' ? space + cell : cell + space;
   });
   return cells.join(GAP).trimEnd();
 }

@@ -11,9 +11,6 @@ import { hashAtLevel, hashBytes } from '../core/index.js';
 import { LocalMinimumCutter, type LocalMinimumOptions } from '../core/index.js';
 import { encodeNode, type Entry, type Key, sumOf } from './node.js';
 
-/** The defaults of new repositories: nodes of 65 entries in the mean. */
-export const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
-
 /** A node that is complete: to be stored under its address. */
 export interface BuiltNode {
   readonly address: Address;

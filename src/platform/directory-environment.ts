@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import { blockingFsOperations, fsBlobStore, type FsOperations, nodeFsOperations } from '../blob/fs.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder } from '../cas/index.js';
-import { toHex, VecsnapError } from '../core/index.js';
+import { toHex } from '../core/bytes.js';
+import { VecsnapError } from '../core/errors.js';
 import type { DerivedBytes, Environment } from '../snapshot/environment.js';
-import { fileReserve } from './file-reserve.js';
 import { nodeReadFile, nodeSha256, systemClock, systemRandom } from './node.js';
 import type { PoolOptions } from './pool.js';
 
@@ -31,7 +31,10 @@ export function directoryEnvironment(
   { workers, ownsThread = false, ...options }: DirectoryOptions = {},
 ): Environment {
   const operations = options.operations ?? (ownsThread ? blockingFsOperations : nodeFsOperations);
-  const reserve = fileReserve(join(directory, 'reserve'), operations, options.reserveBytes);
+  const loadReserve = async () => {
+    const { fileReserve } = await import('./file-reserve.js');
+    return fileReserve(join(directory, 'reserve'), operations, options.reserveBytes);
+  };
   const blobs = fsBlobStore(directory, { operations });
   const coder = coderOnDemand({ threads: workers, helps: ownsThread });
   const indexPath = join(directory, 'index');
@@ -56,8 +59,11 @@ export function directoryEnvironment(
       return removeLeases(blobs, leaseJudge, force);
     },
     cache: cacheFile(join(indexPath, 'snapshots.cache')),
-    reserve,
-    indexBytes: async () => (await bytesBelow(indexPath)) + (await reserve.bytes()),
+    reserve: {
+      giveUp: async () => (await loadReserve()).giveUp(),
+      restore: async () => (await loadReserve()).restore(),
+    },
+    indexBytes: async () => (await bytesBelow(indexPath)) + (await (await loadReserve()).bytes()),
     async close() {
       await coder.close();
       await blobs.close();

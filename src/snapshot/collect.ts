@@ -18,7 +18,8 @@ import { staleMarks } from './marks.js';
 import type { WorkOptions } from './progress.js';
 import type { Repository, Session, SnapshotListing } from './repository.js';
 import { invalidOption } from './settings.js';
-import { manifestAddress, type Snapshot } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 
 /** How the store is swept. */
 export interface CollectOptions extends WorkOptions {

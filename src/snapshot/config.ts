@@ -4,22 +4,22 @@
  * Parameters are kept by name and value, so a repository is always read and continued with those it was made with, whatever
  * the defaults have become since.
  */
+import { toHex } from '../core/bytes.js';
+import { asMap, type Canonical, quoteValue } from '../core/canonical.js';
+import { VecsnapError } from '../core/errors.js';
+import { checkLocalMinimumOptions, type LocalMinimumOptions } from '../core/local-minimum.js';
+import type { RandomBytes, Sha256 } from '../core/platform.js';
 import {
-  asMap,
-  type Canonical,
-  checkLocalMinimumOptions,
-  type LocalMinimumOptions,
-  type Sha256,
-  toHex,
-  quoteValue,
-  type RandomBytes,
-  VecsnapError,
-} from '../core/index.js';
-// From the files themselves: these few names are all that opening a repository needs of those folders.
-import { checkFixedOptions, DEFAULT_FIXED, type FixedOptions } from '../chunker/fixed.js';
-import { checkGearOptions, DEFAULT_GEAR, type GearOptions } from '../chunker/gear.js';
-import { checkRowGroupOptions, DEFAULT_ROW_GROUPS, type RowGroupOptions } from '../chunker/row-groups.js';
-import { DEFAULT_NODE_CUTS } from '../manifest/tree-builder.js';
+  checkFixedOptions,
+  checkGearOptions,
+  checkRowGroupOptions,
+  DEFAULT_FIXED,
+  DEFAULT_GEAR,
+  DEFAULT_ROW_GROUPS,
+  type FixedOptions,
+  type GearOptions,
+  type RowGroupOptions,
+} from '../chunker/parameters.js';
 import { seal, unseal } from './sealed-blob.js';
 
 /** See the head of this file. */
@@ -39,6 +39,8 @@ export const CONFIG_BLOB = 'config';
 
 const MAGIC = 'vsnconf';
 const FORMAT = 1;
+/** Nodes of 65 entries in the mean. */
+const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
 const DEFAULT_PACK_BYTES = 16 * 1024 * 1024;
 /** The algorithms that the parameters belong to. Another algorithm gets another name. */
 const ALGORITHMS = {

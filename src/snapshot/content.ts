@@ -28,7 +28,8 @@ import {
   type TreeReference,
 } from '../manifest/index.js';
 import type { Content, FileEntry } from '../source/port.js';
-import { type Snapshot, manifestAddress } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import { type Selected, selected, selectFrom, type Selection } from './selection.js';
 import { checkWhole } from './settings.js';

@@ -3,20 +3,14 @@ import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
 import { ChunkWriter } from '../cas/index.js';
 import type { OpenSource, Source } from '../source/port.js';
 import { readManifest } from './content.js';
-import type { LockRequest } from './environment.js';
+import type { Environment, LockRequest } from './environment.js';
 import { knownSnapshot } from './find.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { WorkOptions } from './progress.js';
 import type { Repository, Session } from './repository.js';
 import { checkName, invalidOption } from './settings.js';
-import {
-  isSnapshotTime,
-  type Json,
-  manifestAddress,
-  newSnapshotId,
-  nextCreationTime,
-  type Snapshot,
-} from './snapshot.js';
+import { isSnapshotTime, type Json, newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 import { type BaseSnapshot, takeContent, type Taken } from './take.js';
 
 /** How a snapshot is taken. */
@@ -55,7 +49,7 @@ export async function takeSnapshot(
 ): Promise<Snapshot> {
   const collection = options.collection ?? source.collection;
   checkOptions(name, collection, options);
-  repository.environment.coder.prepare?.();
+  void prepareFor(source, repository.environment);
   return repository.write(lock, async (session) => {
     if (baseId !== null) await knownSnapshot(repository, baseId);
     const snapshotType = baseId === null ? 'full' : 'incremental';
@@ -68,6 +62,15 @@ export async function takeSnapshot(
       }
     }
   });
+}
+
+/** Of fewer bytes no job is worth the way to another thread; what it takes to start one shows in a snapshot of a small file. */
+const WORTH_THREADS = 48 * 1024;
+
+/** Has threads start while the repository is opened, where there may be work for them. */
+async function prepareFor(source: Source, { coder }: Environment): Promise<void> {
+  const bytes = await source.roughBytes?.().catch(() => undefined); // Opening it will say what is wrong.
+  if (bytes === undefined || bytes >= WORTH_THREADS) coder.prepare?.();
 }
 
 /** @throws VecsnapError OPTION_INVALID. */

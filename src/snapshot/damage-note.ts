@@ -4,20 +4,12 @@
  *
  * A note can be lost without harm: the next repair finds the same again.
  */
-import {
-  type Address,
-  ADDRESS_LENGTH,
-  type Canonical,
-  concatBytes,
-  DigestTable,
-  encodeCanonical,
-  isVecsnapError,
-  quoteValue,
-  type Sha256,
-  toAddress,
-  toHex,
-  VecsnapError,
-} from '../core/index.js';
+import { type Address, ADDRESS_LENGTH, toAddress } from '../core/address.js';
+import { concatBytes, toHex } from '../core/bytes.js';
+import { type Canonical, encodeCanonical, quoteValue } from '../core/canonical.js';
+import { DigestTable } from '../core/digest-table.js';
+import { isVecsnapError, VecsnapError } from '../core/errors.js';
+import type { Sha256 } from '../core/platform.js';
 import { DAMAGE_PREFIX, type KnownDamage } from '../cas/known-damage.js';
 import type { Environment } from './environment.js';
 import { seal, unseal } from './sealed-blob.js';

@@ -1,5 +1,5 @@
 /** Finds the snapshot that a person means. */
-import { VecsnapError } from '../core/index.js';
+import { VecsnapError } from '../core/errors.js';
 import type { Repository, SnapshotListing } from './repository.js';
 import type { Snapshot } from './snapshot.js';
 

@@ -22,7 +22,8 @@ import { policyOf, readPolicies } from './policies.js';
 import type { WorkOptions } from './progress.js';
 import type { Repository } from './repository.js';
 import { invalidOption } from './settings.js';
-import { manifestAddress, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+import { type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 
 /** What is to be forgotten. Without ids and without a policy, the policies that are stored decide. */
 export interface ForgetOptions extends WorkOptions {

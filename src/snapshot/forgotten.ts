@@ -7,7 +7,8 @@ import type { BlobStat } from '../blob/port.js';
 import { equalBytes, isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
 import type { Repository, SnapshotListing, SnapshotProblem } from './repository.js';
 import { getSealed } from './sealed-blob.js';
-import { decodeSnapshot, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+import { type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+import { decodeSnapshot } from './snapshot-blob.js';
 
 /** Where they stand. */
 export const FORGOTTEN_PREFIX = 'forgotten/';

@@ -15,5 +15,6 @@ export * from './repository.js';
 export * from './selection.js';
 export * from './settings.js';
 export * from './snapshot.js';
+export * from './snapshot-blob.js';
 export * from './take.js';
 export * from './verify.js';

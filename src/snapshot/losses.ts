@@ -3,7 +3,8 @@ import { type Address, DigestTable, inBatches, isVecsnapError, throwIfAborted } 
 import { type ChunkStore, Wholeness } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
 import type { MarkedSnapshot } from './damage-note.js';
-import { manifestAddress, type Snapshot } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 
 /** See the head of this file. */
 export interface Losses {

@@ -1,5 +1,7 @@
 /** The public door of vecsnap: takes, lists, restores, verifies, compares and drops snapshots of one repository. */
-import { asMap, type RecordBatch, VecsnapError } from '../core/index.js';
+import { asMap } from '../core/canonical.js';
+import { VecsnapError } from '../core/errors.js';
+import type { RecordBatch } from '../core/records.js';
 import type { RepositoryStats } from '../audit/index.js';
 import type { ChunkStore } from '../cas/index.js';
 import type { RetentionDecision, RetentionPolicy } from '../gc/index.js';
@@ -25,7 +27,7 @@ import {
   type Settings,
   type SnapshotConfig,
 } from './settings.js';
-import { isSnapshotTime, manifestAddress, type Snapshot } from './snapshot.js';
+import { isSnapshotTime, type Snapshot } from './snapshot.js';
 import type { ConfigRepair } from './repair-config.js';
 import type { RepairOptions, RepairReport } from './repair.js';
 import type { Losses } from './salvage.js';
@@ -432,8 +434,9 @@ export class SnapshotManager {
 
   /** What is shared, exclusive and reclaimable. */
   async stats(): Promise<RepositoryStats> {
-    const [{ computeStats }, { readWhole }] = await Promise.all([
+    const [{ computeStats }, { manifestAddress }, { readWhole }] = await Promise.all([
       import('../audit/index.js'),
+      import('./snapshot-blob.js'),
       import('./beside-sweeps.js'),
     ]);
     return readWhole(this.#repository, {
@@ -582,9 +585,10 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
-  const [{ packEntryBytes }, { mark }] = await Promise.all([
+  const [{ packEntryBytes }, { mark }, { manifestAddress }] = await Promise.all([
     import('../cas/index.js'),
     import('../gc/index.js'),
+    import('./snapshot-blob.js'),
   ]);
   const { table } = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;

@@ -1,13 +1,8 @@
 /** Marks: tags and pins of snapshots as they are now. A snapshot never changes, so they stand in blobs of their own. */
-import {
-  asMap,
-  type Canonical,
-  isVecsnapError,
-  mapConcurrent,
-  quoteValue,
-  type Sha256,
-  VecsnapError,
-} from '../core/index.js';
+import { asMap, type Canonical, quoteValue } from '../core/canonical.js';
+import { mapConcurrent } from '../core/concurrency.js';
+import { isVecsnapError, VecsnapError } from '../core/errors.js';
+import type { Sha256 } from '../core/platform.js';
 import type { Environment } from './environment.js';
 import { listNumbered, type Numbered, replaceNumbered } from './numbered-blobs.js';
 import { getSealed, seal, unseal } from './sealed-blob.js';

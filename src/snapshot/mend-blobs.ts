@@ -4,7 +4,8 @@ import { isVecsnapError, type Sha256 } from '../core/index.js';
 import type { BlobStore } from '../blob/port.js';
 import type { Environment } from './environment.js';
 import { isSealed } from './sealed-blob.js';
-import { decodeSnapshot, SNAPSHOT_PREFIX, snapshotIdIn } from './snapshot.js';
+import { SNAPSHOT_PREFIX } from './snapshot.js';
+import { decodeSnapshot, snapshotIdIn } from './snapshot-blob.js';
 
 /** Where mended blobs stand until they have their name. */
 const RESCUE_PREFIX = 'rescue/';

@@ -4,7 +4,8 @@ import type { BlobStore } from '../blob/port.js';
 import { PACK_PREFIX, readPackDirectory } from '../cas/index.js';
 import { decodeConfig } from './config.js';
 import { FORGOTTEN_PREFIX } from './forgotten.js';
-import { SNAPSHOT_PREFIX, snapshotIdIn } from './snapshot.js';
+import { SNAPSHOT_PREFIX } from './snapshot.js';
+import { snapshotIdIn } from './snapshot-blob.js';
 
 /** Configs and snapshots are small; a larger blob in the place of a pack is none of them. */
 const MOST_SEALED_BYTES = 4 * 1024 * 1024;

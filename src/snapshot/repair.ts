@@ -44,7 +44,8 @@ import { putInPlace } from './misplaced.js';
 import { overlayOn } from './overlay.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { Repository } from './repository.js';
-import { SNAPSHOT_PREFIX, snapshotIdIn } from './snapshot.js';
+import { SNAPSHOT_PREFIX } from './snapshot.js';
+import { snapshotIdIn } from './snapshot-blob.js';
 
 /** How a repository is repaired. */
 export interface RepairOptions extends WorkOptions {

@@ -1,6 +1,8 @@
 /** A repository: its config, its snapshots, and sessions that read or write its chunks. */
-import { isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
+import { mapConcurrent } from '../core/concurrency.js';
+import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
+import { DAMAGE_PREFIX } from '../cas/known-damage.js';
 import type { ChunkIndex, ChunkStore, CompressionOptions, KnownDamage } from '../cas/index.js';
 import {
   CONFIG_BLOB,
@@ -10,11 +12,11 @@ import {
   notARepository,
   type RepositoryConfig,
 } from './config.js';
-import { type DamageNote, type FoundNotes, knownDamage, loadNotes } from './damage-note.js';
+import type { DamageNote, FoundNotes } from './damage-note.js';
 import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
 import { getSealed } from './sealed-blob.js';
-import { decodeSnapshot, encodeSnapshot, isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
+import { isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** How a repository is worked with. */
 export interface RepositoryOptions extends CompressionOptions {
@@ -45,6 +47,10 @@ export interface Session {
   /** What repairs have noted. */
   readonly notes: FoundNotes;
 }
+
+// What a list does not need of most repositories is loaded when it is needed.
+const loadDamageNotes = () => import('./damage-note.js');
+const loadSnapshotBlobs = () => import('./snapshot-blob.js');
 
 /** Snapshots that are read at the same time. */
 const SNAPSHOTS_AT_ONCE = 32;
@@ -129,7 +135,11 @@ export class Repository {
 
   /** What repairs have noted. */
   async notes(): Promise<FoundNotes> {
-    return loadNotes(this.environment);
+    for await (const _ of this.environment.blobs.list(DAMAGE_PREFIX)) {
+      const { loadNotes } = await loadDamageNotes();
+      return loadNotes(this.environment);
+    }
+    return { note: undefined, blobs: [], problems: [] };
   }
 
   /** The ids of all snapshots, also of those that cannot be read. */
@@ -152,6 +162,7 @@ export class Repository {
   async putSnapshot(snapshot: Snapshot): Promise<void> {
     const { blobs, sha256 } = this.environment;
     await this.confirmLock();
+    const { encodeSnapshot } = await loadSnapshotBlobs();
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 
@@ -182,7 +193,7 @@ export class Repository {
     const kept = this.#kept;
     if (kept === undefined) return this.openSession('memory');
     this.#kept = undefined; // It is for one at a time: another one would change it under the first.
-    const damage = this.#damageIn(await this.notes());
+    const damage = await this.#damageIn(await this.notes());
     if (damage?.tag === kept.store.parts.damage?.tag) {
       await kept.store.refresh();
       if (kept.store.problems.length === 0) return kept;
@@ -262,7 +273,7 @@ export class Repository {
   async #openStore(prefer: IndexKind, isLocked: boolean): Promise<Session> {
     const notes = await this.notes();
     const index = await this.environment.openIndex(prefer);
-    const store = await this.openChunks(index, { damage: this.#damageIn(notes), isLocked });
+    const store = await this.openChunks(index, { damage: await this.#damageIn(notes), isLocked });
     return { repository: this, index: prefer, store, notes };
   }
 
@@ -286,14 +297,15 @@ export class Repository {
     }
   }
 
-  #damageIn({ note }: FoundNotes): KnownDamage | undefined {
-    return note && knownDamage(note, this.environment.sha256);
+  async #damageIn({ note }: FoundNotes): Promise<KnownDamage | undefined> {
+    return note && (await loadDamageNotes()).knownDamage(note, this.environment.sha256);
   }
 
   async #readSnapshot(
     blob: string,
     store = this.environment.blobs,
   ): Promise<Snapshot | SnapshotProblem | undefined> {
+    const { decodeSnapshot } = await loadSnapshotBlobs();
     try {
       return decodeSnapshot(await getSealed(store, blob), blob, this.environment.sha256);
     } catch (error) {

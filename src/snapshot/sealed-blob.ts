@@ -3,18 +3,11 @@
  *
  * A blob that is cut short or has a bit flipped is told apart from one that was never ours.
  */
-import {
-  type Canonical,
-  concatBytes,
-  decodeCanonical,
-  encodeCanonical,
-  equalBytes,
-  fromUtf8,
-  isVecsnapError,
-  MAX_BLOB_BYTES,
-  type Sha256,
-  utf8,
-} from '../core/index.js';
+import { concatBytes, equalBytes, fromUtf8, utf8 } from '../core/bytes.js';
+import { type Canonical, decodeCanonical, encodeCanonical } from '../core/canonical.js';
+import { isVecsnapError } from '../core/errors.js';
+import { MAX_BLOB_BYTES } from '../core/limits.js';
+import type { Sha256 } from '../core/platform.js';
 import type { BlobStore } from '../blob/port.js';
 
 const CHECKSUM_BYTES = 32;

@@ -1,5 +1,6 @@
 /** How a repository is opened and worked with: the options, their defaults, and what they may be. */
-import { utf8, VecsnapError } from '../core/index.js';
+import { utf8 } from '../core/bytes.js';
+import { VecsnapError } from '../core/errors.js';
 import type { Environment } from './environment.js';
 import type { RepositoryOptions } from './repository.js';
 

@@ -1,18 +1,6 @@
-/** Snapshots: named and dated pointers to manifests, and the blobs that hold them. */
-import {
-  type Address,
-  ADDRESS_LENGTH,
-  asMap,
-  type Canonical,
-  type Clock,
-  formatAddress,
-  parseAddress,
-  quoteValue,
-  type RandomBytes,
-  type Sha256,
-  VecsnapError,
-} from '../core/index.js';
-import { seal, unseal } from './sealed-blob.js';
+/** Snapshots: named and dated pointers to manifests. */
+import { asMap, type Canonical } from '../core/canonical.js';
+import type { Clock, RandomBytes } from '../core/platform.js';
 
 /** A value that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -67,8 +55,6 @@ export interface SnapshotDamage {
 /** Where snapshot blobs stand. */
 export const SNAPSHOT_PREFIX = 'snapshots/';
 
-const MAGIC = 'vsnsnap';
-const VERSION = 1;
 const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 /** Letters of an id that tell its time; the others are chance. */
 const TIME_LETTERS = 10;
@@ -107,128 +93,46 @@ export function nextCreationTime(clock: Clock, existing: readonly string[]): num
   return now;
 }
 
-/** The bytes of a snapshot blob. */
-export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  // Pins and damage stand elsewhere: they change.
-  const { checksum, createdAt, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
-  const value = {
-    ...plain,
-    version: VERSION,
-    createdAt: Date.parse(createdAt),
-    manifest: parseAddress(checksum).address,
-  };
-  return seal(MAGIC, value, sha256);
-}
-
-/**
- * The snapshot that a blob holds, with the tags that it was taken with, and not pinned.
- * @param blob its name: `prefix` and the id.
- * @throws VecsnapError SNAPSHOT_DAMAGED, REPOSITORY_NEWER.
- */
-export function decodeSnapshot(
-  bytes: Uint8Array,
-  blob: string,
-  sha256: Sha256,
-  prefix: string = SNAPSHOT_PREFIX,
-): Snapshot {
-  const unsealed = unseal(MAGIC, bytes, sha256);
-  if ('flaw' in unsealed) throw snapshotDamaged(blob);
-  const map = asMap(unsealed.value);
-  if (map === undefined) throw snapshotDamaged(blob);
-  const { version, manifest, createdAt, ...plain } = map;
-  if (version !== VERSION) throw newerSnapshot(blob, version);
-  const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
-  const isDerived = ['checksum', 'sizeBytes', 'pinned', 'damage'].some((key) => key in plain);
-  if (!isAddress || !isSnapshotTime(createdAt) || isDerived) throw snapshotDamaged(blob);
-  const snapshot = {
-    ...plain,
-    createdAt: new Date(createdAt).toISOString(),
-    checksum: formatAddress(manifest as Address, 'node'),
-    sizeBytes: plain['logicalBytes'],
-    pinned: false,
-  };
-  if (!isSnapshot(snapshot) || `${prefix}${snapshot.id}` !== blob) throw snapshotDamaged(blob);
-  return snapshot;
-}
-
 /** Whether it is milliseconds since 1970, as many as an id has bits for. */
 export function isSnapshotTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
 }
 
-const COUNTS = [
-  'vectorCount',
-  'fileCount',
-  'logicalBytes',
-  'sizeBytes',
-  'addedBytes',
-  'nonFiniteCount',
-] as const;
-
 /** Whether all that a snapshot always has is there, and is what it should be. */
 export function isSnapshot(value: unknown): value is Snapshot {
   if (typeof value !== 'object' || value === null) return false;
-  const {
-    id,
-    name,
-    collection,
-    snapshotType,
-    baseId,
-    tags,
-    notes,
-    metadata,
-    createdAt,
-    checksum,
-    pinned,
-    ...counts
-  } = value as { readonly [key: string]: unknown };
+  const one = value as { readonly [key in keyof Snapshot]?: unknown };
   return (
-    [id, name, collection, createdAt, checksum].every(isText) &&
-    isSnapshotId(id as string) &&
-    (snapshotType === 'full' || snapshotType === 'incremental') &&
-    (baseId === null || isText(baseId)) &&
-    [tags, notes].every((texts) => Array.isArray(texts) && texts.every((text) => typeof text === 'string')) &&
-    typeof metadata === 'object' &&
-    metadata !== null &&
-    !Array.isArray(metadata) &&
-    !(metadata instanceof Uint8Array) &&
-    typeof pinned === 'boolean' &&
-    COUNTS.every((count) => Number.isSafeInteger(counts[count]) && (counts[count] as number) >= 0)
+    isText(one.id) &&
+    isSnapshotId(one.id) &&
+    isText(one.name) &&
+    isText(one.collection) &&
+    isText(one.createdAt) &&
+    isText(one.checksum) &&
+    (one.snapshotType === 'full' || one.snapshotType === 'incremental') &&
+    (one.baseId === null || isText(one.baseId)) &&
+    isCount(one.vectorCount) &&
+    isCount(one.fileCount) &&
+    isCount(one.logicalBytes) &&
+    isCount(one.sizeBytes) &&
+    isCount(one.addedBytes) &&
+    isCount(one.nonFiniteCount) &&
+    areTexts(one.tags) &&
+    areTexts(one.notes) &&
+    typeof one.pinned === 'boolean' &&
+    asMap(one.metadata as Canonical) !== undefined
   );
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function areTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string');
 }
 
 /** Texts are not empty. How long a name may be is checked when it is given; the blob bounds it here. */
-function isText(value: unknown): boolean {
+function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
-}
-
-/** The id that a blob says its snapshot has, whatever the blob is called; undefined for a blob that is no whole snapshot. */
-export function snapshotIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
-  const unsealed = unseal(MAGIC, bytes, sha256);
-  if ('flaw' in unsealed) return undefined;
-  const id = asMap(unsealed.value)?.['id'];
-  return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
-}
-
-/** The address of a snapshot's manifest. */
-export function manifestAddress({ checksum }: Pick<Snapshot, 'checksum'>): Address {
-  return parseAddress(checksum).address;
-}
-
-function snapshotDamaged(blob: string): VecsnapError {
-  return new VecsnapError('SNAPSHOT_DAMAGED', 'The blob of a snapshot is damaged.', {
-    place: blob,
-    remedy: 'Put the file back from another copy of the repository, or delete it to give the snapshot up.',
-  });
-}
-
-function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
-  return new VecsnapError(
-    'REPOSITORY_NEWER',
-    `A snapshot has format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
-    {
-      place: blob,
-      remedy: 'Install a newer version of vecsnap.',
-    },
-  );
 }

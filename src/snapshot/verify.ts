@@ -18,7 +18,8 @@ import { marksProblems } from './marks.js';
 import { POLICIES_NAME, readPolicies } from './policies.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { Repository, Session, SnapshotProblem } from './repository.js';
-import { manifestAddress, type Snapshot } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
 
 /** One thing that is wrong. */
 export interface Problem {

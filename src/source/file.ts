@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type BlockMemory, throwIfAborted, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
 import { FileWriter } from './file-writer.js';
-import { checkTargetFree, LocalFile, passTick, replaceAtomically } from './local-file.js';
+import { checkTargetFree, LocalFile, passTick, replaceAtomically, sizeOfFile } from './local-file.js';
 import type { Content, FileEntry, OpenSource, RegularFile, Source, Target, WriteReport } from './port.js';
 
 /** A source that reads the file at `path`. */
@@ -11,6 +11,7 @@ export function fileSource(path: string): Source {
   return {
     place: `file:${path}`,
     collection: collectionName(path, [], 'file'),
+    roughBytes: () => sizeOfFile(path),
     async open() {
       const file = await LocalFile.open(path);
       await passTick();

@@ -37,7 +37,7 @@ import {
   type VectorKey,
 } from './jsonl-line.js';
 import { LineTable } from './line-table.js';
-import { LocalFile, passTick } from './local-file.js';
+import { LocalFile, passTick, sizeOfFile } from './local-file.js';
 import type { FormatNote, OpenSource, Source } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -64,6 +64,7 @@ export function jsonlSource(path: string, options: JsonlSourceOptions = {}): Sou
   return {
     place: `jsonl:${path}`,
     collection: collectionName(path, ['.jsonl', '.ndjson', '.json'], 'jsonl'),
+    roughBytes: () => sizeOfFile(path),
     open: () => openJsonl(path, options),
   };
 }

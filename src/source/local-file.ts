@@ -1,7 +1,7 @@
 /** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
 import { randomBytes } from 'node:crypto';
 import { constants, readSync } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
@@ -206,6 +206,14 @@ export async function pathExists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
     () => false,
+  );
+}
+
+/** The bytes of the regular file at `path`; undefined when there is none, or it cannot be looked at: opening it will say why. */
+export async function sizeOfFile(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    (stats) => (stats.isFile() ? stats.size : undefined),
+    () => undefined,
   );
 }
 

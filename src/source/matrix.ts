@@ -16,7 +16,14 @@ import {
 import { collectionName } from './collection-name.js';
 import { openedFile } from './file.js';
 import { FileWriter } from './file-writer.js';
-import { checkTargetFree, LocalFile, passTick, replaceAtomically, sourceChanged } from './local-file.js';
+import {
+  checkTargetFree,
+  LocalFile,
+  passTick,
+  replaceAtomically,
+  sourceChanged,
+  sizeOfFile,
+} from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -78,6 +85,7 @@ export function matrixSource(format: MatrixFormat, path: string): Source {
   return {
     place: `${format.scheme}:${path}`,
     collection: collectionName(path, [`.${format.scheme}`], format.scheme),
+    roughBytes: () => sizeOfFile(path),
     open: () => openMatrix(format, path),
   };
 }

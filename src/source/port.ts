@@ -111,6 +111,11 @@ export interface Source {
   readonly place: string;
   /** The collection that its snapshots belong to when the caller names none. */
   readonly collection: string;
+  /**
+   * About how many bytes there are to be read, as far as a quick look tells; undefined where it does not. Only whether threads are
+   * started early depends on it.
+   */
+  roughBytes?(): Promise<number | undefined>;
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_TRUNCATED, SOURCE_INVALID, SOURCE_DUPLICATE_ID, PEER_MISSING, … */
   open(): Promise<OpenSource>;
 }

@@ -59,7 +59,7 @@ Ctrl-C leaves the repository as it was.`,
   run: (call, [repo, place], flags) =>
     withRepository(repo, flags, async (manager) => {
       checkFlags(flags);
-      const { resolveSource } = await import('../../index.js');
+      const { resolveSource } = await import('../../source/registry.js');
       const source = await resolveSource(place as string, { changes: flags.changes });
       const snapshot = await take(call, manager, source, flags);
       return { value: snapshot, text: () => summaryText(snapshot) };
