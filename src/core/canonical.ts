@@ -1,15 +1,17 @@
 /**
  * Canonical msgpack: one value has one encoding.
  *
- * Arrays, strings, binary, integers, floats, booleans and null are written in their shortest form. Integers beyond 32 bits that
- * a `number` holds are written as floats, and 64-bit integers are those beyond the safe ones. Maps are written with their keys
- * in the order of their UTF-8 bytes. The decoder accepts only the bytes that the encoder would write, so that equal values
- * always have equal addresses. Bytes are laid out in docs/format.md; why no package writes them, in
- * docs/decisions/0017-msgpack-of-our-own.md.
+ * `msgpackr` with fixed options writes arrays, strings, binary, integers, floats, booleans and null in their shortest form.
+ * Integers beyond 32 bits that a `number` holds are written as floats, and 64-bit integers are those beyond the safe ones.
+ * Maps are written with their keys in the order of their UTF-8 bytes. The decoder accepts only the bytes that the encoder
+ * would write, so that equal values always have equal addresses. Bytes are laid out in docs/format.md.
  */
-import { compareText, fromUtf8, utf8, viewOf } from './bytes.js';
+// Not from 'msgpackr', which also loads streams and looks for a native addon: three times as long at start-up.
+import { Packr } from 'msgpackr/pack';
+import { fromUtf8, viewOf } from './bytes.js';
 import { VecsnapError } from './errors.js';
 import { MAX_VALUES } from './limits.js';
+import { compareText } from './records.js';
 import { ByteReader } from './varint.js';
 
 /** What canonical msgpack can hold. A `bigint` has up to 64 bits; one that is a safe integer is the same as that number, as −0 is the same as 0. */
@@ -23,15 +25,15 @@ export type Canonical =
   | readonly Canonical[]
   | { readonly [key: string]: Canonical };
 
+const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObjects: false });
+
 /**
  * The canonical encoding of `value`.
  * @throws VecsnapError ENCODING_INVALID for `undefined`, functions, symbols, class instances, cycles, text with lone surrogates, and
  * more than 2^21 values.
  */
 export function encodeCanonical(value: Canonical): Uint8Array {
-  const out = new ByteWriter();
-  writeValue(out, value, 0, { left: MAX_VALUES });
-  return out.finish();
+  return new Uint8Array(packr.pack(prepare(value, 0, { left: MAX_VALUES })));
 }
 
 /**
@@ -61,153 +63,45 @@ function spend(budget: Budget): void {
   if (--budget.left < 0) throw invalid(`there are more than ${MAX_VALUES} values`);
 }
 
-function writeValue(out: ByteWriter, value: Canonical, depth: number, budget: Budget): void {
+function prepare(value: Canonical, depth: number, budget: Budget): unknown {
   if (depth > MAX_DEPTH) throw invalid(`the value is nested deeper than ${MAX_DEPTH}`);
   spend(budget);
-  if (typeof value === 'number') writeNumber(out, value);
-  else if (typeof value === 'string') writeText(out, value);
-  else if (value instanceof Uint8Array) writeBytes(out, value);
-  else if (Array.isArray(value)) writeArray(out, value as readonly Canonical[], depth, budget);
-  else if (value === null) out.tag(0xc0);
-  else if (typeof value === 'boolean') out.tag(value ? 0xc3 : 0xc2);
-  else if (typeof value === 'bigint') writeBigint(out, value);
-  else if (typeof value === 'object' && isPlainObject(value))
-    writeMap(out, value as CanonicalMap, depth, budget);
-  else throw invalid(`a value of type ${typeof value} cannot be written`);
+  if (value === null || typeof value === 'boolean') return value;
+  if (typeof value === 'number') return Number.isNaN(value) ? NaN : value; // Of the many NaNs, one.
+  if (typeof value === 'bigint') return prepareBigint(value);
+  if (typeof value === 'string') return prepareText(value);
+  if (value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return prepareArray(value as readonly Canonical[], depth, budget);
+  if (typeof value === 'object' && isPlainObject(value))
+    return prepareMap(value as CanonicalMap, depth, budget);
+  throw invalid(`a value of type ${typeof value} cannot be written`);
 }
 
-function writeNumber(out: ByteWriter, value: number): void {
-  if (value >>> 0 === value) {
-    if (value < 0x80) out.tag(value);
-    else if (value < 0x100) out.tag(0xcc, value, 1);
-    else if (value < 0x10000) out.tag(0xcd, value, 2);
-    else out.tag(0xce, value, 4);
-  } else if (value >> 0 === value) {
-    if (value >= -0x20) out.tag(value + 0x100);
-    else if (value >= -0x80) out.tag(0xd0, value + 0x100, 1);
-    else if (value >= -0x8000) out.tag(0xd1, value + 0x10000, 2);
-    else out.tag(0xd2, value + 0x1_0000_0000, 4);
-  } else {
-    out.tag(0xcb);
-    out.float(value);
-  }
-}
-
-function writeBigint(out: ByteWriter, value: bigint): void {
-  if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
-    return writeNumber(out, Number(value));
-  if (value < -(2n ** 63n) || value >= 2n ** 64n) throw invalid('an integer does not fit 64 bits');
-  out.tag(value < 2n ** 63n ? 0xd3 : 0xcf);
-  out.long(value);
-}
-
-function writeText(out: ByteWriter, text: string): void {
-  if (text.length < SHORT_TEXT && out.shortAscii(text)) return;
-  if (!text.isWellFormed()) throw invalid('a text has a lone surrogate');
-  const bytes = utf8(text);
-  if (bytes.length < 0x20) out.tag(0xa0 + bytes.length);
-  else writeLength(out, 0xd9, bytes.length);
-  out.bytes(bytes);
-}
-
-function writeBytes(out: ByteWriter, bytes: Uint8Array): void {
-  writeLength(out, 0xc4, bytes.length);
-  out.bytes(bytes);
-}
-
-/** A length in its shortest form. @param tag that of a length of one byte; those of two and of four come after it. */
-function writeLength(out: ByteWriter, tag: number, length: number): void {
-  if (length < 0x100) out.tag(tag, length, 1);
-  else if (length < 0x10000) out.tag(tag + 1, length, 2);
-  else out.tag(tag + 2, length, 4);
-}
-
-function writeArray(out: ByteWriter, items: readonly Canonical[], depth: number, budget: Budget): void {
-  if (items.length < 0x10) out.tag(0x90 + items.length);
-  else if (items.length < 0x10000) out.tag(0xdc, items.length, 2);
-  else out.tag(0xdd, items.length, 4);
-  for (const item of items) writeValue(out, item, depth + 1, budget); // Unlike forEach, this does not skip holes.
+function prepareArray(value: readonly Canonical[], depth: number, budget: Budget): unknown[] {
+  const items: unknown[] = [];
+  for (const item of value) items.push(prepare(item, depth + 1, budget)); // Unlike map, this does not skip holes.
+  return items;
 }
 
 type CanonicalMap = Readonly<Record<string, Canonical>>;
 
-function writeMap(out: ByteWriter, map: CanonicalMap, depth: number, budget: Budget): void {
-  const keys = Object.keys(map).toSorted(compareText);
+function prepareMap(value: CanonicalMap, depth: number, budget: Budget): Map<string, unknown> {
+  const keys = Object.keys(value).map(prepareText).toSorted(compareText);
   budget.left -= keys.length; // They are values too.
-  if (keys.length < 0x10) out.tag(0x80 + keys.length);
-  else if (keys.length < 0x10000) out.tag(0xde, keys.length, 2);
-  else out.tag(0xdf, keys.length, 4);
-  for (const key of keys) {
-    writeText(out, key);
-    writeValue(out, map[key] as Canonical, depth + 1, budget);
-  }
+  return new Map(keys.map((key) => [key, prepare(value[key] as Canonical, depth + 1, budget)]));
 }
 
-/** Bytes that are written one after the other into memory that grows with them. */
-class ByteWriter {
-  #bytes = new Uint8Array(FIRST_BYTES);
-  #view = viewOf(this.#bytes);
-  #length = 0;
-
-  /** A byte that tells a type, and a number of 0, 1, 2 or 4 bytes, the highest first. */
-  tag(tag: number, value = 0, width: 0 | 1 | 2 | 4 = 0): void {
-    this.#makeRoom(5);
-    this.#bytes[this.#length++] = tag;
-    if (width === 1) this.#bytes[this.#length] = value;
-    else if (width === 2) this.#view.setUint16(this.#length, value);
-    else if (width === 4) this.#view.setUint32(this.#length, value);
-    this.#length += width;
-  }
-
-  float(value: number): void {
-    this.#makeRoom(8);
-    if (Number.isNaN(value)) this.#view.setBigUint64(this.#length, ONE_NAN);
-    else this.#view.setFloat64(this.#length, value);
-    this.#length += 8;
-  }
-
-  /** A text of fewer than 32 characters and its length, if it is of ASCII alone. Says whether it is; if not, nothing is written. */
-  shortAscii(text: string): boolean {
-    this.#makeRoom(1 + text.length);
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      if (unit >= 0x80) return false;
-      this.#bytes[this.#length + 1 + i] = unit;
-    }
-    this.#bytes[this.#length] = 0xa0 + text.length;
-    this.#length += 1 + text.length;
-    return true;
-  }
-
-  /** 64 bits, the highest first; of a negative number in two's complement. */
-  long(value: bigint): void {
-    this.#makeRoom(8);
-    this.#view.setBigUint64(this.#length, BigInt.asUintN(64, value));
-    this.#length += 8;
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#makeRoom(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-
-  finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  #makeRoom(count: number): void {
-    if (this.#length + count <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
-    larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
-    this.#view = viewOf(larger);
-  }
+function prepareBigint(value: bigint): number | bigint {
+  if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
+    return Number(value);
+  if (value < -(2n ** 63n) || value >= 2n ** 64n) throw invalid('an integer does not fit 64 bits');
+  return value;
 }
 
-const FIRST_BYTES = 512;
-/** Of the many NaNs, the one that is written. */
-const ONE_NAN = 0x7ff8_0000_0000_0000n;
+function prepareText(text: string): string {
+  if (!text.isWellFormed()) throw invalid('a text has a lone surrogate');
+  return text;
+}
 
 function isPlainObject(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -260,7 +154,7 @@ function readText(reader: ByteReader, length: number): string {
   return text;
 }
 
-/** Below this many bytes, which is also where the length takes no byte of its own, a loop is quicker than the way to the system. */
+/** Below this many bytes a loop is quicker than the way to the decoder of the system. */
 const SHORT_TEXT = 32;
 
 /**

@@ -1,5 +1,4 @@
 /** Batches of records, column by column, and the order of ids. */
-import { compareText } from './bytes.js';
 import { VecsnapError } from './errors.js';
 
 /** The ids of a batch: text, unsigned 64-bit numbers, or none. */
@@ -33,6 +32,22 @@ export interface RecordBatch {
 export function compareIds(a: RecordId, b: RecordId): number {
   if (typeof a === 'string' && typeof b === 'string') return compareText(a, b);
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Order by UTF-8 bytes, which is order by code point, of two well-formed texts. */
+export function compareText(a: string, b: string): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return codePointRank(x) - codePointRank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Surrogates stand for code points above every other UTF-16 unit, so they are ranked above U+FFFF. */
+function codePointRank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 /**
