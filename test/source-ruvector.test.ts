@@ -384,7 +384,15 @@ describe('a ruvector database', () => {
       await cp(join(root, 'dist'), at('package/dist'), { recursive: true });
       await copyFile(join(root, 'package.json'), at('package/package.json'));
       await mkdir(at('package/node_modules'));
-      for (const name of ['lossless-json', 'multiformats', '@noble', 'fflate', 'level', 'abstract-level']) {
+      for (const name of [
+        'lossless-json',
+        'msgpackr',
+        'multiformats',
+        '@noble',
+        'fflate',
+        'level',
+        'abstract-level',
+      ]) {
         await symlink(join(root, 'node_modules', name), at(`package/node_modules/${name}`));
       }
       const program = `
