@@ -5,7 +5,14 @@ import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/code
 import { decodeStored, withKin } from '../cas/coder.js';
 import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
-import type { DecodedReply, EncodedReply, Envelope, Job, Reply } from './pool-protocol.js';
+import {
+  type DecodedReply,
+  type EncodedReply,
+  type Envelope,
+  type Job,
+  LOADED,
+  type Reply,
+} from './pool-protocol.js';
 import { ReadRoom } from './read-room.js';
 import { ResultBuffer } from './result-buffer.js';
 
@@ -23,6 +30,8 @@ parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
     reply.bytes.buffer as ArrayBuffer,
   ]);
 });
+
+parentPort?.postMessage(LOADED);
 
 function run(job: Job): Reply {
   if (job.operation === 'address') return addressAll(job);

@@ -8,7 +8,7 @@ import { type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
 import { type ChunkCoder, type ChunkToEncode, inlineCoder } from '../cas/coder.js';
 import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
-import type { Envelope, Job, Reply } from './pool-protocol.js';
+import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js';
 
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
@@ -18,6 +18,8 @@ const MOST_SPARE = 32;
 
 interface Member {
   readonly worker: Worker;
+  /** Resolves when its code is loaded, or when it has come to its end. */
+  readonly loaded: Promise<void>;
   readonly waiting: Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>;
 }
 
@@ -107,16 +109,25 @@ export function pooledCoder(size = availableParallelism()): ChunkCoder {
       while (members.length < size) members.push(startMember(members));
     },
     async close() {
-      await Promise.all(members.splice(0).map(({ worker }) => worker.terminate()));
+      await Promise.all(members.splice(0).map(endMember));
     },
   };
 }
 
 function startMember(members: Member[]): Member {
   const worker = new Worker(new URL('./pool-worker.js', import.meta.url), workerOptions());
-  const member: Member = { worker, waiting: new Map() };
+  const member: Member = {
+    worker,
+    waiting: new Map(),
+    loaded: new Promise((resolve) => {
+      worker.once('message', () => resolve());
+      worker.once('exit', () => resolve());
+    }),
+  };
   worker.unref(); // An idle worker keeps no process alive; one that has work does.
-  worker.on('message', ({ id, content }: Envelope<Reply>) => {
+  worker.on('message', (message: Envelope<Reply> | typeof LOADED) => {
+    if (message === LOADED) return;
+    const { id, content } = message;
     const waiting = member.waiting.get(id);
     member.waiting.delete(id);
     if (member.waiting.size === 0) worker.unref();
@@ -131,6 +142,13 @@ function startMember(members: Member[]): Member {
   worker.on('error', (cause: unknown) => fail(cause instanceof Error ? cause.message : 'an error', cause));
   worker.on('exit', (code) => fail(`it ended with code ${code}`));
   return member;
+}
+
+/** Ends a worker, but not while it loads: the file that it was reading would stay open for as long as the process lives. */
+async function endMember({ worker, loaded }: Member): Promise<void> {
+  worker.ref();
+  await loaded;
+  await worker.terminate();
 }
 
 /** A program that is given on the command line may have an option that no worker takes, and would hand it on. */
