@@ -1,5 +1,7 @@
 /** The pool of coders: the same results as the coder in this thread, whatever overlaps, and after a worker has died. */
 import { execFile } from 'node:child_process';
+import { readdir, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -19,6 +21,13 @@ const OPTIONS: CompressionOptions = { compression: 'auto', compressionLevel: 6 }
 const pool = pooledCoder({ threads: 2 });
 const inline = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
 afterAll(() => pool.close());
+
+/** Files of the package that this process has open; none where the system does not tell. */
+async function openModules(): Promise<string[]> {
+  const descriptors = await readdir('/proc/self/fd').catch(() => []);
+  const paths = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  return paths.filter((path) => path.endsWith('.js'));
+}
 
 /** Chunks of all kinds: some are worth a worker's while together, some are not. */
 const anyChunks: fc.Arbitrary<ChunkToEncode[]> = fc.array(
@@ -138,6 +147,17 @@ describe('a worker that dies', () => {
     for (const call of await calls)
       if (call.status === 'rejected') expect(call.reason).toMatchObject({ code: 'WORKER_FAILED' });
     await own.close();
+  });
+
+  it('by being closed while it is loading leaves no file open', async () => {
+    const before = await openModules();
+    for (let i = 0; i < 30; i++) {
+      const own = pooledCoder({ threads: 2 });
+      own.prepare?.();
+      await sleep(i);
+      await own.close();
+    }
+    expect(await openModules()).toEqual(before);
   });
 
   it('is not the end of what cannot be sent to it', async () => {

@@ -57,6 +57,9 @@ export type Reply =
   | { readonly operation: 'patch'; readonly chunks: readonly PatchedReply[]; readonly bytes: Uint8Array }
   | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 
+/** What a worker says first: all of its code is loaded. */
+export const LOADED = 'loaded';
+
 /** A job or its answer on the way. */
 export interface Envelope<T> {
   readonly id: number;

@@ -1,7 +1,7 @@
 /** A worker of the pool: does what it is sent. */
 import { parentPort } from 'node:worker_threads';
 import { JobRunner } from './job-runner.js';
-import type { Envelope, Job, Reply } from './pool-protocol.js';
+import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js';
 
 const runner = new JobRunner();
 
@@ -11,3 +11,5 @@ parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
     reply.bytes.buffer as ArrayBuffer,
   ]);
 });
+
+parentPort?.postMessage(LOADED);

@@ -2,7 +2,7 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { VecsnapError } from '../core/errors.js';
 import { JobRunner } from './job-runner.js';
-import type { Envelope, Job, Reply } from './pool-protocol.js';
+import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js';
 
 /** Jobs that a worker has at the same time: one that it does, and the next ones, so that it hardly waits for this thread. */
 const JOBS_OF_WORKER = 3;
@@ -15,6 +15,8 @@ interface Waiting {
 
 interface Member {
   readonly worker: Worker;
+  /** Resolves when its code is loaded, or when it has come to its end. */
+  readonly loaded: Promise<void>;
   readonly waiting: Map<number, Waiting>;
 }
 
@@ -51,7 +53,7 @@ export class ThreadPool {
   }
 
   async close(): Promise<void> {
-    const closing = this.#members.splice(0).map(({ worker }) => worker.terminate());
+    const closing = this.#members.splice(0).map(endMember);
     for (const { reject } of this.#queue.splice(0)) reject(workerFailed('the pool was closed', undefined));
     await Promise.all(closing);
   }
@@ -108,9 +110,18 @@ export class ThreadPool {
 
   #newMember(): Member {
     const worker = new Worker(new URL('./pool-worker.js', import.meta.url), workerOptions());
-    const member: Member = { worker, waiting: new Map() };
+    const member: Member = {
+      worker,
+      waiting: new Map(),
+      loaded: new Promise((resolve) => {
+        worker.once('message', () => resolve());
+        worker.once('exit', () => resolve());
+      }),
+    };
     worker.unref(); // An idle worker keeps no process alive; one that has work does.
-    worker.on('message', ({ id, content }: Envelope<Reply>) => {
+    worker.on('message', (message: Envelope<Reply> | typeof LOADED) => {
+      if (message === LOADED) return;
+      const { id, content } = message;
       const waiting = member.waiting.get(id);
       member.waiting.delete(id);
       if (member.waiting.size === 0) worker.unref();
@@ -128,6 +139,13 @@ export class ThreadPool {
     worker.on('exit', (code) => fail(`it ended with code ${code}`));
     return member;
   }
+}
+
+/** Ends a worker, but not while it loads: the file that it was reading would stay open for as long as the process lives. */
+async function endMember({ worker, loaded }: Member): Promise<void> {
+  worker.ref();
+  await loaded;
+  await worker.terminate();
 }
 
 /** A program that is given on the command line may have an option that no worker takes, and would hand it on. */

@@ -15,21 +15,32 @@ export interface CrashState {
   readonly index: readonly IndexStep[];
   readonly promises: Promises;
   readonly contents: ReadonlyMap<string, Matter>;
+  /** What those who come after the crash draw from. */
   readonly seed: number;
+  /** Whether what was forgotten is had back first. */
+  readonly unforgets: boolean;
   readonly flaws: CodeFlaws;
+  /**
+   * Worlds that were come to in the middle of other checks, after which all was well: what comes of the same is not looked at again. Without
+   * it, all is done.
+   */
+  readonly known?: Set<string> | undefined;
+}
+
+/** What was found to be as it must be. */
+export interface Checked {
+  /** The world afterwards, in which what was done can be crashed in turn. */
+  readonly world: World;
+  /** Whether the last steps were those of another check. */
+  readonly isJoined: boolean;
 }
 
 const NEXT = versionOf(3, 0);
+const ALL_FOLDERS = ['packs', 'snapshots', 'forgotten', 'marks', 'rescue', 'locks', 'tmp'];
 
-/** Goes through all of it. @returns the world afterwards, in which what was done can be crashed in turn. @throws what is wrong. */
-export async function checkState({
-  tree,
-  index,
-  promises,
-  contents,
-  seed,
-  flaws,
-}: CrashState): Promise<World> {
+/** Goes through all of it. @throws what is wrong. */
+export async function checkState(state: CrashState): Promise<Checked> {
+  const { tree, index, promises, contents, seed, unforgets, flaws, known } = state;
   const world = new World(
     { seed, tree, hasRepository: promises.hasRepository, index, flaws },
     { contents: new Map(contents) },
@@ -43,22 +54,57 @@ export async function checkState({
   const forgotten = [...world.promisesAt(Infinity).snapshots].filter(
     ([, standing]) => standing === 'forgotten',
   );
-  if (forgotten.length > 0 && seed % 2 === 0) {
+  if (forgotten.length > 0 && unforgets) {
     await step('having back', () => world.unforget(...forgotten.map(([name]) => name)));
     await step('reading what was had back', () => checkListed(world, world.promisesAt(Infinity)));
   }
   const next = `next of ${seed}`;
   await step('the next create', () => world.create(next, NEXT));
-  await step('forgetting all others', () => world.forgetAllBut(next));
-  await step('the sweep', () => world.sweep());
-  await step('reading after the sweep', async () => {
-    await checkListed(world, world.promisesAt(Infinity));
-    await checkClean(world);
-  });
-  await step('forgetting the last', () => world.forget(next));
-  await step('the last sweep', () => world.sweep());
-  expectEmpty(world.disk.tree(), ['packs', 'snapshots', 'forgotten', 'marks', 'rescue', 'locks', 'tmp']);
-  return world;
+  return { world, isJoined: await takeSteps(world, stepsFrom(world, next), known) };
+}
+
+type Step = readonly [what: string, work: () => Promise<unknown>];
+
+/** What is done once there is the snapshot `next`, up to a repository that holds nothing. */
+function stepsFrom(world: World, next: string): Step[] {
+  return [
+    ['forgetting all others', () => world.forgetAllBut(next)],
+    ['the sweep', () => world.sweep()],
+    [
+      'reading after the sweep',
+      async () => {
+        await checkListed(world, world.promisesAt(Infinity));
+        await checkClean(world);
+      },
+    ],
+    ['forgetting the last', () => world.forget(next)],
+    [
+      'the last sweep',
+      async () => {
+        await world.sweep();
+        expectEmpty(world.disk.tree(), ALL_FOLDERS);
+      },
+    ],
+  ];
+}
+
+/** Takes one step after the other until a known world comes up. @returns whether one did. */
+async function takeSteps(world: World, steps: readonly Step[], known?: Set<string>): Promise<boolean> {
+  const passed: string[] = [];
+  const isKnown = async (i: number): Promise<boolean> => {
+    if (known === undefined) return false;
+    const place = `${i} ${await world.identity()}`;
+    passed.push(place);
+    return known.has(place);
+  };
+  let isJoined = false;
+  for (const [i, [what, work]] of steps.entries()) {
+    isJoined = await isKnown(i);
+    if (isJoined) break;
+    await step(what, work);
+  }
+  for (const place of passed) known?.add(place);
+  return isJoined;
 }
 
 /** Whether the making of the repository came to nothing, so that it can be made again. */

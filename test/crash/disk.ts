@@ -156,7 +156,7 @@ export class Disk {
 
   #make(path: string, makes: Node['kind']): number {
     const { directory, name } = this.#place(path);
-    if (this.#directory(directory).entries.has(name)) throw systemError('EEXIST');
+    if (this.#directory(directory).entries.has(name)) throw refusal('EEXIST');
     const to = this.#nodes.length;
     this.#do({ type: 'entry', directory, name, to, makes });
     return to;
@@ -182,9 +182,9 @@ export class Disk {
   }
 
   #link(from: string, to: string): void {
-    if (this.traits.lacksLinks) throw systemError('EPERM');
+    if (this.traits.lacksLinks) throw refusal('EPERM');
     const { directory, name } = this.#place(to);
-    if (this.#directory(directory).entries.has(name)) throw systemError('EEXIST');
+    if (this.#directory(directory).entries.has(name)) throw refusal('EEXIST');
     this.#do({ type: 'entry', directory, name, to: this.#find(from) });
   }
 
@@ -196,7 +196,7 @@ export class Disk {
   }
 
   #unlink(path: string): void {
-    if (this.#nodes[this.#find(path)]?.kind === 'directory') throw systemError('EISDIR');
+    if (this.#nodes[this.#find(path)]?.kind === 'directory') throw refusal('EISDIR');
     this.#do({ type: 'entry', ...this.#place(path), to: undefined });
   }
 
@@ -216,7 +216,7 @@ export class Disk {
       .filter((part) => part !== '')
       .reduce((number, part) => {
         const found = this.#directory(number).entries.get(part);
-        if (found === undefined) throw systemError('ENOENT');
+        if (found === undefined) throw refusal('ENOENT');
         return found;
       }, 0);
   }
@@ -228,7 +228,7 @@ export class Disk {
 
   #directory(number: number): DirectoryNode {
     const node = this.#nodes[number] as Node;
-    if (node.kind !== 'directory') throw systemError('ENOTDIR');
+    if (node.kind !== 'directory') throw refusal('ENOTDIR');
     return node;
   }
 }
@@ -251,6 +251,17 @@ export function numbered(tree: Tree): { directory: number; name: string; bytes: 
 
 function newNode(kind: Node['kind']): Node {
   return kind === 'file' ? { kind, parts: [], size: 0 } : { kind, entries: new Map() };
+}
+
+/** An error as the system gives it, without the calls that led to it: there are many of these, and nobody looks at one. */
+function refusal(code: string): Error {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return systemError(code);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** The bytes of a file, which becomes one part by that. */

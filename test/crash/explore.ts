@@ -1,8 +1,9 @@
 /** Goes through crash states of a world, in an order and a selection that follow from a seed alone. */
+import { setImmediate } from 'node:timers/promises';
 import { Chance } from './chance.js';
 import { checkState } from './check.js';
-import { type Choice, CrashStates, DATA_FATES, digestOf } from './states.js';
-import type { CodeFlaws, Promises, World } from './world.js';
+import { type Choice, CrashStates, DATA_FATES, digestOf, listingOf, sorted } from './states.js';
+import { type CodeFlaws, textOf, type World } from './world.js';
 
 /** How far to go. */
 export interface ExploreOptions {
@@ -19,8 +20,19 @@ export interface ExploreOptions {
   readonly flaws?: CodeFlaws;
   /** Told in a description of a failure, for example what the world was made of. */
   readonly name: string;
-  /** Digests of states that were checked before. */
-  readonly seen: Set<string>;
+  readonly memory: Memory;
+}
+
+/** What was checked before, as digests: there is no end to it. */
+export interface Memory {
+  /** States: their trees, and what was promised. */
+  readonly states: Set<string>;
+  /** Worlds in the middle of a check that ended well. */
+  readonly worlds: Set<string>;
+}
+
+export function newMemory(): Memory {
+  return { states: new Set(), worlds: new Set() };
 }
 
 /** What was found. */
@@ -28,7 +40,21 @@ export interface Findings {
   tried: number;
   /** States that came up again and were not checked again. */
   repeated: number;
+  /** Those tried of which the last steps were those of another. */
+  joined: number;
   readonly failures: Failure[];
+}
+
+export function nothingFound(): Findings {
+  return { tried: 0, repeated: 0, joined: 0, failures: [] };
+}
+
+/** Adds what was found elsewhere. */
+export function addFindings(sum: Findings, { tried, repeated, joined, failures }: Findings): void {
+  sum.tried += tried;
+  sum.repeated += repeated;
+  sum.joined += joined;
+  sum.failures.push(...failures);
 }
 
 /** A state that is not as it must be, and how it is made. */
@@ -44,7 +70,7 @@ const FEW = 3;
 
 /** Checks states of a world. */
 export async function explore(world: World, options: ExploreOptions): Promise<Findings> {
-  const findings: Findings = { tried: 0, repeated: 0, failures: [] };
+  const findings = nothingFound();
   const { from = 0, goesOn = () => true } = options;
   const states = new CrashStates(world.disk);
   for (let prefix = from; prefix <= world.disk.log.length && goesOn(findings.failures); prefix++) {
@@ -65,44 +91,55 @@ async function checkChoice(
   options: ExploreOptions,
   findings: Findings,
 ): Promise<void> {
-  const { seen, flaws = {}, name, againOneIn = 0, goesOn, onTried } = options;
-  const tree = states.make(choice);
+  const { memory, flaws = {}, name, againOneIn = 0, goesOn, onTried } = options;
+  const tree = sorted(states.make(choice));
   const promises = world.promisesAt(choice.prefix);
-  const digest = `${digestOf(tree)} ${textOf(promises)}`;
-  if (seen.has(digest)) return void findings.repeated++;
-  seen.add(digest);
+  const promised = textOf(promises);
+  const digest = digestOf(`${listingOf(tree)}\n${promised}`);
+  if (memory.states.has(digest)) return void findings.repeated++;
+  memory.states.add(digest);
   findings.tried++;
   onTried?.();
   const chance = new Chance(choice.seed);
   const indexed = indexAt(world, choice.prefix, chance);
+  const isCrashedAgain = againOneIn > 0 && chance.once(againOneIn);
   const description = `${name}: ${JSON.stringify({ ...choice, indexed })}`;
   try {
-    const index = world.index.slice(0, indexed);
     const after = await checkState({
       tree,
-      index,
+      index: world.index.slice(0, indexed),
       promises,
       contents: world.contents,
-      seed: choice.seed,
+      seed: seedAfter(options.seed, promised),
+      unforgets: choice.seed % 2 === 0,
       flaws,
+      known: isCrashedAgain ? undefined : memory.worlds,
     });
-    if (againOneIn === 0 || !chance.once(againOneIn)) return;
+    if (after.isJoined) findings.joined++;
+    // What failed to inflate is let go of between turns of the event loop, and with everything in memory nothing else waits for one.
+    await setImmediate();
+    if (!isCrashedAgain) return;
     const again = {
       seed: choice.seed,
       perStep: 1,
       flaws,
-      seen,
+      memory,
       name: `${description}, and again`,
       ...(goesOn && { goesOn }),
       ...(onTried && { onTried }),
     };
-    const { tried, repeated, failures } = await explore(after, again);
-    findings.tried += tried;
-    findings.repeated += repeated;
-    findings.failures.push(...failures);
+    addFindings(findings, await explore(after.world, again));
   } catch (error) {
     findings.failures.push({ description, error: error as Error });
   }
+}
+
+/**
+ * What those draw from who come after a crash. It is the same after all crashes under the same promises, so that states that differ only in
+ * what is cleared away go the same way from then on, and another one for others.
+ */
+function seedAfter(seed: number, promised: string): number {
+  return Buffer.from(digestOf(`${seed} ${promised}`), 'base64').readUInt32LE() >>> 2;
 }
 
 /** How much of what was ever done to the index is in it: what was done by then, nothing, or more or less than that. */
@@ -148,8 +185,4 @@ function choicesAt(
 
 function subsets(items: readonly number[]): number[][] {
   return Array.from({ length: 2 ** items.length }, (_, mask) => items.filter((_item, i) => mask & (1 << i)));
-}
-
-function textOf({ hasRepository, disk, snapshots }: Promises): string {
-  return `${hasRepository} ${disk} ${Array.from(snapshots, ([name, standing]) => `${name}: ${standing}`).join(', ')}`;
 }

@@ -1,5 +1,13 @@
 /** Round after round of crash states, each of another world, until there were enough. What is looked at follows from the seed alone. */
-import { explore, type Failure } from './explore.js';
+import {
+  addFindings,
+  explore,
+  type Failure,
+  type Findings,
+  type Memory,
+  newMemory,
+  nothingFound,
+} from './explore.js';
 import { anyLife, goneOn, killed, LIFE, live } from './life.js';
 import type { Mutant } from './mutants.js';
 import type { World } from './world.js';
@@ -9,56 +17,49 @@ export interface RoundsOptions {
   readonly seed: number;
   /** End after so many states. */
   readonly states: number;
-  /** End after so many milliseconds, if that is sooner; told by `now`. */
-  readonly milliseconds?: number;
-  readonly now?: () => number;
   /** Begin with this round. */
   readonly firstRound?: number;
   /** End at the first failure. */
   readonly untilFailure?: boolean;
   readonly mutant?: Mutant;
-  readonly onRound?: (totals: Totals) => void;
 }
 
-/** What was found in all. */
-export interface Totals {
-  rounds: number;
-  tried: number;
-  repeated: number;
-  readonly failures: Failure[];
+/** One round. */
+export interface RoundOptions extends Pick<RoundsOptions, 'seed' | 'mutant'> {
+  readonly round: number;
+  readonly memory: Memory;
+  readonly goesOn?: (failures: readonly Failure[]) => boolean;
+  readonly onTried?: () => void;
 }
 
 /** See the head of this file. */
-export async function goThroughRounds(options: RoundsOptions): Promise<Totals> {
-  const { seed, states, firstRound = 0, untilFailure = false, mutant = {}, onRound } = options;
-  const { milliseconds = Infinity, now = () => 0 } = options;
-  const totals: Totals = { rounds: 0, tried: 0, repeated: 0, failures: [] };
-  const seen = new Set<string>();
-  const end = now() + milliseconds;
+export async function goThroughRounds(options: RoundsOptions): Promise<Findings> {
+  const { seed, states, firstRound = 0, untilFailure = false, mutant } = options;
+  const totals = nothingFound();
+  const memory = newMemory();
   let tried = 0;
-  const goesOn = (failures: readonly Failure[] = []): boolean =>
-    tried < states && now() < end && !(untilFailure && failures.length > 0);
+  const goesOn = (failures: readonly Failure[]): boolean =>
+    tried < states && !(untilFailure && failures.length > 0);
   for (let round = firstRound; goesOn(totals.failures); round++) {
-    const roundSeed = seed * 4096 + round;
-    const { world, from, name } = await worldOf(round, roundSeed, mutant);
-    const { failures, repeated } = await explore(world, {
-      seed: roundSeed,
-      from,
-      perStep: round === 0 ? 6 : 4,
-      againOneIn: round % 4 === 3 ? 10 : 0,
-      name: `seed ${seed}, round ${round} (${name})`,
-      seen,
-      onTried: () => tried++,
-      goesOn: (found) => goesOn(found),
-      ...(mutant.flaws && { flaws: mutant.flaws }),
-    });
-    totals.rounds++;
-    totals.tried = tried;
-    totals.repeated += repeated;
-    totals.failures.push(...failures);
-    onRound?.(totals);
+    const own = { seed, round, memory, goesOn, onTried: () => void tried++ };
+    addFindings(totals, await goThroughRound({ ...own, ...(mutant && { mutant }) }));
   }
   return totals;
+}
+
+/** Crash states of the world of one round. */
+export async function goThroughRound({ seed, round, mutant = {}, ...how }: RoundOptions): Promise<Findings> {
+  const roundSeed = seed * 4096 + round;
+  const { world, from, name } = await worldOf(round, roundSeed, mutant);
+  return explore(world, {
+    ...how,
+    seed: roundSeed,
+    from,
+    perStep: round === 0 ? 6 : 4,
+    againOneIn: round % 4 === 3 ? 10 : 0,
+    name: `seed ${seed}, round ${round} (${name})`,
+    ...(mutant.flaws && { flaws: mutant.flaws }),
+  });
 }
 
 /**
@@ -67,10 +68,10 @@ export async function goThroughRounds(options: RoundsOptions): Promise<Totals> {
  */
 export async function goThroughKills(
   options: Pick<RoundsOptions, 'seed' | 'mutant' | 'untilFailure'>,
-): Promise<Totals> {
+): Promise<Findings> {
   const { seed, untilFailure = false, mutant: { traits, flaws } = {} } = options;
-  const totals: Totals = { rounds: 0, tried: 0, repeated: 0, failures: [] };
-  const seen = new Set<string>();
+  const totals = nothingFound();
+  const memory = newMemory();
   const world = await live(LIFE, { seed, ...(traits && { traits }), ...(flaws && { flaws }) });
   for (const at of world.namesGivenOrGone()) {
     for (const then of ['the same', 'sweep'] as const) {
@@ -82,13 +83,10 @@ export async function goThroughKills(
         from: after.disk.log.length,
         perStep: 6,
         name,
-        seen,
+        memory,
         ...(flaws && { flaws }),
       });
-      totals.rounds++;
-      totals.tried += found.tried;
-      totals.repeated += found.repeated;
-      totals.failures.push(...found.failures);
+      addFindings(totals, found);
     }
   }
   return totals;

@@ -11,7 +11,7 @@
  *
  * A choice is a value, so that a state can be made again.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Chance } from './chance.js';
 import { type Change, type Disk, numbered, type Tree } from './disk.js';
 
@@ -167,18 +167,27 @@ export class CrashStates {
 
 const digests = new WeakMap<Uint8Array, string>();
 
-/** Equal for trees that are equal, and for no others. */
-export function digestOf(tree: Tree): string {
-  const hash = createHash('sha256');
-  for (const [path, bytes] of [...tree].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-    hash.update(`${path}\n${bytes === null ? '' : digestOfBytes(bytes)}\n`);
-  return hash.digest('base64');
+/** What stands in a tree, as text that is equal for trees that are equal and list their entries in the same order, and for no others. */
+export function listingOf(tree: Tree): string {
+  return Array.from(tree, ([path, bytes]) => `${path}\n${bytes === null ? '' : digestOfBytes(bytes)}\n`).join(
+    '',
+  );
+}
+
+/** The same tree with its entries in the order of their paths. */
+export function sorted(tree: Tree): Tree {
+  return new Map([...tree].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** SHA-256. What was seen is kept as this, and not as itself: there is much of it. */
+export function digestOf(text: string): string {
+  return hash('sha256', text, 'base64');
 }
 
 function digestOfBytes(bytes: Uint8Array): string {
   const known = digests.get(bytes);
   if (known !== undefined) return known;
-  const digest = createHash('sha256').update(bytes).digest('base64');
+  const digest = hash('sha256', bytes, 'base64');
   digests.set(bytes, digest);
   return digest;
 }

@@ -6,12 +6,13 @@
  */
 import { type BlobStore, type FsBlobStore, fsBlobStore, type ProcessIdentity } from 'vecsnap/blob';
 import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
-import type { RandomBytes } from 'vecsnap/core';
+import { type RandomBytes, toHex } from 'vecsnap/core';
 import { fileReserve, lockDirectory, type LockParts, nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { type Environment, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { Chance } from './chance.js';
 import { Collecting, type Matter } from './matter.js';
 import { Disk, type DiskTraits, type Tree } from './disk.js';
+import { digestOf, listingOf } from './states.js';
 
 /** Where the repository stands on the disk. */
 export const REPO = 'r';
@@ -93,6 +94,8 @@ export class World {
   readonly #marks: Mark[] = [];
   /** What is in each snapshot that was ever begun, by its name. */
   readonly contents: Map<string, Matter>;
+  /** What {@link index} comes to. */
+  #indexNow: ChunkIndex | undefined;
   #processes = 0;
 
   constructor(options: WorldOptions, from: { disk?: Disk; contents?: Map<string, Matter> } = {}) {
@@ -139,6 +142,22 @@ export class World {
       else snapshots.set(name, standing as Standing);
     }
     return { hasRepository, disk, snapshots };
+  }
+
+  /**
+   * A digest that is equal for worlds in which the same work goes the same way: of what is on the disk and in the index, in the order in
+   * which it is listed, what was promised, and what the next process draws from. What led to it, which a crash might undo, is not in it.
+   */
+  async identity(): Promise<string> {
+    const index = await this.#index();
+    const known = Array.from(index.packs(), ([pack, size]) => `${pack} ${size}`);
+    for await (const { address, ...place } of index.entries())
+      known.push(`${toHex(address)} ${Object.values(place).join(' ')}`);
+    const { seed } = this.#options;
+    const promises = textOf(this.promisesAt(Infinity));
+    return digestOf(
+      [listingOf(this.disk.tree()), known.join('\n'), promises, seed, this.#processes].join('\n\n'),
+    );
   }
 
   /** Says what is known of snapshots from before. */
@@ -354,9 +373,13 @@ export class World {
     };
   }
 
+  async #index(): Promise<ChunkIndex> {
+    return (this.#indexNow ??= await indexAfter(this.index));
+  }
+
   /** The index as it is now. What is done to it is noted. */
   async #openIndex(): Promise<ChunkIndex> {
-    const index = await indexAfter(this.index);
+    const index = await this.#index();
     const noted = async (apply: IndexStep['apply']): Promise<void> => {
       this.index.push({ at: this.disk.log.length, apply });
       await apply(index);
@@ -382,6 +405,11 @@ async function indexAfter(steps: readonly IndexStep[]): Promise<ChunkIndex> {
   const index = memoryIndex();
   for (const { apply } of steps) await apply(index);
   return index;
+}
+
+/** Promises as text that is equal for equal ones and for no others. */
+export function textOf({ hasRepository, disk, snapshots }: Promises): string {
+  return `${hasRepository} ${disk} ${Array.from(snapshots, ([name, standing]) => `${name}: ${standing}`).join(', ')}`;
 }
 
 /** The methods of every store, to be spread: those of a class cannot be. */
