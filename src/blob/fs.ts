@@ -95,7 +95,7 @@ export function fsBlobStore(directory: string, options: FsBlobStoreOptions = {})
   return new DirectoryBlobStore(directory, options);
 }
 
-const DEFAULT_OPEN_HANDLES = 32;
+const DEFAULT_OPEN_HANDLES = 128;
 /** How often a put begins again when its temporary file or its folder vanishes. */
 const PUT_ATTEMPTS = 4;
 /** Entries of a directory that are looked at together. */
