@@ -8,7 +8,8 @@ import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate, Sha256 } from '../core/platform.js';
-import { type Delta, deltaShape, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
+import { type Delta, deltaShape, encodeDelta, resolveDelta } from './delta.js';
+import { type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */
@@ -81,7 +82,17 @@ export interface CoderPrimitives {
   readonly sha256: Sha256;
   readonly deflate: Deflate;
   /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
-  readonly fresh?: ((length: number) => Uint8Array) | undefined;
+  readonly fresh?: Fresh | undefined;
+  /** Memory for what results are made of, used again for the next; without it, that is in memory of its own. */
+  readonly room?: Room | undefined;
+}
+
+/** Memory that is taken piece by piece and given back as a whole. */
+export interface Room {
+  /** What was taken is used again. */
+  begin(): void;
+  /** Memory of any content. */
+  take(length: number): Uint8Array;
 }
 
 /** An encoded form is taken when it saves at least this part of the plaintext. */
@@ -115,13 +126,14 @@ export function encodeChunk(
 export function decodeChunk(
   chunk: StoredChunk,
   verify: boolean,
-  { sha256, deflate, fresh }: CoderPrimitives,
+  { sha256, deflate, fresh = newBytes, room }: CoderPrimitives,
 ): Uint8Array {
+  room?.begin();
   let plain: Uint8Array;
   try {
     plain =
       chunk.codec === CODECS.delta
-        ? joinSegments(segmentsOf(chunk, deflate), fresh)
+        ? piecesOf(chunk, deflate, new Map(), room && ((length) => room.take(length))).join(fresh)
         : decodeAlone(chunk, deflate, fresh);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
@@ -143,12 +155,12 @@ export function damagedAmong(
   const deflate = { ...lenient, inflate: lenient.inflateStrictly ?? lenient.inflate };
   const bases = new Set<StoredChunk>();
   for (const chunk of chunks) addBases(chunk, bases);
-  const known = new Map<StoredChunk, Segment[]>();
+  const known = new Map<StoredChunk, Pieces>();
   const damaged: Address[] = [];
   const plainOf = (chunk: StoredChunk): Uint8Array => {
     const isLast = !bases.has(chunk);
     if (isLast && chunk.codec !== CODECS.delta) return decodeAlone(chunk, deflate, fresh);
-    return joinSegments(segmentsOf(chunk, deflate, known), fresh);
+    return piecesOf(chunk, deflate, known).join(fresh ?? newBytes);
   };
   for (const chunk of new Set([...bases, ...chunks])) {
     try {
@@ -220,7 +232,7 @@ function basePlain(chunk: StoredChunk | PlainBase, primitives: CoderPrimitives):
 /** A chunk that is damaged is no base: what was told by it could never be read. */
 function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
   try {
-    return decodeChunk(chunk, true, { ...primitives, fresh: undefined });
+    return decodeChunk(chunk, true, { ...primitives, fresh: undefined, room: undefined });
   } catch (error) {
     if (error instanceof VecsnapError) return undefined;
     throw error;
@@ -234,29 +246,39 @@ function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, n
   return lengths.length === 0 ? 0 : 1 + Math.max(...lengths);
 }
 
-/** The segments of a chunk. Each base is resolved once, also when several copy from it. */
-function segmentsOf(
+/**
+ * The pieces of a chunk. Each base is resolved once, also when several copy from it; what a chunk that stands alone holds is decoded at once.
+ * @param fresh gives memory for what is decoded.
+ */
+function piecesOf(
   chunk: StoredChunk,
   deflate: Deflate,
-  known = new Map<StoredChunk, Segment[]>(),
-): Segment[] {
+  known: Map<StoredChunk, Pieces>,
+  fresh?: Fresh,
+): Pieces {
   const resolved = known.get(chunk);
   if (resolved !== undefined) return resolved;
-  const segments =
+  const pieces =
     chunk.codec === CODECS.delta
       ? resolveDelta(
           chunk.bytes,
-          (chunk.bases ?? []).map((base) => segmentsOf(base, deflate, known)),
+          (chunk.bases ?? []).map((base) => piecesOf(base, deflate, known, fresh)),
           chunk.length,
           deflate,
+          fresh,
         )
-      : [{ bytes: decodeAlone(chunk, deflate) }];
-  known.set(chunk, segments);
-  return segments;
+      : Pieces.of({ bytes: decodeAlone(chunk, deflate, fresh) }, chunk.length);
+  known.set(chunk, pieces);
+  return pieces;
 }
 
-function decodeAlone(
-  { codec, bytes, length }: StoredChunk,
+function newBytes(length: number): Uint8Array {
+  return new Uint8Array(length);
+}
+
+/** The plaintext of a chunk that stands alone. @throws whatever decoding stumbles over. */
+export function decodeAlone(
+  { codec, bytes, length }: Pick<StoredChunk, 'codec' | 'bytes' | 'length'>,
   deflate: Deflate,
   fresh?: CoderPrimitives['fresh'],
 ): Uint8Array {
