@@ -144,6 +144,20 @@ export function decodeChunk(
   return plain;
 }
 
+/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
+export function decodeStored(
+  chunk: StoredChunk,
+  verify: boolean,
+  primitives: CoderPrimitives,
+): Uint8Array | undefined {
+  try {
+    return decodeChunk(chunk, verify, primitives);
+  } catch (error) {
+    if (error instanceof VecsnapError) return undefined;
+    throw error;
+  }
+}
+
 /**
  * The addresses of those that do not decode to what their address says, or have bits that mean nothing and are not as they were written,
  * among the chunks and all that they copy from. What `fresh` gives is used again for each chunk that no other copies from.

@@ -1,8 +1,9 @@
 /** A worker of the pool: hashes, encodes and decodes what it is sent. */
 import { parentPort } from 'node:worker_threads';
-import { type ChunkGraph, readGraph } from '../cas/chunk-graph.js';
+import { type ChunkGraph, plainBytes, readGraph } from '../cas/chunk-graph.js';
 import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
-import { decodeStored, withKin } from '../cas/coder.js';
+import { withKin } from '../cas/coder.js';
+import { decodeGraph } from '../cas/decode-graph.js';
 import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { DecodedReply, EncodedReply, Envelope, Job, Reply } from './pool-protocol.js';
@@ -11,10 +12,12 @@ import { ResultBuffer } from './result-buffer.js';
 
 const results = new ResultBuffer();
 const room = new ReadRoom();
+const reading = { readFile: nodeReadFile, room: (length: number) => room.take(length) };
 const primitives = {
   sha256: nodeSha256,
   deflate: nodeDeflate,
   fresh: (length: number) => results.take(length),
+  room: new ReadRoom(),
 };
 
 parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
@@ -60,14 +63,14 @@ function encodeAll({ chunks, kin, options, addressed, spare }: Job & { operation
 }
 
 function decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {
-  const chunks = read(graph);
-  results.begin(chunks.reduce((sum, { length }) => sum + length, 0));
-  const replies = chunks.map((chunk): DecodedReply => {
-    const plain = decodeStored(chunk, verify, primitives);
-    if (plain === undefined) return 'damaged';
-    if (plain === chunk.bytes && !room.holds(plain)) return 'stored';
+  room.begin();
+  results.begin(plainBytes(graph));
+  const replies: DecodedReply[] = [];
+  decodeGraph(graph, verify, reading, primitives, (plain, i) => {
+    if (plain === undefined) return replies.push('damaged');
+    if (plain === graph.memory[graph.roots[i] as number]) return replies.push('stored');
     results.add(plain);
-    return plain.length;
+    return replies.push(plain.length);
   });
   return { operation: 'decode', chunks: replies, bytes: results.finish() };
 }
@@ -75,5 +78,5 @@ function decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {
 /** The chunks of a graph; those that are read from files are there until the next job. */
 function read(graph: ChunkGraph): StoredChunk[] {
   room.begin();
-  return readGraph(graph, nodeReadFile, (length) => room.take(length));
+  return readGraph(graph, reading.readFile, reading.room);
 }
