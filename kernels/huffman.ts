@@ -7,6 +7,8 @@
 const MAX_CODE_BITS: u32 = 11;
 const DECODING_ENTRIES: u32 = 1 << 11;
 const CODE_MASK: u64 = 2047;
+/** Codes of eleven bits that one look at eight bytes shows: 5 · 11 + 7 < 64. */
+const CODES_AT_ONCE: usize = 5;
 const SYMBOLS: u32 = 256;
 const FEW_BYTES: usize = 4096;
 const DIRECTORY_BYTES: usize = 12;
@@ -28,8 +30,12 @@ const parents: usize = memory.data(512 * 2, 16);
 const codes: usize = memory.data(256 * 4, 16);
 /** For each two symbols, the first in the low byte, their codes; only those of symbols that come are ever looked up. */
 const pairs: usize = memory.data(65536 * 4, 16);
-/** For every 11 bits that may come next, the symbol and the length of its code. */
+/** For every bits that may come next, as many as the longest code has, the symbol and the length of its code. */
 const decoding: usize = memory.data(2048 * 2, 16);
+/** The bits that tell the place in that table. */
+let codeMask: u64 = CODE_MASK;
+/** For each length, how many symbols have it; then the next code that is free. */
+const byLength: usize = memory.data(16 * 4, 16);
 const triples: usize = memory.data(2048 * 4, 16);
 
 /** Encodes `length` bytes at `from`, of which `counts` tells how often each comes; gives where the encoded form ends. */
@@ -192,16 +198,31 @@ function limitDepths(n: u32): void {
   }
 }
 
-function makeCodes(n: u32): void {
-  let code: u32 = 0;
-  for (let length: u32 = 1; length <= MAX_CODE_BITS; length++) {
-    for (let i: u32 = 0; i < n; i++) {
-      const symbol = symbolAt(i);
-      if (lengthOf(symbol) != length) continue;
-      store<u32>(codes + (symbol << 2), (reverseBits(code++, length) << LENGTH_BITS) | length);
-    }
-    code <<= 1;
+/** Codes ascend by their lengths, and those of one length by the symbols. Gives the length of the longest. */
+function makeCodes(n: u32): u32 {
+  memory.fill(byLength, 0, 64);
+  for (let i: u32 = 0; i < n; i++) {
+    const at = byLength + (lengthOf(symbolAt(i)) << 2);
+    store<u32>(at, load<u32>(at) + 1);
   }
+  let code: u32 = 0;
+  let longest: u32 = 0;
+  for (let length: u32 = 1; length <= MAX_CODE_BITS; length++) {
+    const at = byLength + (length << 2);
+    const count = load<u32>(at);
+    if (count > 0) longest = length;
+    store<u32>(at, code);
+    code = (code + count) << 1;
+  }
+  for (let i: u32 = 0; i < n; i++) {
+    const symbol = symbolAt(i);
+    const length = lengthOf(symbol);
+    const at = byLength + (length << 2);
+    const next = load<u32>(at);
+    store<u32>(at, next + 1);
+    store<u32>(codes + (symbol << 2), (reverseBits(next, length) << LENGTH_BITS) | length);
+  }
+  return longest;
 }
 
 function makePairs(n: u32): void {
@@ -322,12 +343,13 @@ function tripleOf(word: u64): u32 {
 
 /** As many symbols as 11 bits hold, at most three: the symbols above their number above the bits that they take. */
 function makeTriples(): void {
+  const mask = <u32>codeMask;
   for (let index: u32 = 0; index < DECODING_ENTRIES; index++) {
-    const a = entryOf(index);
+    const a = entryOf(index & mask);
     const aBits = a & LENGTH_MASK;
-    const b = entryOf(index >>> aBits);
+    const b = entryOf((index >>> aBits) & mask);
     const abBits = aBits + (b & LENGTH_MASK);
-    const c = entryOf(index >>> min(abBits, 11));
+    const c = entryOf((index >>> min(abBits, 11)) & mask);
     const abcBits = abBits + (c & LENGTH_MASK);
     const one = (a & 0xff00) | 16 | aBits;
     const two = (a & 0xff00) | ((b & 0xff00) << 8) | 32 | abBits;
@@ -340,18 +362,32 @@ function makeTriples(): void {
 /** Decodes the codes of one stream that are left, and checks that the stream ends where its bytes do. */
 function decodeStream(start: usize, firstBit: usize, end: usize, to: usize, length: usize): bool {
   const endBit = (end - start) << 3;
+  const mask = codeMask;
+  const last = to + length;
   let bit = firstBit;
-  for (const last = to + length; to < last; to++) {
+  while (to + CODES_AT_ONCE <= last) {
+    if (bit >= endBit) return false; // Up to eight bytes after the end are read, and found out below.
+    let word = load<u64>(start + (bit >>> 3)) >> (bit & 7);
+    for (let i: usize = 0; i < CODES_AT_ONCE; i++) {
+      const entry = entryOf(word & mask);
+      const bits = entry & LENGTH_MASK;
+      store<u8>(to + i, entry >>> LENGTH_BITS);
+      word >>= bits;
+      bit += bits;
+    }
+    to += CODES_AT_ONCE;
+  }
+  for (; to < last; to++) {
     if (bit >= endBit) return false;
-    const entry = entryOf(load<u64>(start + (bit >>> 3)) >> (bit & 7));
+    const entry = entryOf((load<u64>(start + (bit >>> 3)) >> (bit & 7)) & mask);
     store<u8>(to, entry >>> LENGTH_BITS);
     bit += entry & LENGTH_MASK;
   }
   return (bit + 7) >>> 3 == end - start;
 }
 
-function entryOf(word: u64): u32 {
-  return load<u16>(decoding + ((<usize>(word & CODE_MASK)) << 1));
+function entryOf(index: u64): u32 {
+  return load<u16>(decoding + ((<usize>index) << 1));
 }
 
 /** Reads the head and makes the table for decoding; gives where the head ends, or 0 when it is not one that is written. */
@@ -390,14 +426,16 @@ function readSymbols(from: usize, end: usize): u32 {
   return n;
 }
 
+/** The table is as small as the codes allow: for a few rows, making it takes as long as decoding them. */
 function makeDecoding(n: u32): void {
-  makeCodes(n);
+  const entries: u32 = 1 << makeCodes(n);
+  codeMask = <u64>entries - 1;
   for (let i: u32 = 0; i < n; i++) {
     const symbol = symbolAt(i);
     const code = codeOf(symbol);
     const entry = (symbol << LENGTH_BITS) | (code & LENGTH_MASK);
     const step = 1 << (code & LENGTH_MASK);
-    for (let index = code >>> LENGTH_BITS; index < DECODING_ENTRIES; index += step)
+    for (let index = code >>> LENGTH_BITS; index < entries; index += step)
       store<u16>(decoding + (index << 1), entry);
   }
 }

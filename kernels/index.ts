@@ -7,7 +7,9 @@ export {
   countMasked64,
   isConstant,
 } from './count';
+export { build, resolve } from './chains';
 export { decode, encode } from './huffman';
+export { unpack } from './planes';
 export { join, split } from './split';
 
 /** Where memory is free, to its end. */

@@ -109,7 +109,7 @@ export function fsBlobStore(directory: string, options: FsBlobStoreOptions = {})
   return new DirectoryBlobStore(directory, options);
 }
 
-const DEFAULT_OPEN_HANDLES = 32;
+const DEFAULT_OPEN_HANDLES = 128;
 const DEFAULT_DIRECT_BYTES = 1024 * 1024;
 /** How often a put begins again when its temporary file or its folder vanishes. */
 const PUT_ATTEMPTS = 4;

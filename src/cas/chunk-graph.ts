@@ -7,6 +7,7 @@
 // Straight from their files and not from core's index: a worker that starts with these loads nothing else.
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import type { StoredChunk } from './codec.js';
+import type { Fresh } from './pieces.js';
 
 /** See the head of this file. Each chunk has a number; it is larger than those of the chunks it copies from. */
 export interface ChunkGraph {
@@ -41,9 +42,6 @@ export const IN_MEMORY = -1;
 
 /** Reads from a file at an offset. Gives the bytes read, which are fewer than fit only when the file ends before. */
 export type ReadFile = (descriptor: number, into: Uint8Array, offset: number) => number;
-
-/** Gives memory of any content. */
-export type Room = (length: number) => Uint8Array;
 
 /** Chunks closer together than this are read in one go. */
 const READ_GAP = 16 * 1024;
@@ -101,60 +99,156 @@ export function inOtherForms(
 }
 
 /**
- * The wanted chunks with their bytes. Where a file ends before a chunk does, the chunk has fewer bytes than it should, and cannot be
- * decoded.
- * @param room for the bytes that are read.
+ * The stored bytes of the chunks of a graph. Those that stand in files are read into memory that the caller gives, near ones together. Where a
+ * file ends before a chunk does, the chunk has fewer bytes than it should, and cannot be decoded.
  */
-export function readGraph(graph: ChunkGraph, readFile: ReadFile, room: Room): StoredChunk[] {
-  const { fields, addresses, bases, memory, roots } = graph;
-  const read = readRanges(fields, readFile, room);
-  const chunks: StoredChunk[] = [];
-  let nextBase = 0;
-  for (let at = 0, number = 0; at < fields.length; at += FIELD_COUNT, number++) {
-    const own: StoredChunk[] = [];
-    for (let left = fields[at + FIELDS.baseCount] as number; left > 0; left--)
-      own.push(chunks[bases[nextBase++] as number] as StoredChunk);
-    chunks.push({
-      address: addresses.subarray(number * ADDRESS_LENGTH, (number + 1) * ADDRESS_LENGTH) as Address,
-      codec: fields[at + FIELDS.codec] as number,
-      length: fields[at + FIELDS.length] as number,
-      bytes: (memory[number] ?? read[number]) as Uint8Array,
-      bases: own,
-    });
+export class StoredGraph {
+  readonly graph: ChunkGraph;
+  /** All chunks, also those that are in memory. */
+  readonly count: number;
+  /** What is read takes so many bytes. */
+  readonly byteLength: number;
+  /** Where each chunk that is read begins in the memory for that, and for every chunk its stored bytes that are there. */
+  readonly #places: Float64Array;
+  readonly #sizes: Float64Array;
+  /** For each reading the descriptor, the offset and the length. */
+  readonly #readings: number[] = [];
+  #memory: Uint8Array = new Uint8Array(0);
+
+  constructor(graph: ChunkGraph) {
+    const { fields } = graph;
+    this.graph = graph;
+    this.count = fields.length / FIELD_COUNT;
+    this.#places = new Float64Array(this.count);
+    this.#sizes = new Float64Array(this.count);
+    for (let number = 0; number < this.count; number++)
+      this.#sizes[number] = fields[number * FIELD_COUNT + FIELDS.storedLength] as number;
+    this.byteLength = this.#planReadings();
   }
-  return Array.from(roots, (root) => chunks[root] as StoredChunk);
+
+  /** Says what is read from where to where. Gives the bytes that it takes. */
+  #planReadings(): number {
+    const { fields } = this.graph;
+    const readings = this.#readings;
+    let total = 0;
+    let descriptor = IN_MEMORY;
+    let first = 0;
+    let until = 0;
+    for (const number of inReadingOrder(fields)) {
+      const offset = fields[number * FIELD_COUNT + FIELDS.offset] as number;
+      const file = fields[number * FIELD_COUNT + FIELDS.descriptor] as number;
+      if (file !== descriptor || offset - until > READ_GAP) {
+        if (descriptor !== IN_MEMORY) readings.push(descriptor, first, until - first);
+        total += until - first;
+        descriptor = file;
+        first = until = offset;
+      }
+      this.#places[number] = total + offset - first;
+      until = Math.max(until, offset + (this.#sizes[number] as number));
+    }
+    if (descriptor !== IN_MEMORY) readings.push(descriptor, first, until - first);
+    return total + until - first;
+  }
+
+  /** Reads what stands in files into `memory`, which has {@link byteLength} bytes. */
+  read(readFile: ReadFile, memory: Uint8Array): void {
+    this.#memory = memory;
+    for (let i = 0, place = 0; i < this.#readings.length; i += 3) {
+      const length = this.#readings[i + 2] as number;
+      const into = memory.subarray(place, place + length);
+      const read = readFile(this.#readings[i] as number, into, this.#readings[i + 1] as number);
+      if (read < length) this.#cut(place, read, length);
+      place += length;
+    }
+  }
+
+  /** Of `length` bytes at `place`, only some could be read. */
+  #cut(place: number, read: number, length: number): void {
+    for (let number = 0; number < this.count; number++) {
+      const from = (this.#places[number] as number) - place;
+      if (this.isInMemory(number) || from < 0 || from >= length) continue;
+      this.#sizes[number] = Math.max(0, Math.min(this.#sizes[number] as number, read - from));
+    }
+  }
+
+  /** Says that what was read stands in other memory now. */
+  moveTo(memory: Uint8Array): void {
+    this.#memory = memory;
+  }
+
+  /** Whether a chunk need not be read. */
+  isInMemory(number: number): boolean {
+    return this.graph.fields[number * FIELD_COUNT + FIELDS.descriptor] === IN_MEMORY;
+  }
+
+  /** Where a chunk that was read begins in the memory for that. */
+  placeOf(number: number): number {
+    return this.#places[number] as number;
+  }
+
+  /** The stored bytes of a chunk that are there. */
+  sizeOf(number: number): number {
+    return this.#sizes[number] as number;
+  }
+
+  /** The stored bytes of a chunk. */
+  bytesOf(number: number): Uint8Array {
+    if (this.isInMemory(number)) return this.graph.memory[number] as Uint8Array;
+    const place = this.placeOf(number);
+    return this.#memory.subarray(place, place + this.sizeOf(number));
+  }
+
+  addressOf(number: number): Address {
+    const { addresses } = this.graph;
+    return addresses.subarray(number * ADDRESS_LENGTH, (number + 1) * ADDRESS_LENGTH) as Address;
+  }
+
+  /** The wanted chunks. */
+  wanted(): StoredChunk[] {
+    const { fields, bases, roots } = this.graph;
+    const chunks: StoredChunk[] = [];
+    for (let number = 0, nextBase = 0; number < this.count; number++) {
+      const own: StoredChunk[] = [];
+      for (let left = fields[number * FIELD_COUNT + FIELDS.baseCount] as number; left > 0; left--)
+        own.push(chunks[bases[nextBase++] as number] as StoredChunk);
+      chunks.push({
+        address: this.addressOf(number),
+        codec: fields[number * FIELD_COUNT + FIELDS.codec] as number,
+        length: fields[number * FIELD_COUNT + FIELDS.length] as number,
+        bytes: this.bytesOf(number),
+        bases: own,
+      });
+    }
+    return Array.from(roots, (root) => chunks[root] as StoredChunk);
+  }
 }
 
-/** The bytes of each chunk that stands in a file, by its number. Those near each other are read together. */
-function readRanges(fields: Float64Array, readFile: ReadFile, room: Room): Uint8Array[] {
-  const field = (number: number, which: number): number => fields[number * FIELD_COUNT + which] as number;
-  const numbers: number[] = [];
-  for (let number = 0; number * FIELD_COUNT < fields.length; number++)
-    if (field(number, FIELDS.descriptor) !== IN_MEMORY) numbers.push(number);
-  numbers.sort(
-    (a, b) =>
-      field(a, FIELDS.descriptor) - field(b, FIELDS.descriptor) ||
-      field(a, FIELDS.offset) - field(b, FIELDS.offset),
-  );
-  const results: Uint8Array[] = [];
-  for (let start = 0; start < numbers.length;) {
-    const descriptor = field(numbers[start] as number, FIELDS.descriptor);
-    const first = field(numbers[start] as number, FIELDS.offset);
-    let until = first;
-    let end = start;
-    for (; end < numbers.length; end++) {
-      const next = numbers[end] as number;
-      const offset = field(next, FIELDS.offset);
-      if (field(next, FIELDS.descriptor) !== descriptor || offset - until > READ_GAP) break;
-      until = Math.max(until, offset + field(next, FIELDS.storedLength));
-    }
-    const bytes = room(until - first);
-    const filled = bytes.subarray(0, readFile(descriptor, bytes, first));
-    for (; start < end; start++) {
-      const number = numbers[start] as number;
-      const from = field(number, FIELDS.offset) - first;
-      results[number] = filled.subarray(from, from + field(number, FIELDS.storedLength));
-    }
+/**
+ * The wanted chunks with their bytes.
+ * @param room for the bytes that are read.
+ */
+export function readGraph(graph: ChunkGraph, readFile: ReadFile, room: Fresh): StoredChunk[] {
+  const stored = new StoredGraph(graph);
+  stored.read(readFile, room(stored.byteLength));
+  return stored.wanted();
+}
+
+/** The numbers of the chunks that stand in files, by file and then by offset. */
+function inReadingOrder(fields: Float64Array): number[] {
+  const byFile = new Map<number, number[]>();
+  for (let at = 0, number = 0; at < fields.length; at += FIELD_COUNT, number++) {
+    const descriptor = fields[at + FIELDS.descriptor] as number;
+    if (descriptor === IN_MEMORY) continue;
+    const numbers = byFile.get(descriptor);
+    if (numbers === undefined) byFile.set(descriptor, [number]);
+    else numbers.push(number);
   }
-  return results;
+  const offsetOf = (number: number): number => fields[number * FIELD_COUNT + FIELDS.offset] as number;
+  return [...byFile.values()].flatMap((numbers) => {
+    // What was written in one order is mostly read in that order.
+    const isInOrder = numbers.every(
+      (number, i) => i === 0 || offsetOf(numbers[i - 1] as number) <= offsetOf(number),
+    );
+    return isInOrder ? numbers : numbers.sort((a, b) => offsetOf(a) - offsetOf(b));
+  });
 }

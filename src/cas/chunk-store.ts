@@ -255,6 +255,7 @@ export class ChunkStore {
 
   /** Where each chunk stands; undefined for those that are in no pack. */
   async locate(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
+    if (this.parts.index.isInMemory) return this.parts.index.find(addresses);
     const results = addresses.map((address) => this.#located.get(address));
     const unknown = addresses.filter((_, i) => results[i] === undefined);
     const found = await this.parts.index.find(unknown);
@@ -405,19 +406,32 @@ export class ChunkStore {
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
   async findMentioned(found: FoundChunks, first: number): Promise<void> {
+    const { index } = this.parts;
     const limit = new BaseLimit();
     for (let round = 0; first < found.addresses.length; round++) {
       if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
-      const addresses = found.addresses.slice(first);
-      const locations = await this.locate(addresses);
-      const missing = locations.indexOf(undefined);
-      if (missing >= 0) throw chunkMissing(addresses[missing] as Address, found.dependantOf(first + missing));
-      for (const [i, location] of locations.entries())
-        limit.add(addresses[i] as Address, location as Location, round > 0);
-      const bases = await this.basesOf(locations as Location[]);
-      for (const [i, own] of bases.entries()) found.place(first + i, locations[i] as Location, own);
-      first += addresses.length;
+      const end = found.addresses.length;
+      if (!index.place?.(found, first, end)) await this.#placeRest(found, first, end);
+      for (; first < end; first++) {
+        const address = found.addresses[first] as Address;
+        const form = found.forms[first];
+        if (form === undefined) throw chunkMissing(address, found.dependantOf(first));
+        limit.add(address, form, round > 0);
+      }
     }
+  }
+
+  /** Places those chunks that are not placed yet; packs say what deltas among them copy from. */
+  async #placeRest(found: FoundChunks, first: number, end: number): Promise<void> {
+    const numbers: number[] = [];
+    for (let number = first; number < end; number++)
+      if (found.forms[number] === undefined) numbers.push(number);
+    const locations = await this.locate(numbers.map((number) => found.addresses[number] as Address));
+    const there = numbers.filter((_, i) => locations[i] !== undefined);
+    const forms = locations.filter((location) => location !== undefined);
+    const bases = await this.basesOf(forms);
+    for (const [i, number] of there.entries())
+      found.place(number, forms[i] as Location, bases[i] as Address[]);
   }
 
   /** How many deltas each chunk is away from one that stands alone, the longest way. All must be whole. */
@@ -504,7 +518,7 @@ const MOST_BASE_SHARE = 64;
 class BaseLimit {
   #left = MOST_BASE_BYTES;
 
-  add(address: Address, { length }: Location, isBase: boolean): void {
+  add(address: Address, { length }: StoredForm, isBase: boolean): void {
     this.#left += isBase ? -length : MOST_BASE_SHARE * length;
     if (this.#left < 0) throw copiesTooMuch(address);
   }

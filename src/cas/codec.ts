@@ -8,7 +8,8 @@ import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate, Sha256 } from '../core/platform.js';
-import { type Delta, deltaShape, encodeDelta, joinSegments, resolveDelta, type Segment } from './delta.js';
+import { type Delta, deltaShape, encodeDelta, resolveDelta } from './delta.js';
+import { type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
 
 /** The codecs and their numbers. */
@@ -83,9 +84,9 @@ export interface CoderPrimitives {
   /** Where the machine has something better for it than a loop. */
   readonly compareRanges?: CompareRanges | undefined;
   /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
-  readonly fresh?: ((length: number) => Uint8Array) | undefined;
+  readonly fresh?: Fresh | undefined;
   /** Gives memory of any content for what others copy from, which is read until all chunks of a call are done. The same without it. */
-  readonly scratch?: ((length: number) => Uint8Array) | undefined;
+  readonly scratch?: Fresh | undefined;
 }
 
 /** An encoded form is taken when it saves at least this part of the plaintext. */
@@ -130,13 +131,13 @@ export function encodeWith(
 export function decodeChunk(
   chunk: StoredChunk,
   verify: boolean,
-  { sha256, deflate, fresh, scratch }: CoderPrimitives,
+  { sha256, deflate, fresh = newBytes, scratch }: CoderPrimitives,
 ): Uint8Array {
   let plain: Uint8Array;
   try {
     plain =
       chunk.codec === CODECS.delta
-        ? joinSegments(segmentsOf(chunk, deflate, scratch), fresh)
+        ? piecesOf(chunk, deflate, new Map(), scratch).join(fresh)
         : decodeAlone(chunk, deflate, fresh);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
@@ -145,6 +146,20 @@ export function decodeChunk(
     throw new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.');
   }
   return plain;
+}
+
+/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
+export function decodeStored(
+  chunk: StoredChunk,
+  verify: boolean,
+  primitives: CoderPrimitives,
+): Uint8Array | undefined {
+  try {
+    return decodeChunk(chunk, verify, primitives);
+  } catch (error) {
+    if (error instanceof VecsnapError) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -158,12 +173,12 @@ export function damagedAmong(
   const deflate = { ...lenient, inflate: lenient.inflateStrictly ?? lenient.inflate };
   const bases = new Set<StoredChunk>();
   for (const chunk of chunks) addBases(chunk, bases);
-  const known = new Map<StoredChunk, Segment[]>();
+  const known = new Map<StoredChunk, Pieces>();
   const damaged: Address[] = [];
   const plainOf = (chunk: StoredChunk): Uint8Array => {
     const isLast = !bases.has(chunk);
     if (isLast && chunk.codec !== CODECS.delta) return decodeAlone(chunk, deflate, fresh);
-    return joinSegments(segmentsOf(chunk, deflate, scratch, known), fresh);
+    return piecesOf(chunk, deflate, known, scratch).join(fresh ?? newBytes);
   };
   for (const chunk of new Set([...bases, ...chunks])) {
     try {
@@ -251,30 +266,39 @@ function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, n
   return lengths.length === 0 ? 0 : 1 + Math.max(...lengths);
 }
 
-/** The segments of a chunk. Each base is resolved once, also when several copy from it. */
-function segmentsOf(
+/**
+ * The pieces of a chunk. Each base is resolved once, also when several copy from it; what a chunk that stands alone holds is decoded at once.
+ * @param fresh gives memory for what is decoded.
+ */
+function piecesOf(
   chunk: StoredChunk,
   deflate: Deflate,
-  scratch: CoderPrimitives['scratch'],
-  known = new Map<StoredChunk, Segment[]>(),
-): Segment[] {
+  known: Map<StoredChunk, Pieces>,
+  fresh?: Fresh,
+): Pieces {
   const resolved = known.get(chunk);
   if (resolved !== undefined) return resolved;
-  const segments =
+  const pieces =
     chunk.codec === CODECS.delta
       ? resolveDelta(
           chunk.bytes,
-          (chunk.bases ?? []).map((base) => segmentsOf(base, deflate, scratch, known)),
+          (chunk.bases ?? []).map((base) => piecesOf(base, deflate, known, fresh)),
           chunk.length,
           deflate,
+          fresh,
         )
-      : [{ bytes: decodeAlone(chunk, deflate, scratch) }];
-  known.set(chunk, segments);
-  return segments;
+      : Pieces.of({ bytes: decodeAlone(chunk, deflate, fresh) }, chunk.length);
+  known.set(chunk, pieces);
+  return pieces;
 }
 
-function decodeAlone(
-  { codec, bytes, length }: StoredChunk,
+function newBytes(length: number): Uint8Array {
+  return new Uint8Array(length);
+}
+
+/** The plaintext of a chunk that stands alone. @throws whatever decoding stumbles over. */
+export function decodeAlone(
+  { codec, bytes, length }: Pick<StoredChunk, 'codec' | 'bytes' | 'length'>,
   deflate: Deflate,
   fresh?: CoderPrimitives['fresh'],
 ): Uint8Array {

@@ -1,12 +1,10 @@
 /** The port to the work that takes time: hashing, encoding and decoding many chunks. A pool of workers may stand behind it. */
 // Straight from their files and not from core's index: a worker that starts with these loads nothing else.
 import type { Address } from '../core/address.js';
-import { VecsnapError } from '../core/errors.js';
 import {
   type CoderPrimitives,
   type CompressionOptions,
   damagedAmong,
-  decodeChunk,
   encodeChunk,
   type EncodedChunk,
   type PlainBase,
@@ -14,6 +12,7 @@ import {
   type StoredChunk,
 } from './codec.js';
 import { type ChunkGraph, readGraph, type ReadFile } from './chunk-graph.js';
+import { decodeGraph } from './decode-graph.js';
 import { patchChunk, type PatchedChunk, type UnitPatch } from './patch.js';
 
 /** A chunk to be encoded; what it may be told by is a wanted chunk of a graph, told by its place among those, or plain. */
@@ -73,8 +72,8 @@ export interface InlinePrimitives extends CoderPrimitives {
 
 /** A coder that does everything at once in this thread. */
 export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
-  const read = (graph: ChunkGraph): StoredChunk[] =>
-    readGraph(graph, primitives.readFile ?? cannotRead, newBytes);
+  const reading = { readFile: primitives.readFile ?? cannotRead, room: newBytes };
+  const read = (graph: ChunkGraph): StoredChunk[] => readGraph(graph, reading.readFile, reading.room);
   const encode = (
     chunks: readonly ChunkToEncode[],
     options: CompressionOptions,
@@ -94,7 +93,11 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
       })),
     patch: async (graph, patches, options) =>
       read(graph).map((chunk, i) => patchChunk(chunk, patches[i] as UnitPatch, options, primitives)),
-    decode: async (graph, verify) => read(graph).map((chunk) => decodeStored(chunk, verify, primitives)),
+    async decode(graph, verify) {
+      const plain: (Uint8Array | undefined)[] = [];
+      decodeGraph(graph, verify, reading, primitives, (bytes) => void plain.push(bytes));
+      return plain;
+    },
     check: async (graph) => damagedAmong(read(graph), primitives),
     close: async () => {},
   };
@@ -113,18 +116,4 @@ function newBytes(length: number): Uint8Array {
 
 function cannotRead(): never {
   throw new TypeError('this coder was not given a way to read files');
-}
-
-/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
-export function decodeStored(
-  chunk: StoredChunk,
-  verify: boolean,
-  primitives: CoderPrimitives,
-): Uint8Array | undefined {
-  try {
-    return decodeChunk(chunk, verify, primitives);
-  } catch (error) {
-    if (error instanceof VecsnapError) return undefined;
-    throw error;
-  }
 }

@@ -15,12 +15,8 @@ import { concatBytes, copyBytes, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
+import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
-
-/** Some bytes of some buffer. */
-export interface Segment {
-  readonly bytes: Uint8Array;
-}
 
 /** How a chunk is compared with its bases. */
 export interface DeltaShape {
@@ -34,8 +30,6 @@ const RAW = 0;
 const DEFLATED = 1;
 const PLANES = 2;
 
-/** More segments than this are joined. */
-const MOST_SEGMENTS = 4096;
 /** A run that is copied must be worth the bytes that tell of it. */
 const LEAST_MATCH_BYTES = 12;
 
@@ -152,57 +146,38 @@ function readShape(reader: ByteReader): DeltaShape {
 }
 
 /**
- * What an encoded delta stands for, as segments of its literals and of its bases.
+ * What an encoded delta stands for, as pieces of its literals and of what its bases are made of.
  * @param encoded what {@link encodeDelta} gave.
- * @param bases the segments of each base, in order.
+ * @param bases the pieces of each base, in order.
  * @param length the length of the plaintext.
- * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
+ * @param fresh gives memory for literals, of any content.
+ * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID. Literals that cannot be decoded are found when somebody asks for them.
  */
 export function resolveDelta(
   encoded: Uint8Array,
-  bases: readonly (readonly Segment[])[],
+  bases: readonly Pieces[],
   length: number,
   deflate: Deflate,
-): Segment[] {
+  fresh?: Fresh,
+): Pieces {
   const reader = new ByteReader(encoded);
   const { unit } = readShape(reader);
-  const steps = reader.varint();
-  if (length % unit !== 0 || steps > reader.remaining) throw damaged('its head does not fit the chunk');
-  const copies = readCopies(reader, steps, length / unit);
-  const copied = copies.reduce((sum, { count }) => sum + count, 0) * unit;
-  const literals = unpackLiterals(reader, length - copied, deflate);
-  const source = new SegmentList(bases.flat());
-  const result = new SegmentSink(length);
-  let at = 0;
+  const count = reader.varint();
+  if (length % unit !== 0 || count > reader.remaining) throw damaged('its head does not fit the chunk');
+  const steps = readSteps(reader, count, length / unit);
+  const literals = new Literals(reader, length - steps.copied * unit, deflate, fresh);
+  const source = Pieces.concat(bases);
+  const result = new Pieces(length);
   let literal = 0;
-  for (const { from, to, count } of copies) {
-    const skipped = (to - at) * unit;
-    if (skipped > 0) result.push(literals.subarray(literal, literal + skipped));
+  const { numbers } = steps;
+  for (let i = 0; i < numbers.length; i += 3) {
+    const skipped = (numbers[i] as number) * unit;
+    if (skipped > 0) result.add(literals, literal, skipped);
     literal += skipped;
-    source.slice(from * unit, count * unit, result);
-    at = to + count;
+    source.copyTo(result, (numbers[i + 1] as number) * unit, (numbers[i + 2] as number) * unit);
   }
-  if (literal < literals.length) result.push(literals.subarray(literal));
-  return result.segments();
-}
-
-/**
- * The bytes of segments, one after the other; those of a single one are not copied.
- * @param fresh gives memory for them, of any content.
- */
-export function joinSegments(
-  segments: readonly Segment[],
-  fresh: (length: number) => Uint8Array = (length) => new Uint8Array(length),
-): Uint8Array {
-  const [only] = segments;
-  if (only !== undefined && segments.length === 1) return only.bytes;
-  const joined = fresh(segments.reduce((sum, { bytes }) => sum + bytes.length, 0));
-  let at = 0;
-  for (const { bytes } of segments) {
-    joined.set(bytes, at);
-    at += bytes.length;
-  }
-  return joined;
+  if (literal < literals.length) result.add(literals, literal, literals.length - literal);
+  return result;
 }
 
 /** Units `from` on of the base stand at `to` on in the target. */
@@ -379,104 +354,71 @@ function packLiterals(
   return packed.length < literals.length ? { form: isNumbers ? PLANES : DEFLATED, bytes: packed } : raw;
 }
 
-function unpackLiterals(reader: ByteReader, length: number, deflate: Deflate): Uint8Array {
-  if (length < 0) throw damaged('it copies more than the chunk holds');
-  const form = reader.byte();
-  const packed = reader.take(reader.remaining);
-  if (form === PLANES) return decodePlanes(packed, length, deflate);
+/** The literals of a delta. They are decoded when they are first asked for: later deltas may have replaced them all. */
+class Literals implements ByteSource {
+  readonly length: number;
+  readonly #form: number;
+  readonly #packed: Uint8Array;
+  readonly #deflate: Deflate;
+  readonly #fresh: Fresh | undefined;
+  #bytes: Uint8Array | undefined;
+
+  constructor(reader: ByteReader, length: number, deflate: Deflate, fresh: Fresh | undefined) {
+    if (length < 0) throw damaged('it copies more than the chunk holds');
+    this.length = length;
+    this.#form = reader.byte();
+    this.#packed = reader.take(reader.remaining);
+    this.#deflate = deflate;
+    this.#fresh = fresh;
+    if (length === 0) this.#bytes = this.#unpack(); // Nobody will ask.
+  }
+
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= this.#unpack());
+  }
+
+  #unpack(): Uint8Array {
+    return unpackLiterals(this.#form, this.#packed, this.length, this.#deflate, this.#fresh);
+  }
+}
+
+/** Literals of so many bytes. @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws. */
+export function unpackLiterals(
+  form: number,
+  packed: Uint8Array,
+  length: number,
+  deflate: Deflate,
+  fresh?: Fresh,
+): Uint8Array {
+  if (form === PLANES) return decodePlanes(packed, length, deflate, { fresh });
   if (form === DEFLATED) return deflate.inflate(packed, length);
   if (form === RAW && packed.length === length) return packed;
   throw damaged('its literals have another length or form');
 }
 
-function readCopies(reader: ByteReader, steps: number, units: number): Copy[] {
-  const copies: Copy[] = [];
+/** The steps of a delta: for each, how many literal units come, and then from where how many are copied. */
+interface Steps {
+  readonly numbers: readonly number[];
+  /** Units that are copied in all. */
+  readonly copied: number;
+}
+
+function readSteps(reader: ByteReader, count: number, units: number): Steps {
+  const numbers: number[] = [];
   let at = 0;
   let expected = 0;
-  for (let step = 0; step < steps; step++) {
+  let copied = 0;
+  for (let step = 0; step < count; step++) {
     const literals = reader.varint();
-    const count = reader.varint();
+    const run = reader.varint();
     const from = expected + literals + unzigzag(reader.varint());
-    const to = at + literals;
-    if (count < 1 || from < 0 || to + count > units) throw damaged('a copy lies outside of the chunk');
-    copies.push({ from, to, count });
-    at = to + count;
-    expected = from + count;
+    at += literals + run;
+    if (run < 1 || from < 0 || at > units) throw damaged('a copy lies outside of the chunk');
+    numbers.push(literals, from, run);
+    expected = from + run;
+    copied += run;
   }
-  return copies;
-}
-
-/** Collects segments. When they become many they are joined, so that what is made of small pieces does not take many times its size. */
-class SegmentSink {
-  readonly #length: number;
-  #segments: Segment[] = [];
-  #joined: Uint8Array | undefined;
-  #filled = 0;
-
-  /** @param length of all segments together. */
-  constructor(length: number) {
-    this.#length = length;
-  }
-
-  push(bytes: Uint8Array): void {
-    if (this.#joined === undefined) this.#segments.push({ bytes });
-    else this.#append(bytes);
-    if (this.#segments.length > MOST_SEGMENTS) this.#join();
-  }
-
-  segments(): Segment[] {
-    return this.#joined === undefined ? this.#segments : [{ bytes: this.#joined }];
-  }
-
-  #join(): void {
-    this.#joined = new Uint8Array(this.#length);
-    for (const { bytes } of this.#segments) this.#append(bytes);
-    this.#segments = [];
-  }
-
-  #append(bytes: Uint8Array): void {
-    (this.#joined as Uint8Array).set(bytes, this.#filled);
-    this.#filled += bytes.length;
-  }
-}
-
-/** Segments of which ranges are taken. */
-class SegmentList {
-  readonly #segments: readonly Segment[];
-  /** Where each segment begins, and where the last ends. */
-  readonly #starts: readonly number[];
-
-  constructor(segments: readonly Segment[]) {
-    this.#segments = segments;
-    const starts = [0];
-    for (const { bytes } of segments) starts.push((starts.at(-1) as number) + bytes.length);
-    this.#starts = starts;
-  }
-
-  /** Adds `length` bytes from `start` on to `result`. */
-  slice(start: number, length: number, result: SegmentSink): void {
-    const end = start + length;
-    if (end > (this.#starts.at(-1) as number)) throw damaged('a copy lies outside of its bases');
-    for (let i = this.#find(start), at = start; at < end; i++) {
-      const { bytes } = this.#segments[i] as Segment;
-      const segmentStart = this.#starts[i] as number;
-      const part = bytes.subarray(at - segmentStart, end - segmentStart);
-      result.push(part);
-      at += part.length;
-    }
-  }
-
-  /** The segment that holds the byte at `position`. */
-  #find(position: number): number {
-    let low = 0;
-    let high = this.#segments.length;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if ((this.#starts[middle] as number) <= position) low = middle;
-      else high = middle;
-    }
-    return low;
-  }
+  return { numbers, copied };
 }
 
 function zigzag(value: number): number {

@@ -5,9 +5,10 @@
  */
 import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
+import type { FoundChunks } from './found-chunks.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { memoryIndex } from './memory-index.js';
-import type { PackEntry } from './pack.js';
+import type { DirectoryEntry, PackEntry } from './pack.js';
 
 /** Adds every pack of the store to an index. */
 export type Rebuild = (into: ChunkIndex) => Promise<void>;
@@ -29,11 +30,19 @@ export class ExpendableIndex implements ChunkIndex {
     return this.#trying((index) => index.find(addresses));
   }
 
+  get isInMemory(): boolean {
+    return this.#index.isInMemory === true;
+  }
+
+  place(found: FoundChunks, first: number, end: number): boolean {
+    return this.#index.place?.(found, first, end) ?? false;
+  }
+
   packs(): ReadonlyMap<string, number> {
     return this.#index.packs();
   }
 
-  addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void> {
+  addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
     return this.#trying((index) => index.addPack(pack, entries));
   }
 

@@ -1,7 +1,8 @@
 /** The port to the index: which pack holds a chunk, and where. It is derived from the pack directories and can be rebuilt. */
 import type { Address } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
-import type { PackEntry } from './pack.js';
+import type { FoundChunks } from './found-chunks.js';
+import type { DirectoryEntry, PackEntry } from './pack.js';
 
 /** Where a chunk stands. */
 export interface Location extends Omit<PackEntry, 'address'> {
@@ -14,12 +15,23 @@ export interface Location extends Omit<PackEntry, 'address'> {
  * place of a copy that stands alone: its bases may be gone (docs/ordering.md, G5).
  */
 export interface ChunkIndex {
+  /** Whether a look-up takes no longer than to remember what it gave. */
+  readonly isInMemory?: boolean;
   /** The place of each chunk; undefined for those that are unknown. */
   find(addresses: readonly Address[]): Promise<(Location | undefined)[]>;
+  /**
+   * Places chunks that were mentioned, from number `first` on and before `end`, with what they copy from: for an index that
+   * knows that, so that nobody looks into packs for it. Chunks that are unknown stay without a place.
+   * @returns whether it knew what all those that are deltas copy from; those of which it did not stay without a place.
+   */
+  place?(found: FoundChunks, first: number, end: number): boolean;
   /** The packs that are in the index, with their sizes in bytes. */
   packs(): ReadonlyMap<string, number>;
-  /** Adds all chunks of a pack, or none. A pack that is there already may be added again. */
-  addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
+  /**
+   * Adds all chunks of a pack, or none. A pack that is there already may be added again. Deltas may come without what they copy from:
+   * it is read from the pack when it is needed.
+   */
+  addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void>;
   /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
   removePacks(names: ReadonlySet<string>): Promise<void>;
   /** Removes the chunks that were found in these packs. The packs stay, so that somebody else will still see that they were there. */

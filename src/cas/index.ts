@@ -1,5 +1,7 @@
 /** The content-addressed store: codecs, packs, the index, and reading and writing chunks through them. */
-export { type ChunkGraph, graphInMemory, type ReadFile } from './chunk-graph.js';
+export { ChainKernels } from './chain-kernels.js';
+export { type ChunkGraph, graphInMemory, type ReadFile, StoredGraph } from './chunk-graph.js';
+export { decodeGraph } from './decode-graph.js';
 export * from './check.js';
 export * from './chunk-store.js';
 export * from './chunk-writer.js';

@@ -22,6 +22,9 @@ interface KernelFunctions {
   readonly isConstant: (from: number, length: number) => number;
   readonly encode: (from: number, length: number, counts: number, to: number) => number;
   readonly decode: (from: number, size: number, to: number, length: number) => number;
+  readonly unpack: (from: number, size: number, work: number, to: number, length: number) => number;
+  readonly resolve: (table: number, count: number, pieces: number, piecesEnd: number) => void;
+  readonly build: (number: number, to: number, work: number, workEnd: number) => number;
   readonly countMasked16: (from: number, length: number, mask: number) => number;
   readonly countMasked32: (from: number, length: number, mask: number) => number;
   readonly countMasked64: (from: number, length: number, mask: number) => number;
@@ -35,25 +38,52 @@ interface WebAssemblyRuntime {
 
 /** Chunks above this are coded in TypeScript: memory that grew never shrinks. */
 const MOST_BYTES = 16 * 1024 * 1024;
+/** What is held for several chunks at a time has at most so many bytes. */
+const MOST_HELD_BYTES = 32 * 1024 * 1024;
 const PAGE_BYTES = 65_536;
 /** Loops may read and write up to this many bytes after the end of what they are given. */
 const SPARE_BYTES = 64;
+/** A number has at most so many. */
+const PLANES = 8;
 /** Room for heads of codes and for spare bytes, of as many as eight planes. */
 const ROOM_BYTES = 16 * 1024;
 /** What is counted at a time, so that it stays in the cache of the processor. */
 const COUNTED_BYTES = 65_536;
 
 /** See the head of this file. */
-class KernelEngine implements PlaneEngine {
-  readonly #functions: KernelFunctions;
-  readonly #start: number;
+export class KernelEngine implements PlaneEngine {
+  readonly functions: KernelFunctions;
+  /** Where memory begins that nobody holds. */
+  #start: number;
   #memory: Uint8Array;
   #free = 0;
 
   constructor(functions: KernelFunctions) {
-    this.#functions = functions;
+    this.functions = functions;
     this.#start = functions.heapStart();
     this.#memory = new Uint8Array(functions.memory.buffer);
+  }
+
+  /** All memory there is; another one after it grew, and then views of this one are of no use. */
+  get memory(): Uint8Array {
+    return this.#memory;
+  }
+
+  /** Where memory begins that nobody holds. */
+  get start(): number {
+    return this.#start;
+  }
+
+  /** Keeps the first `length` bytes of what is free, also while other chunks are coded. Gives their place; to be called after `begin`. */
+  hold(length: number): number {
+    const place = this.#start;
+    this.#start = (place + length + SPARE_BYTES + 15) & ~15;
+    return place;
+  }
+
+  /** Nothing is held any more. */
+  letGo(): void {
+    this.#start = this.functions.heapStart();
   }
 
   /** Makes room for `length` bytes; false when the machine gives no more memory. What was given before is no longer valid. */
@@ -62,12 +92,12 @@ class KernelEngine implements PlaneEngine {
     const missing = this.#start + length - this.#memory.length;
     if (missing <= 0) return true;
     try {
-      this.#functions.memory.grow(Math.ceil(missing / PAGE_BYTES));
+      this.functions.memory.grow(Math.ceil(missing / PAGE_BYTES));
     } catch (error) {
       if (error instanceof RangeError) return false;
       throw error;
     }
-    this.#memory = new Uint8Array(this.#functions.memory.buffer);
+    this.#memory = new Uint8Array(this.functions.memory.buffer);
     return true;
   }
 
@@ -76,20 +106,20 @@ class KernelEngine implements PlaneEngine {
     if (width === 1) return [source];
     const count = bytes.length / width;
     const planes = this.#take(bytes.length);
-    this.#functions.split(source.byteOffset, planes.byteOffset, count, width);
+    this.functions.split(source.byteOffset, planes.byteOffset, count, width);
     return Array.from({ length: width }, (_, i) => planes.subarray(i * count, (i + 1) * count));
   }
 
   countCollisions({ byteOffset, length }: Uint8Array, stride: number): number {
-    return this.#functions.countCollisions(byteOffset, length, stride);
+    return this.functions.countCollisions(byteOffset, length, stride);
   }
 
   isConstant({ byteOffset, length }: Uint8Array): boolean {
-    return this.#functions.isConstant(byteOffset, length) !== 0;
+    return this.functions.isConstant(byteOffset, length) !== 0;
   }
 
   encode({ byteOffset, length }: Uint8Array): Uint8Array {
-    const { countBytes, encode } = this.#functions;
+    const { countBytes, encode } = this.functions;
     const out = this.#take(maxEncodedLength(length));
     const end = encode(byteOffset, length, countBytes(byteOffset, length), out.byteOffset);
     return out.subarray(0, end - out.byteOffset);
@@ -110,8 +140,16 @@ class KernelEngine implements PlaneEngine {
   decode(codes: Uint8Array, length: number): Uint8Array {
     const out = this.#take(length);
     const { byteOffset } = codes;
-    if (this.#functions.decode(byteOffset, codes.length, out.byteOffset, length) !== 0) return out;
+    if (this.functions.decode(byteOffset, codes.length, out.byteOffset, length) !== 0) return out;
     return decodeHuffman(codes, length); // Throws, and says why.
+  }
+
+  unpack(encoded: Uint8Array, length: number): Uint8Array | undefined {
+    const { byteOffset } = this.load(encoded);
+    const work = this.#take(length + PLANES * SPARE_BYTES);
+    const out = this.#take(length);
+    const isDone = this.functions.unpack(byteOffset, encoded.length, work.byteOffset, out.byteOffset, length);
+    return isDone === 0 ? undefined : out;
   }
 
   join(planes: readonly Uint8Array[], width: PlaneWidth, out: Uint8Array): void {
@@ -120,13 +158,13 @@ class KernelEngine implements PlaneEngine {
     const view = new DataView(places.buffer, places.byteOffset);
     for (const [i, plane] of planes.entries()) view.setUint32(i * 4, this.#own(plane).byteOffset, true);
     const joined = this.#take(out.length);
-    this.#functions.join(places.byteOffset, joined.byteOffset, out.length / width, width);
+    this.functions.join(places.byteOffset, joined.byteOffset, out.length / width, width);
     out.set(joined);
   }
 
   /** How many numbers of `width` bytes have all bits of `mask` set in their upper half word (2) or word (4, 8). */
   countMasked(bytes: Uint8Array, width: 2 | 4 | 8, mask: number): number {
-    const { countMasked16, countMasked32, countMasked64 } = this.#functions;
+    const { countMasked16, countMasked32, countMasked64 } = this.functions;
     const count = width === 2 ? countMasked16 : width === 4 ? countMasked32 : countMasked64;
     let sum = 0;
     for (let at = 0; at < bytes.length; at += COUNTED_BYTES) {
@@ -181,6 +219,13 @@ export function kernelEngine(length: number, encodedLength = 0): PlaneEngine | u
   const kernels = instantiated();
   // The plaintext, its planes and their codes, which are at most 11/8 as long; or what is encoded, the planes and the plaintext.
   return kernels?.begin(encodedLength + 4 * length + ROOM_BYTES) === true ? kernels : undefined;
+}
+
+/** The engine with room for `length` bytes; undefined when the machine has none, or not that much room. */
+export function kernelsWithRoom(length: number): KernelEngine | undefined {
+  if (length > MOST_HELD_BYTES) return undefined;
+  const kernels = instantiated();
+  return kernels?.begin(length) === true ? kernels : undefined;
 }
 
 /**

@@ -1,102 +1,200 @@
-/** The index in memory: about 60 bytes a chunk. For readers beside a writer, and for stores without LevelDB. */
+/**
+ * The index in memory: about 70 bytes a chunk. For readers beside a writer, and for stores without LevelDB.
+ *
+ * Here chunks have numbers, so that a base takes four bytes: it knows what deltas copy from, and a chain is followed from number
+ * to number.
+ */
 import { type Address, DigestTable } from '../core/index.js';
+import type { BlobStat } from '../blob/port.js';
+import { CODECS } from './codec.js';
+import type { FoundChunks } from './found-chunks.js';
 import type { ChunkIndex, Location } from './index-port.js';
-import type { PackEntry } from './pack.js';
+import type { DirectoryEntry, PackEntry } from './pack.js';
 
-const NO_PACK = 0xffffffff;
-const FIELDS = 6;
-/** In place of a number of bases, for chunks that are no deltas. */
-const NO_DELTA = 0xffffffff;
+/** The place of a number among those of a chunk. */
+const FIELDS = {
+  /** Or {@link NONE}, for a chunk that stands nowhere: others copy from it, or its pack is gone. */
+  pack: 0,
+  offset: 1,
+  storedLength: 2,
+  length: 3,
+  /** The codec · 2 + (1 for a node). */
+  tag: 4,
+  /** Or {@link NONE}, for a chunk that is no delta. */
+  baseCount: 5,
+  /** Where its bases begin among those of all; or {@link NONE}, for a delta that was added without them. */
+  firstBase: 6,
+} as const;
+const FIELD_COUNT = 7;
+const NONE = 0xffffffff;
 
 /** An empty index. */
 export function memoryIndex(): ChunkIndex {
-  let table = new DigestTable();
-  /** For each chunk: pack number, offset, stored length, length, codec and kind, number of bases. */
-  let fields = new Uint32Array(64 * FIELDS);
-  let names: string[] = [];
-  const sizes = new Map<string, number>();
+  return new MemoryIndex();
+}
 
-  const locate = (index: number): Location | undefined => {
-    const at = index * FIELDS;
-    const pack = fields[at] as number;
-    if (index < 0 || pack === NO_PACK) return undefined;
-    const tag = fields[at + 4] as number;
-    const baseCount = fields[at + 5] as number;
-    const location = {
-      pack: names[pack] as string,
-      offset: fields[at + 1] as number,
-      storedLength: fields[at + 2] as number,
-      length: fields[at + 3] as number,
-      codec: tag >>> 1,
-      kind: tag & 1 ? 'node' : 'data',
-    } as const;
-    return baseCount === NO_DELTA ? location : { ...location, baseCount };
-  };
+class MemoryIndex implements ChunkIndex {
+  readonly isInMemory = true;
+  #table = new DigestTable();
+  /** Seven numbers for each chunk, see {@link FIELDS}. */
+  #fields = emptyFields(64);
+  #bases = new Uint32Array(64);
+  #baseCount = 0;
+  #names: string[] = [];
+  readonly #sizes = new Map<string, number>();
 
-  const standsAlone = (index: number): boolean => {
-    const location = locate(index);
-    return location !== undefined && location.baseCount === undefined;
-  };
+  async find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
+    return addresses.map((address) => this.#locate(this.#table.find(address)));
+  }
 
-  const set = (packNumber: number, entry: PackEntry): void => {
-    const isDelta = entry.baseCount !== undefined;
-    if (isDelta && standsAlone(table.find(entry.address))) return;
-    const index = table.add(entry.address);
-    const at = index * FIELDS;
-    if (at + FIELDS > fields.length) growFields(fields.length * 2);
-    const tag = (entry.codec << 1) | (entry.kind === 'node' ? 1 : 0);
-    fields[at] = packNumber;
-    fields[at + 1] = entry.offset;
-    fields[at + 2] = entry.storedLength;
-    fields[at + 3] = entry.length;
-    fields[at + 4] = tag;
-    fields[at + 5] = entry.baseCount ?? NO_DELTA;
-  };
-
-  const growFields = (length: number): void => {
-    const grown = new Uint32Array(length);
-    grown.set(fields);
-    fields = grown;
-  };
-
-  const removeChunksOf = (removed: ReadonlySet<string>): void => {
-    for (let index = 0; index < table.size; index++) {
-      const pack = names[fields[index * FIELDS] as number];
-      if (pack !== undefined && removed.has(pack)) fields[index * FIELDS] = NO_PACK;
+  place(found: FoundChunks, first: number, end: number): boolean {
+    const addressOf = (number: number): Address => this.#table.at(number);
+    // All before any: one may copy from another.
+    for (let chunk = first; chunk < end; chunk++)
+      if (found.keyOf(chunk) === undefined)
+        found.setKey(chunk, this.#table.find(found.addresses[chunk] as Address));
+    let knowsAll = true;
+    for (let chunk = first; chunk < end; chunk++) {
+      const number = found.keyOf(chunk) as number;
+      const location = this.#locate(number);
+      if (location === undefined) continue;
+      const bases = this.#basesOf(number);
+      if (bases === undefined && location.codec === CODECS.delta) knowsAll = false;
+      else found.placeByKeys(chunk, location, bases ?? NO_NUMBERS, addressOf);
     }
-  };
+    return knowsAll;
+  }
 
-  const reserve = (size: number): void => {
-    table.reserve(size);
-    if (size * FIELDS > fields.length) growFields(Math.max(size * FIELDS, fields.length * 2));
-  };
+  packs(): ReadonlyMap<string, number> {
+    return this.#sizes;
+  }
 
-  return {
-    find: async (addresses) => addresses.map((address) => locate(table.find(address))),
-    packs: () => sizes,
-    async addPack({ name, size }, entries) {
-      const packNumber = names.push(name) - 1;
-      sizes.set(name, size);
-      reserve(table.size + entries.length);
-      for (const entry of entries) set(packNumber, entry);
-    },
-    async removePacks(removed) {
-      removeChunksOf(removed);
-      for (const name of removed) sizes.delete(name);
-    },
-    removeChunksOf: async (removed) => removeChunksOf(removed),
-    async *entries() {
-      for (let index = 0; index < table.size; index++) {
-        const location = locate(index);
-        if (location !== undefined) yield { address: table.at(index).slice() as Address, ...location };
-      }
-    },
-    async clear() {
-      table = new DigestTable();
-      fields = new Uint32Array(64 * FIELDS);
-      names = [];
-      sizes.clear();
-    },
-    async close() {},
-  };
+  async addPack({ name, size }: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
+    const pack = this.#names.push(name) - 1;
+    this.#sizes.set(name, size);
+    this.#reserve(this.#table.size + entries.length);
+    for (const entry of entries) this.#set(pack, entry);
+  }
+
+  async removePacks(names: ReadonlySet<string>): Promise<void> {
+    await this.removeChunksOf(names);
+    for (const name of names) this.#sizes.delete(name);
+  }
+
+  async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
+    for (let at = 0; at < this.#table.size * FIELD_COUNT; at += FIELD_COUNT) {
+      const pack = this.#names[this.#fields[at] as number];
+      if (pack !== undefined && names.has(pack)) this.#fields[at] = NONE;
+    }
+  }
+
+  async *entries(): AsyncGenerator<PackEntry & { readonly pack: string }> {
+    for (let number = 0; number < this.#table.size; number++) {
+      const location = this.#locate(number);
+      if (location !== undefined) yield { address: this.#table.at(number).slice() as Address, ...location };
+    }
+  }
+
+  async clear(): Promise<void> {
+    this.#table = new DigestTable();
+    this.#fields = emptyFields(64);
+    this.#bases = new Uint32Array(64);
+    this.#baseCount = 0;
+    this.#names = [];
+    this.#sizes.clear();
+  }
+
+  async close(): Promise<void> {}
+
+  /** All locations have the same properties in the same order but for the last; nothing is spread, because there are thousands. */
+  #locate(number: number): Location | undefined {
+    if (number < 0) return undefined;
+    const at = number * FIELD_COUNT;
+    const pack = this.#field(at, FIELDS.pack);
+    if (pack === NONE) return undefined;
+    const tag = this.#field(at, FIELDS.tag);
+    const baseCount = this.#field(at, FIELDS.baseCount);
+    const name = this.#names[pack] as string;
+    const offset = this.#field(at, FIELDS.offset);
+    const storedLength = this.#field(at, FIELDS.storedLength);
+    const length = this.#field(at, FIELDS.length);
+    const codec = tag >>> 1;
+    const kind = tag & 1 ? 'node' : 'data';
+    return baseCount === NONE
+      ? { pack: name, offset, storedLength, length, codec, kind }
+      : { pack: name, offset, storedLength, length, codec, kind, baseCount };
+  }
+
+  /** Undefined for a chunk that is no delta, or was added without its bases. */
+  #basesOf(number: number): Uint32Array | undefined {
+    const at = number * FIELD_COUNT;
+    const first = this.#field(at, FIELDS.firstBase);
+    return first === NONE
+      ? undefined
+      : this.#bases.subarray(first, first + this.#field(at, FIELDS.baseCount));
+  }
+
+  #set(
+    pack: number,
+    { address, kind, codec, offset, storedLength, length, baseCount, bases }: DirectoryEntry,
+  ): void {
+    const number = this.#numberOf(address);
+    const at = number * FIELD_COUNT;
+    const standsAlone = this.#fields[at] !== NONE && this.#field(at, FIELDS.baseCount) === NONE;
+    if (baseCount !== undefined && standsAlone) return;
+    const firstBase = bases === undefined ? NONE : this.#addBases(bases);
+    this.#fields.set(
+      [
+        pack,
+        offset,
+        storedLength,
+        length,
+        codec * 2 + (kind === 'node' ? 1 : 0),
+        baseCount ?? NONE,
+        firstBase,
+      ],
+      at,
+    );
+  }
+
+  #addBases(bases: readonly Address[]): number {
+    const first = this.#baseCount;
+    this.#baseCount += bases.length;
+    if (this.#baseCount > this.#bases.length) {
+      const grown = new Uint32Array(Math.max(this.#baseCount, 2 * this.#bases.length));
+      grown.set(this.#bases);
+      this.#bases = grown;
+    }
+    for (let i = 0; i < bases.length; i++) this.#bases[first + i] = this.#numberOf(bases[i] as Address);
+    return first;
+  }
+
+  /** The number of a chunk, which is given one if it has none. */
+  #numberOf(address: Address): number {
+    const number = this.#table.add(address);
+    if ((number + 1) * FIELD_COUNT > this.#fields.length) this.#growFields(2 * this.#fields.length);
+    return number;
+  }
+
+  #reserve(chunks: number): void {
+    this.#table.reserve(chunks);
+    if (chunks * FIELD_COUNT > this.#fields.length)
+      this.#growFields(Math.max(chunks * FIELD_COUNT, 2 * this.#fields.length));
+  }
+
+  #growFields(length: number): void {
+    const grown = new Uint32Array(length).fill(NONE, this.#fields.length);
+    grown.set(this.#fields);
+    this.#fields = grown;
+  }
+
+  #field(at: number, field: number): number {
+    return this.#fields[at + field] as number;
+  }
+}
+
+const NO_NUMBERS = new Uint32Array(0);
+
+function emptyFields(chunks: number): Uint32Array {
+  return new Uint32Array(chunks * FIELD_COUNT).fill(NONE);
 }

@@ -25,6 +25,11 @@ export interface PlaneEngine {
    * @throws VecsnapError CHUNK_DAMAGED.
    */
   decode(codes: Uint8Array, length: number): Uint8Array;
+  /**
+   * A whole encoded chunk at once, which is valid until another chunk is coded; undefined when it has to be decoded plane by plane, be it
+   * to find what is wrong with it.
+   */
+  unpack?(encoded: Uint8Array, length: number): Uint8Array | undefined;
   /** The numbers that planes are made of, written to `out`. */
   join(planes: readonly Uint8Array[], width: PlaneWidth, out: Uint8Array): void;
 }

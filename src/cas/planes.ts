@@ -98,7 +98,22 @@ export function decodePlanes(
   deflate: Deflate,
   { fresh = newBytes, kernels = true }: PlaneOptions = {},
 ): Uint8Array {
-  const engine = (kernels ? kernelEngine(length, encoded.length) : undefined) ?? referenceEngine;
+  const begin = (): PlaneEngine =>
+    (kernels ? kernelEngine(length, encoded.length) : undefined) ?? referenceEngine;
+  const unpacked = begin().unpack?.(encoded, length);
+  if (unpacked === undefined) return decodeByPlanes(encoded, length, deflate, begin(), fresh);
+  const out = fresh(length);
+  out.set(unpacked);
+  return out;
+}
+
+function decodeByPlanes(
+  encoded: Uint8Array,
+  length: number,
+  deflate: Deflate,
+  engine: PlaneEngine,
+  fresh: (length: number) => Uint8Array,
+): Uint8Array {
   const reader = new ByteReader(engine.load(encoded));
   const width = reader.byte();
   if (![1, 2, 4, 8].includes(width) || length % width !== 0) throw damaged(`numbers of ${width} bytes`);

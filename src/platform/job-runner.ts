@@ -1,7 +1,8 @@
 /** Does the jobs of a pool of coders, one after the other, in whatever thread it is: hashes, encodes and decodes. */
-import { type ChunkGraph, readGraph } from '../cas/chunk-graph.js';
+import { type ChunkGraph, plainBytes, readGraph } from '../cas/chunk-graph.js';
 import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
-import { decodeStored, withKin } from '../cas/coder.js';
+import { withKin } from '../cas/coder.js';
+import { decodeGraph } from '../cas/decode-graph.js';
 import { patchChunk, type UnitPatch } from '../cas/patch.js';
 import { nodeCompareRanges, nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
@@ -13,12 +14,13 @@ import { ResultBuffer } from './result-buffer.js';
 export class JobRunner {
   readonly #results = new ResultBuffer();
   readonly #room = new ReadRoom();
+  readonly #reading = { readFile: nodeReadFile, room: (length: number) => this.#room.take(length) };
   readonly #primitives = {
     sha256: nodeSha256,
     deflate: nodeDeflate,
     compareRanges: nodeCompareRanges,
     fresh: (length: number) => this.#results.take(length),
-    scratch: (length: number) => this.#room.take(length),
+    scratch: this.#reading.room,
   };
 
   run(job: Job): Reply {
@@ -71,14 +73,14 @@ export class JobRunner {
   }
 
   #decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {
-    const chunks = this.#read(graph);
-    this.#results.begin(chunks.reduce((sum, { length }) => sum + length, 0));
-    const replies = chunks.map((chunk): DecodedReply => {
-      const plain = decodeStored(chunk, verify, this.#primitives);
-      if (plain === undefined) return 'damaged';
-      if (plain === chunk.bytes && !this.#room.holds(plain)) return 'stored';
+    this.#room.begin();
+    this.#results.begin(plainBytes(graph));
+    const replies: DecodedReply[] = [];
+    decodeGraph(graph, verify, this.#reading, this.#primitives, (plain, i) => {
+      if (plain === undefined) return replies.push('damaged');
+      if (plain === graph.memory[graph.roots[i] as number]) return replies.push('stored');
       this.#results.add(plain);
-      return plain.length;
+      return replies.push(plain.length);
     });
     return { operation: 'decode', chunks: replies, bytes: this.#results.finish() };
   }
@@ -86,6 +88,6 @@ export class JobRunner {
   /** The chunks of a graph; those that are read from files are there until the next job. */
   #read(graph: ChunkGraph): StoredChunk[] {
     this.#room.begin();
-    return readGraph(graph, nodeReadFile, (length) => this.#room.take(length));
+    return readGraph(graph, this.#reading.readFile, this.#reading.room);
   }
 }

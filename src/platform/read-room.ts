@@ -9,7 +9,6 @@ export class ReadRoom {
   #used = 0;
   /** Bytes that the job has taken in all. */
   #wanted = 0;
-  readonly #extra = new Set<ArrayBufferLike>();
 
   /** Begins a job: what the one before took is used again. */
   begin(): void {
@@ -17,28 +16,16 @@ export class ReadRoom {
       this.#bytes = newBytes(Math.min(MOST_BYTES, 2 * this.#wanted));
     this.#used = 0;
     this.#wanted = 0;
-    this.#extra.clear();
   }
 
   /** Memory of any content. */
   take(length: number): Uint8Array {
     this.#wanted += length;
     const end = this.#used + length;
-    if (end > this.#bytes.length) return this.#takeExtra(length);
+    if (end > this.#bytes.length) return newBytes(length);
     const taken = this.#bytes.subarray(this.#used, end);
     this.#used = end;
     return taken;
-  }
-
-  /** Whether these bytes stand in memory that was taken. */
-  holds({ buffer }: Uint8Array): boolean {
-    return buffer === this.#bytes.buffer || this.#extra.has(buffer);
-  }
-
-  #takeExtra(length: number): Uint8Array {
-    const bytes = newBytes(length);
-    this.#extra.add(bytes.buffer);
-    return bytes;
   }
 }
 

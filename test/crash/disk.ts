@@ -112,8 +112,7 @@ export class Disk {
       read: (descriptor, into, position) => run(() => this.#read(opened(descriptor), into, position)),
       writev: (descriptor, parts) => run(() => this.#write(opened(descriptor), parts)),
       openDirect: (path) => run(() => open.push(this.#find(path)) - 1),
-      writeAt: (descriptor, bytes, position) =>
-        run(() => this.#writeAt(opened(descriptor), bytes, position)),
+      writeAt: (descriptor, bytes, position) => run(() => this.#writeAt(opened(descriptor), bytes, position)),
       fsync: (descriptor) =>
         run(() => void (this.traits.ignoresFileSync || this.#do({ type: 'sync', of: opened(descriptor) }))),
       close: () => run(() => undefined),

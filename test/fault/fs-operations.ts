@@ -24,7 +24,15 @@ export function observedFsOperations(before: (call: FsCall, number: number) => v
 }
 
 /** Calls that take space or a name. On a full disk they fail; what reads and what removes does not. */
-const TAKING: ReadonlySet<FsMethod> = new Set(['openNew', 'openDirect', 'writev', 'writeAt', 'mkdir', 'link', 'fsync']);
+const TAKING: ReadonlySet<FsMethod> = new Set([
+  'openNew',
+  'openDirect',
+  'writev',
+  'writeAt',
+  'mkdir',
+  'link',
+  'fsync',
+]);
 
 /** What a {@link quotaFsOperations} has to give. */
 export interface Quota {
