@@ -50,6 +50,11 @@ export interface ChunkStoreOptions extends CompressionOptions {
   readonly followsSweeps?: boolean | undefined;
 }
 
+/** Plaintexts of chunks that were read, and compared with their addresses, before. */
+export interface PlainChunks {
+  get(address: Address): Uint8Array | undefined;
+}
+
 /** A pack that cannot be used as it should. */
 export interface PackProblem {
   readonly blob: string;
@@ -360,8 +365,7 @@ export class ChunkStore {
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
     const { blobs, coder } = this.parts;
-    const packs = new Set<string>();
-    for (const { pack } of found.forms) packs.add(pack);
+    const packs = found.packs();
     if (coder.readsFiles !== true || blobs.useFiles === undefined || packs.size > MOST_FILES)
       return this.useFoundInMemory(found, roots, use);
     const names = [...packs];
@@ -384,34 +388,38 @@ export class ChunkStore {
     roots: readonly number[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found.forms) }));
+    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found) }));
   }
 
   /**
    * Where chunks stand, and all that deltas among them copy from.
+   * @param atHand plaintexts that need not be looked for.
    * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
    */
-  async find(addresses: readonly Address[]): Promise<FoundChunks> {
+  async find(addresses: readonly Address[], atHand?: PlainChunks): Promise<FoundChunks> {
     const found = new FoundChunks();
     for (const address of addresses) found.mention(address);
-    await this.findMentioned(found, 0);
+    await this.findMentioned(found, 0, atHand);
     return found;
   }
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
-  async findMentioned(found: FoundChunks, first: number): Promise<void> {
+  async findMentioned(found: FoundChunks, first: number, atHand?: PlainChunks): Promise<void> {
     const limit = new BaseLimit();
     for (let round = 0; first < found.addresses.length; round++) {
       if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
-      const addresses = found.addresses.slice(first);
+      const numbers = notAtHand(found, first, atHand);
+      first = found.addresses.length;
+      const addresses = numbers.map((number) => found.addresses[number] as Address);
       const locations = await this.locate(addresses);
       const missing = locations.indexOf(undefined);
-      if (missing >= 0) throw chunkMissing(addresses[missing] as Address, found.dependantOf(first + missing));
+      if (missing >= 0)
+        throw chunkMissing(addresses[missing] as Address, found.dependantOf(numbers[missing] as number));
       for (const [i, location] of locations.entries())
         limit.add(addresses[i] as Address, location as Location, round > 0);
       const bases = await this.basesOf(locations as Location[]);
-      for (const [i, own] of bases.entries()) found.place(first + i, locations[i] as Location, own);
-      first += addresses.length;
+      for (const [i, own] of bases.entries())
+        found.place(numbers[i] as number, locations[i] as Location, own);
     }
   }
 
@@ -457,9 +465,10 @@ export class ChunkStore {
     }
   }
 
-  async #readAll(forms: readonly StoredForm[]): Promise<Uint8Array[]> {
+  async #readAll({ forms, atHand }: FoundChunks): Promise<Uint8Array[]> {
     const results = new Array<Uint8Array>(forms.length);
-    const runs = coalesce(forms.map((location, order) => ({ location, order })));
+    const all = forms.map((location, order) => ({ location, order }));
+    const runs = coalesce(atHand.size === 0 ? all : all.filter(({ order }) => !atHand.has(order)));
     await Promise.all(
       runs.map(async (run) => {
         const first = (run[0] as Wanted).location;
@@ -536,7 +545,18 @@ function sameKeys(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknow
   return a.size === b.size && [...a.keys()].every((key) => b.has(key));
 }
 
-function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
+/** Places the chunks from number `first` on that are at hand. Gives the numbers of the others. */
+function notAtHand(found: FoundChunks, first: number, atHand: PlainChunks | undefined): number[] {
+  const numbers: number[] = [];
+  for (let number = first; number < found.addresses.length; number++) {
+    const plain = atHand?.get(found.addresses[number] as Address);
+    if (plain === undefined) numbers.push(number);
+    else found.placeAtHand(number, plain);
+  }
+  return numbers;
+}
+
+export function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
   return addresses.map((address) => found.mention(address)); // They all have numbers.
 }
 
