@@ -8,7 +8,7 @@ import { reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { manifestAddress, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import { reopen } from './support/stores.js';
@@ -55,7 +55,7 @@ async function needs(
   return Promise.all(
     snapshots.map(async (snapshot) => {
       const all = await collect(reachable(store, manifestAddress(snapshot), () => true));
-      return new Set(all.map(({ address }) => toHex(address)));
+      return new Set(all.flatMap(({ address, data }) => [address, ...data]).map(toHex));
     }),
   );
 }
@@ -96,7 +96,7 @@ describe('statistics', () => {
           const snapshots = (await manager.listSnapshots()).toReversed();
           const needed = await needs(made, snapshots);
           const store = await reopen(environment.blobs);
-          const entries = await collect(store.parts.index.entries());
+          const entries = await collectAll(store.parts.index.entries());
           const bytes = new Map(entries.map((entry) => [toHex(entry.address), packEntryBytes(entry)]));
           const bytesOf = (chunks: Iterable<string>) =>
             sum([...chunks].map((chunk) => bytes.get(chunk) as number));

@@ -15,10 +15,10 @@ import {
   type StoredChunk,
 } from 'vecsnap/cas';
 import { type Address, DigestTable, formatAddress, isVecsnapError, toHex, utf8 } from 'vecsnap/core';
-import { planSweep, sweep } from 'vecsnap/gc';
+import { type LiveChunks, planSweep, sweep, withBases } from 'vecsnap/gc';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { putAll, reopen } from './support/stores.js';
 
@@ -317,27 +317,12 @@ describe('a chain of deltas', () => {
   });
 });
 
-function liveOf(reached: readonly Address[], held: readonly Address[] = []) {
-  const table = new DigestTable();
-  for (const address of reached) table.add(address);
-  const count = table.size;
-  for (const address of held) table.add(address);
-  return { table, reached: count };
-}
-
 describe('a sweep of deltas', () => {
   /** All that the reached chunks need. */
-  async function marksOf(store: ChunkStore, reached: readonly Address[]) {
-    const held: Address[] = [];
-    let next = [...reached];
-    while (next.length > 0) {
-      const locations = await store.locate(next);
-      next = (
-        await store.basesOf(locations.map((location) => location as NonNullable<typeof location>))
-      ).flat();
-      held.push(...next);
-    }
-    return liveOf(reached, held);
+  function marksOf(store: ChunkStore, reached: readonly Address[]): Promise<LiveChunks> {
+    const table = new DigestTable();
+    for (const address of reached) table.add(address);
+    return withBases(store, table);
   }
 
   it('leaves what is kept readable, holds little for it, and has nothing left to do', async () => {
@@ -446,7 +431,8 @@ it('very many deltas are read pack by pack, in whatever order they were noted', 
     asked.push(...new Set(places.map(({ pack }) => pack)));
     return places.map(({ pack, offset }) => [base(pack, offset)]);
   };
-  for await (const { number, bases } of noted.read({ basesOf })) found.set(number, bases.map(toHex).join());
+  for (const { number, bases } of await collectAll(noted.read({ basesOf })))
+    found.set(number, bases.map(toHex).join());
   expect(asked.toSorted()).toEqual(packs);
   const deltas = Array.from({ length: 30 }, (_, number) => number).filter((number) => number % 5 !== 4);
   expect([...found.keys()].toSorted((a, b) => a - b)).toEqual(deltas);

@@ -11,12 +11,20 @@ import {
   packEntryBytes,
 } from 'vecsnap/cas';
 import { type Address, DigestTable, toHex } from 'vecsnap/core';
-import { decideRetention, DEFAULT_SWEEP, mark, planSweep, type PreparedSweep, sweep } from 'vecsnap/gc';
+import {
+  decideRetention,
+  DEFAULT_SWEEP,
+  mark,
+  planSweep,
+  type PreparedSweep,
+  sweep,
+  withBases,
+} from 'vecsnap/gc';
 import { encodeManifest, encodeNode, rowGroupToEntry } from 'vecsnap/manifest';
 import { nodeSha256 } from 'vecsnap/platform';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { chunk, OPTIONS, putAll, reopen, seededRandom, storeParts } from './support/stores.js';
 
 const PACK_BYTES = 3000;
@@ -51,8 +59,8 @@ function liveOf(seeds: Iterable<number>): DigestTable {
   return live;
 }
 
-function plan(store: ChunkStore, live: DigestTable, maxUnused: number): Promise<PreparedSweep> {
-  return planSweep(store, { table: live, reached: live.size }, { maxUnused });
+async function plan(store: ChunkStore, live: DigestTable, maxUnused: number): Promise<PreparedSweep> {
+  return planSweep(store, await withBases(store, live), { maxUnused });
 }
 
 async function bytesIn(blobs: BlobStore): Promise<number> {
@@ -62,7 +70,7 @@ async function bytesIn(blobs: BlobStore): Promise<number> {
 /** Bytes of packs that belong to no live chunk, without headers and footers. */
 async function unusedIn(store: ChunkStore, live: DigestTable): Promise<number> {
   let used = 0;
-  for await (const entry of store.parts.index.entries())
+  for (const entry of await collectAll(store.parts.index.entries()))
     if (live.has(entry.address)) used += packEntryBytes(entry);
   const all = [...store.packs.values()].reduce((sum, size) => sum + size - PACK_OVERHEAD, 0);
   return all - used;
@@ -126,7 +134,7 @@ describe('a sweep', () => {
     const { blobs, store } = await make([[1, 2, 3, 4]]);
     const [old] = await collect(blobs.list('packs/'));
     const writer = new ChunkWriter(store);
-    const entries = await collect(store.parts.index.entries());
+    const entries = await collectAll(store.parts.index.entries());
     await writer.copy(
       old?.name as string,
       entries.toSorted((a, b) => a.offset - b.offset),

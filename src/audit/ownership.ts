@@ -1,7 +1,7 @@
 /** Which snapshots share which chunks: the oldest that needs each chunk, and whether others need it too. */
 import { type Address, DigestTable } from '../core/index.js';
 import { type ChunkStore, DeltasByPack } from '../cas/index.js';
-import { type ChunkReader, reachable } from '../manifest/index.js';
+import { type NodesReader, reachable } from '../manifest/index.js';
 
 /** As much of a snapshot as the audit looks at. */
 export interface Audited {
@@ -40,11 +40,12 @@ export class OwnershipTable {
   #reached = Infinity;
 
   /** @param snapshots oldest first. */
-  static async build(chunks: ChunkReader, snapshots: readonly Audited[]): Promise<OwnershipTable> {
+  static async build(nodes: NodesReader, snapshots: readonly Audited[]): Promise<OwnershipTable> {
     const ownership = new OwnershipTable();
     for (const [position, { manifest }] of snapshots.entries()) {
       const claim = (address: Address): boolean => ownership.#claim(address, position, snapshots);
-      for await (const { address, isNode } of reachable(chunks, manifest, claim)) if (!isNode) claim(address);
+      for await (const { data } of reachable(nodes, manifest, claim))
+        for (const address of data) claim(address);
     }
     return ownership;
   }
@@ -54,10 +55,11 @@ export class OwnershipTable {
     this.#reached = this.#table.size;
     const addresses = new DigestTable();
     const noted = new DeltasByPack();
-    for await (const entry of store.parts.index.entries()) noted.add(addresses.add(entry.address), entry);
+    for await (const entries of store.parts.index.entries())
+      for (const entry of entries) noted.add(addresses.add(entry.address), entry);
     const deltas: Delta[] = [];
-    for await (const { number, bases } of noted.read(store))
-      deltas.push({ address: addresses.at(number), bases });
+    for await (const some of noted.read(store))
+      for (const { number, bases } of some) deltas.push({ address: addresses.at(number), bases });
     for (let news = true; news;) {
       news = false;
       for (const { address, bases } of deltas) {

@@ -4,7 +4,7 @@
  * Every byte of the repository is counted in one row: a chunk counts for the oldest snapshot that needs it, with its entry in
  * the directory of its pack; the rest is unreferenced chunks, the fixed parts of packs, snapshots, config and index.
  */
-import { type ChunkStore, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
+import { type ChunkStore, NodeReader, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
 import { type Audited, OwnershipTable } from './ownership.js';
 
 /** As much of a snapshot as the statistics show. */
@@ -93,7 +93,7 @@ export async function computeStats(
   snapshots: readonly AuditedSnapshot[],
   other: OtherBytes,
 ): Promise<RepositoryStats> {
-  const ownership = await OwnershipTable.build(store, snapshots);
+  const ownership = await OwnershipTable.build(new NodeReader(store), snapshots);
   await ownership.addBases(store, snapshots);
   const perSnapshot = snapshots.map(() => ({ own: 0, shared: 0, acrossShared: 0 }));
   const histogram = new Histogram();
@@ -101,20 +101,22 @@ export async function computeStats(
   let storedBytes = 0;
   let referenced = 0;
   let nodes = 0;
-  for await (const entry of store.parts.index.entries()) {
-    const found = ownership.find(entry.address);
-    if (found === undefined || !store.packs.has(entry.pack)) continue;
-    const bytes = packEntryBytes(entry);
-    const shares = perSnapshot[found.owner] as (typeof perSnapshot)[number];
-    if (found.shared) shares.shared += bytes;
-    else shares.own += bytes;
-    if (found.sharedAcross) shares.acrossShared += bytes;
-    storedBytes += entry.storedLength;
-    referenced += bytes;
-    if (found.held) continue; // It is no content of a snapshot; what it takes is a part of how others are kept.
-    uniqueBytes += entry.length;
-    nodes += entry.kind === 'node' ? 1 : 0;
-    histogram.add(entry.length);
+  for await (const entries of store.parts.index.entries()) {
+    for (const entry of entries) {
+      const found = ownership.find(entry.address);
+      if (found === undefined || !store.packs.has(entry.pack)) continue;
+      const bytes = packEntryBytes(entry);
+      const shares = perSnapshot[found.owner] as (typeof perSnapshot)[number];
+      if (found.shared) shares.shared += bytes;
+      else shares.own += bytes;
+      if (found.sharedAcross) shares.acrossShared += bytes;
+      storedBytes += entry.storedLength;
+      referenced += bytes;
+      if (found.held) continue; // It is no content of a snapshot; what it takes is a part of how others are kept.
+      uniqueBytes += entry.length;
+      nodes += entry.kind === 'node' ? 1 : 0;
+      histogram.add(entry.length);
+    }
   }
   const packBytes = [...store.packs.values()].reduce((sum, size) => sum + size, 0);
   const packOverheadBytes = Math.min(packBytes - referenced, store.packs.size * PACK_OVERHEAD);

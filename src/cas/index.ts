@@ -13,6 +13,7 @@ export { countMasked } from './kernels.js';
 export * from './level-index.js';
 export * from './memory-index.js';
 export * from './mend.js';
+export { NodeReader } from './node-reader.js';
 export * from './pack.js';
 export * from './planes.js';
 export { standAlone } from './stand-alone.js';

@@ -1,10 +1,11 @@
 /** The index in memory: about 60 bytes a chunk. For readers beside a writer, and for stores without LevelDB. */
 import { type Address, DigestTable } from '../core/index.js';
-import type { ChunkIndex, Location } from './index-port.js';
+import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
 const NO_PACK = 0xffffffff;
 const FIELDS = 6;
+const ENTRIES_AT_ONCE = 1000;
 /** In place of a number of bases, for chunks that are no deltas. */
 const NO_DELTA = 0xffffffff;
 
@@ -86,9 +87,13 @@ export function memoryIndex(): ChunkIndex {
     },
     removeChunksOf: async (removed) => removeChunksOf(removed),
     async *entries() {
-      for (let index = 0; index < table.size; index++) {
-        const location = locate(index);
-        if (location !== undefined) yield { address: table.at(index).slice() as Address, ...location };
+      for (let start = 0; start < table.size; start += ENTRIES_AT_ONCE) {
+        const some: IndexEntry[] = [];
+        for (let index = start; index < Math.min(start + ENTRIES_AT_ONCE, table.size); index++) {
+          const location = locate(index);
+          if (location !== undefined) some.push({ address: table.at(index).slice() as Address, ...location });
+        }
+        yield some;
       }
     },
     async clear() {

@@ -75,7 +75,12 @@ export const PACK_HEADER_BYTES = HEADER.length;
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
 
 /** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
-export function packEntryBytes({ storedLength, length, codec, baseCount = 0 }: PackEntry): number {
+export function packEntryBytes({
+  storedLength,
+  length,
+  codec,
+  baseCount = 0,
+}: Pick<PackEntry, 'storedLength' | 'length' | 'codec' | 'baseCount'>): number {
   const told = codec === CODECS.delta ? varintLength(baseCount) + baseCount * ADDRESS_LENGTH : 0;
   return storedLength + 1 + varintLength(storedLength) + varintLength(length) + ADDRESS_LENGTH + told;
 }

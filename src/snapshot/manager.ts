@@ -582,13 +582,9 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
-  const [{ packEntryBytes }, { mark }] = await Promise.all([
-    import('../cas/index.js'),
-    import('../gc/index.js'),
-  ]);
-  const { table } = await mark(store, snapshots.map(manifestAddress));
+  const { mark } = await import('../gc/index.js');
+  const live = await mark(store, snapshots.map(manifestAddress));
   let bytes = 0;
-  for await (const entry of store.parts.index.entries())
-    if (table.has(entry.address)) bytes += packEntryBytes(entry);
+  for (let number = 0; number < live.table.size; number++) bytes += live.sizeOf(number);
   return bytes;
 }
