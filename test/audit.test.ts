@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OwnershipTable, type RepositoryStats } from 'vecsnap/audit';
-import { inlineCoder, PACK_OVERHEAD, packEntryBytes } from 'vecsnap/cas';
+import { Catalogue, inlineCoder, PACK_OVERHEAD, packEntryBytes } from 'vecsnap/cas';
 import { type Schema, toHex, utf8 } from 'vecsnap/core';
 import { reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
@@ -213,6 +213,7 @@ describe('ownership', () => {
       },
     };
     const table = await OwnershipTable.build(
+      await Catalogue.read(store),
       chunks,
       snapshots.map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) })),
     );

@@ -15,10 +15,10 @@ import {
   decideRetention,
   DEFAULT_SWEEP,
   mark,
+  markChunks,
   planSweep,
   type PreparedSweep,
   sweep,
-  withBases,
 } from 'vecsnap/gc';
 import { encodeManifest, encodeNode, rowGroupToEntry } from 'vecsnap/manifest';
 import { nodeSha256 } from 'vecsnap/platform';
@@ -60,7 +60,7 @@ function liveOf(seeds: Iterable<number>): DigestTable {
 }
 
 async function plan(store: ChunkStore, live: DigestTable, maxUnused: number): Promise<PreparedSweep> {
-  return planSweep(store, await withBases(store, live), { maxUnused });
+  return planSweep(store, await markChunks(store, live), { maxUnused });
 }
 
 async function bytesIn(blobs: BlobStore): Promise<number> {
@@ -261,12 +261,13 @@ describe('a mark', () => {
     const { store } = await make([[1, 2, 3, 4]]);
     const manifests = [await manifestOf(store, [[1, 2], [3]]), await manifestOf(store, [[3]])];
     await store.refresh();
-    const { table, reached } = await mark(store, manifests);
-    expect(table.size).toBe(4 + 3);
-    expect(reached).toBe(table.size);
-    for (const seed of [1, 2, 3]) expect(table.has(nodeSha256(sized(seed).bytes))).toBe(true);
-    expect(table.has(nodeSha256(sized(4).bytes))).toBe(false);
-    expect((await mark(store, [])).table.size).toBe(0);
+    const live = await mark(store, manifests);
+    expect(live.reachedCount).toBe(4 + 3);
+    expect(live.heldCount).toBe(0);
+    for (const seed of [1, 2, 3]) expect(live.has(nodeSha256(sized(seed).bytes))).toBe(true);
+    expect(live.has(nodeSha256(sized(4).bytes))).toBe(false);
+    expect(live.has(nodeSha256(sized(5).bytes))).toBe(false); // Which is not there at all.
+    expect((await mark(store, [])).reachedCount).toBe(0);
   });
 
   it('refuses when anything is missing or damaged, so that nothing is deleted', async () => {
@@ -315,7 +316,8 @@ describe('a mark', () => {
     await store.refresh();
     const before = blobs.calls.length;
     await mark(store, [manifest, manifest, manifest]);
-    expect(blobs.calls.length - before).toBe(2);
+    // The two, and the directories of their packs.
+    expect(blobs.calls.length - before).toBe(2 + store.packs.size);
   });
 });
 

@@ -90,7 +90,7 @@ function crashingAfter(
     ...index,
     crashed,
     addPack: counted((pack, entries) => index.addPack(pack, entries)),
-    removePacks: counted((names) => index.removePacks(names)),
+    removePacks: counted((names, chunks) => index.removePacks(names, chunks)),
     removeChunksOf: counted((names) => index.removeChunksOf(names)),
   };
 }

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { OwnershipTable } from 'vecsnap/audit';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import {
+  Catalogue,
   type ChunkCoder,
   type ChunkGraph,
   ChunkStore,
@@ -54,7 +55,7 @@ beforeAll(async () => {
         : await manager.createIncrementalSnapshot(source, `n${n}`, last.id);
   }
   snapshots = (await manager.listSnapshots()).toReversed();
-});
+}, 60_000);
 
 /** A store that counts the reads of its blobs, and the chunks, and deltas among them, that are decoded. */
 async function countingStore() {
@@ -94,8 +95,8 @@ describe('nodes that are deltas of nodes', () => {
     expect(counts.deltas - before.deltas).toBe(deltas);
     // Each with the one that it copies from, which is at hand.
     expect(counts.chunks - before.chunks).toBeLessThanOrEqual(2 * nodes);
-    // A manifest, a root, what stands below it, and the directory of their pack, twice: for them, and for the data.
-    expect(readsSince()).toBeLessThanOrEqual(6 * SNAPSHOTS);
+    // Of each snapshot the directory of its pack, its manifest, and one read for each level of its tree, or two.
+    expect(readsSince()).toBeLessThanOrEqual(8 * SNAPSHOTS);
   });
 
   it('are undone from the start of a chain once, where the snapshots before are gone', async () => {
@@ -112,6 +113,7 @@ describe('nodes that are deltas of nodes', () => {
     const { store, counts } = await countingStore();
     const { deltas } = await nodesOf(store);
     await OwnershipTable.build(
+      await Catalogue.read(store),
       new NodeReader(store),
       snapshots.map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) })),
     );
@@ -130,9 +132,11 @@ describe('nodes that are deltas of nodes', () => {
       for (const [i, plain] of some.entries()) read.set(toHex(left[i] as Address), plain);
       left = left.slice(some.length);
     }
-    for (const address of addresses) {
-      expect(read.get(toHex(address))).toEqual(await store.get(address));
-      expect(await reader.get(address)).toEqual(await store.get(address));
+    for (const [i, address] of addresses.entries()) {
+      const plain = read.get(toHex(address)) as Uint8Array;
+      expect(toHex(nodeSha256(plain))).toBe(toHex(address));
+      expect(Buffer.compare(await reader.get(address), plain)).toBe(0);
+      if (i % 20 === 0) expect(Buffer.compare(await store.get(address), plain)).toBe(0);
     }
   });
 });

@@ -22,7 +22,15 @@ import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
 import { LocationCache } from './location-cache.js';
-import { type DirectoryEntry, PACK_PREFIX, packMissing, readPackDirectory, readRange } from './pack.js';
+import {
+  type DirectoryCursor,
+  type DirectoryEntry,
+  openPackDirectory,
+  PACK_PREFIX,
+  packMissing,
+  readPackDirectory,
+  readRange,
+} from './pack.js';
 
 /** What a chunk store works with. */
 export interface ChunkStoreParts {
@@ -53,6 +61,17 @@ export interface ChunkStoreOptions extends CompressionOptions {
 /** Plaintexts of chunks that were read, and compared with their addresses, before. */
 export interface PlainChunks {
   get(address: Address): Uint8Array | undefined;
+}
+
+/** Tells where chunks stand, and what they copy from. */
+export type ChunkPlaces = Pick<ChunkStore, 'locate' | 'basesOf'>;
+
+/** How chunks are found. */
+export interface FindOptions {
+  /** These are not looked for. */
+  readonly atHand?: PlainChunks;
+  /** Who tells where they stand. Default: the store, by its index and the directories of packs. */
+  readonly places?: ChunkPlaces;
 }
 
 /** A pack that cannot be used as it should. */
@@ -252,10 +271,10 @@ export class ChunkStore {
     this.#located.clear();
   }
 
-  /** Tells the index of packs that are gone. */
-  async removePacks(names: ReadonlySet<string>): Promise<void> {
+  /** Tells the index of packs that are gone. @param chunks all that they held, if it is known. */
+  async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
     this.#located.clear();
-    await this.parts.index.removePacks(names);
+    await this.parts.index.removePacks(names, chunks);
   }
 
   /** Where each chunk stands; undefined for those that are in no pack. */
@@ -294,14 +313,24 @@ export class ChunkStore {
     await this.addPack({ name, size: this.#packs.get(name) ?? 0 }, unknown);
   }
 
+  /** The directory of a pack that has one, to be gone through. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
+  async openDirectory(name: string): Promise<DirectoryCursor> {
+    const { blobs, sha256 } = this.parts;
+    return openPackDirectory(blobs, { name, size: await this.#sizeOf(name) }, sha256);
+  }
+
   /** The directory of a pack. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
   async directory(name: string): Promise<readonly DirectoryEntry[]> {
     const adopted = this.#adopted.get(name);
     if (adopted !== undefined) return adopted;
     const { blobs, sha256 } = this.parts;
-    const size = this.#packs.get(name) ?? (await blobs.stat(name))?.size;
-    if (size === undefined) throw packMissing(name);
-    return readPackDirectory(blobs, { name, size }, sha256);
+    return readPackDirectory(blobs, { name, size: await this.#sizeOf(name) }, sha256);
+  }
+
+  async #sizeOf(pack: string): Promise<number> {
+    const size = this.#packs.get(pack) ?? (await this.parts.blobs.stat(pack))?.size;
+    if (size === undefined) throw packMissing(pack);
+    return size;
   }
 
   /**
@@ -393,31 +422,34 @@ export class ChunkStore {
 
   /**
    * Where chunks stand, and all that deltas among them copy from.
-   * @param atHand plaintexts that need not be looked for.
    * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
    */
-  async find(addresses: readonly Address[], atHand?: PlainChunks): Promise<FoundChunks> {
+  async find(addresses: readonly Address[], options?: FindOptions): Promise<FoundChunks> {
     const found = new FoundChunks();
     for (const address of addresses) found.mention(address);
-    await this.findMentioned(found, 0, atHand);
+    await this.findMentioned(found, 0, options);
     return found;
   }
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
-  async findMentioned(found: FoundChunks, first: number, atHand?: PlainChunks): Promise<void> {
+  async findMentioned(
+    found: FoundChunks,
+    first: number,
+    { atHand, places = this }: FindOptions = {},
+  ): Promise<void> {
     const limit = new BaseLimit();
     for (let round = 0; first < found.addresses.length; round++) {
       if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
       const numbers = notAtHand(found, first, atHand);
       first = found.addresses.length;
       const addresses = numbers.map((number) => found.addresses[number] as Address);
-      const locations = await this.locate(addresses);
+      const locations = await places.locate(addresses);
       const missing = locations.indexOf(undefined);
       if (missing >= 0)
         throw chunkMissing(addresses[missing] as Address, found.dependantOf(numbers[missing] as number));
       for (const [i, location] of locations.entries())
         limit.add(addresses[i] as Address, location as Location, round > 0);
-      const bases = await this.basesOf(locations as Location[]);
+      const bases = await places.basesOf(locations as Location[]);
       for (const [i, own] of bases.entries())
         found.place(numbers[i] as number, locations[i] as Location, own);
     }

@@ -37,8 +37,8 @@ export class ExpendableIndex implements ChunkIndex {
     return this.#trying((index) => index.addPack(pack, entries));
   }
 
-  removePacks(names: ReadonlySet<string>): Promise<void> {
-    return this.#trying((index) => index.removePacks(names));
+  removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
+    return this.#trying((index) => index.removePacks(names, chunks));
   }
 
   removeChunksOf(names: ReadonlySet<string>): Promise<void> {

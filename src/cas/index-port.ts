@@ -26,8 +26,11 @@ export interface ChunkIndex {
   packs(): ReadonlyMap<string, number>;
   /** Adds all chunks of a pack, or none. A pack that is there already may be added again. */
   addPack(pack: BlobStat, entries: readonly PackEntry[]): Promise<void>;
-  /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
-  removePacks(names: ReadonlySet<string>): Promise<void>;
+  /**
+   * Removes packs and the chunks that were found in them, also those that stand in other packs too.
+   * @param chunks all that may have been found in them, for callers who know: else everything is gone through.
+   */
+  removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void>;
   /** Removes the chunks that were found in these packs. The packs stay, so that somebody else will still see that they were there. */
   removeChunksOf(names: ReadonlySet<string>): Promise<void>;
   /**

@@ -1,11 +1,11 @@
 /** The content-addressed store: codecs, packs, the index, and reading and writing chunks through them. */
+export { Catalogue } from './catalogue.js';
 export { type ChunkGraph, graphInMemory, type ReadFile } from './chunk-graph.js';
 export * from './check.js';
 export * from './chunk-store.js';
 export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
-export { DeltasByPack } from './deltas-by-pack.js';
 export * from './expendable-index.js';
 export * from './index-port.js';
 export * from './known-damage.js';

@@ -115,12 +115,24 @@ class LevelIndex implements ChunkIndex {
     return worse.size === 0 ? entries : entries.filter((entry) => !worse.has(entry));
   }
 
-  async removePacks(names: ReadonlySet<string>): Promise<void> {
-    await this.removeChunksOf(names);
+  async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
+    if (chunks === undefined) await this.removeChunksOf(names);
+    else await this.#removeFound(names, chunks);
     const batch = this.#db.batch();
     for (const name of names) batch.del(packKey(name));
     await write(batch);
     for (const name of names) this.#forget(name);
+  }
+
+  /** Removes those of these chunks that are found in some packs. */
+  async #removeFound(names: ReadonlySet<string>, chunks: Iterable<Address>): Promise<void> {
+    for (const some of inSlices(chunks, ROWS_AT_ONCE)) {
+      const locations = await this.find(some);
+      const batch = this.#db.batch();
+      for (const [i, address] of some.entries())
+        if (names.has(locations[i]?.pack ?? '')) batch.del(chunkKey(address));
+      await write(batch);
+    }
   }
 
   async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
@@ -246,6 +258,18 @@ async function isSmall(db: IndexDatabase): Promise<boolean> {
   };
   const bytes = await approximateSize?.call(db, CHUNK, Uint8Array.of((CHUNK[0] as number) + 1));
   return bytes !== undefined && bytes <= SMALL_BYTES;
+}
+
+/** Some addresses at a time. They are copied: a table gives views. */
+function* inSlices(addresses: Iterable<Address>, most: number): Generator<Address[]> {
+  let some: Address[] = [];
+  for (const address of addresses) {
+    some.push(address.slice() as Address);
+    if (some.length < most) continue;
+    yield some;
+    some = [];
+  }
+  if (some.length > 0) yield some;
 }
 
 function chunkKey(address: Address): Uint8Array {

@@ -4,7 +4,7 @@
  * hand for those that copy from them. Whoever goes from old snapshots to new ones then undoes one delta for each.
  */
 import { type Address, ADDRESS_LENGTH, copyBytes, DigestTable } from '../core/index.js';
-import { type ChunkStore, type PlainChunks, rootsOf } from './chunk-store.js';
+import { type ChunkPlaces, type ChunkStore, type PlainChunks, rootsOf } from './chunk-store.js';
 
 /** Plaintext bytes that are at hand, at most: two generations of half as many. */
 const AT_HAND_BYTES = 24 * 1024 * 1024;
@@ -14,10 +14,13 @@ const TOGETHER_BYTES = 4 * 1024 * 1024;
 /** See the head of this file. */
 export class NodeReader {
   readonly #store: ChunkStore;
+  readonly #places: ChunkPlaces;
   readonly #recent = new RecentChunks();
 
-  constructor(store: ChunkStore) {
+  /** @param places tells where nodes stand. Default: the store. */
+  constructor(store: ChunkStore, places: ChunkPlaces = store) {
     this.#store = store;
+    this.#places = places;
   }
 
   /** The plaintext of a chunk. @throws VecsnapError as {@link ChunkStore.get}. */
@@ -38,7 +41,7 @@ export class NodeReader {
   }
 
   async #first(addresses: readonly Address[]): Promise<readonly Address[]> {
-    const locations = await this.#store.locate(addresses);
+    const locations = await this.#places.locate(addresses);
     let bytes = 0;
     const end = locations.findIndex((location) => (bytes += location?.length ?? 0) > TOGETHER_BYTES);
     return end < 0 ? addresses : addresses.slice(0, Math.max(1, end));
@@ -49,7 +52,7 @@ export class NodeReader {
     const store = this.#store;
     const { coder } = store.parts;
     const plain = await store.following(async () => {
-      const found = await store.find(addresses, this.#recent);
+      const found = await store.find(addresses, { atHand: this.#recent, places: this.#places });
       return store.useFound(found, rootsOf(found, addresses), async (used) => {
         const graph = used.graph();
         const { verifyChecksum } = store.options;

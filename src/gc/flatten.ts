@@ -10,7 +10,7 @@ import type { LiveChunks } from './live.js';
 
 /** What is to be flattened. */
 export interface Flattening {
-  /** Numbers of deltas in the table of live chunks. */
+  /** Numbers of deltas in the catalogue. */
   readonly deltas: ReadonlySet<number>;
   /** Numbers of chunks that nothing copies from any more. */
   readonly freed: ReadonlySet<number>;
@@ -35,7 +35,7 @@ const NOTHING: Flattening = { deltas: new Set(), freed: new Set(), writtenBytes:
 
 /** @param maxHeld the part of the bytes of live chunks that flattening could give back and that may stay all the same, from 0 to 1. */
 export function chooseFlattened(live: LiveChunks, maxHeld: number): Flattening {
-  if (live.table.size === live.reached) return NOTHING;
+  if (live.heldCount === 0) return NOTHING;
   const { clusters, totalBytes } = findClusters(live);
   let total = totalBytes;
   let excess = clusters.reduce((sum, cluster) => sum + Math.max(0, gainOf(cluster)), 0);
@@ -67,27 +67,36 @@ function worthOf(cluster: Cluster): number {
 }
 
 function findClusters(live: LiveChunks): { clusters: Cluster[]; totalBytes: number } {
+  const { catalogue } = live;
   const { links, reaches } = linkHeld(live);
   let totalBytes = 0;
-  for (let number = 0; number < live.table.size; number++) totalBytes += live.sizeOf(number);
+  for (let number = 0; number < catalogue.size; number++)
+    if (live.isLive(number)) totalBytes += catalogue.sizeOf(number);
   return { clusters: gather(live, links, reaches), totalBytes };
 }
 
 /** Links held chunks by copying, and says which of them each delta that snapshots reach copies from: one, as all are linked. */
 function linkHeld(live: LiveChunks): { links: Links; reaches: ReadonlyMap<number, number> } {
-  const links = new Links(live.table.size);
+  const { catalogue } = live;
+  const links = new Links(catalogue.size);
   const reaches = new Map<number, number>();
-  for (const { delta, base } of live.holdings()) {
-    if (delta >= live.reached) links.join(base, delta);
-    else {
-      links.join(base, reaches.get(delta) ?? base);
-      reaches.set(delta, base);
-    }
+  for (let number = 0; number < catalogue.size; number++) {
+    if (!live.isLive(number)) continue;
+    const isHeld = live.isHeld(number);
+    catalogue.forEachBase(number, (base) => {
+      if (!live.isHeld(base)) return;
+      if (isHeld) links.join(base, number);
+      else {
+        links.join(base, reaches.get(number) ?? base);
+        reaches.set(number, base);
+      }
+    });
   }
   return { links, reaches };
 }
 
 function gather(live: LiveChunks, links: Links, reaches: ReadonlyMap<number, number>): Cluster[] {
+  const { catalogue } = live;
   const clusters = new Map<number, Cluster>();
   const clusterOf = (member: number): Cluster => {
     const root = links.rootOf(member);
@@ -95,19 +104,20 @@ function gather(live: LiveChunks, links: Links, reaches: ReadonlyMap<number, num
     clusters.set(root, cluster);
     return cluster;
   };
-  for (let number = live.reached; number < live.table.size; number++) {
+  for (let number = 0; number < catalogue.size; number++) {
+    if (!live.isHeld(number)) continue;
     const cluster = clusterOf(number);
     cluster.held.push(number);
-    cluster.freedBytes += live.sizeOf(number);
-    if (!live.standsAlone(number)) continue;
-    cluster.aloneBytes += live.sizeOf(number);
-    cluster.aloneLength += live.lengthOf(number);
+    cluster.freedBytes += catalogue.sizeOf(number);
+    if (catalogue.isDelta(number)) continue;
+    cluster.aloneBytes += catalogue.sizeOf(number);
+    cluster.aloneLength += catalogue.lengthOf(number);
   }
   for (const [number, base] of reaches) {
     const cluster = clusterOf(base);
     cluster.deltas.push(number);
-    cluster.freedBytes += live.sizeOf(number);
-    cluster.deltaLength += live.lengthOf(number);
+    cluster.freedBytes += catalogue.sizeOf(number);
+    cluster.deltaLength += catalogue.lengthOf(number);
   }
   return [...clusters.values()];
 }

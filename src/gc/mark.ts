@@ -1,22 +1,18 @@
 /** Mark: every chunk that some snapshot needs, and every chunk that those are told by. */
 import {
   type Address,
-  copyBytes,
   DigestTable,
   formatAddress,
   isVecsnapError,
   throwIfAborted,
   VecsnapError,
 } from '../core/index.js';
-import { type ChunkStore, DeltasByPack, type Location, NodeReader } from '../cas/index.js';
+import { Catalogue, type ChunkStore, NodeReader } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
 import { LiveChunks } from './live.js';
 
 /** Tells which chunks are given up. */
 export type LostChunks = Pick<DigestTable, 'has'>;
-
-/** How many addresses are looked up in the index together. */
-const LOOKED_UP_TOGETHER = 512;
 
 /**
  * Every chunk that the manifests need, and then those that deltas among them copy from. A node that several share is walked once.
@@ -30,109 +26,94 @@ export async function mark(
   signal?: AbortSignal,
   lost?: LostChunks,
 ): Promise<LiveChunks> {
-  const reached = new DigestTable();
-  const entered = new DigestTable();
-  const enter = (node: Address): boolean => entered.addNew(node);
-  const nodes = new NodeReader(store);
-  try {
-    for (const manifest of manifests) {
-      throwIfAborted(signal);
-      for await (const { address, data } of reachable(nodes, manifest, enter)) {
-        reached.add(address);
-        for (const chunk of data) reached.add(chunk);
-      }
-    }
-  } catch (cause) {
-    throw isVecsnapError(cause) && cause.code !== 'ABORTED' ? refused(cause.place, cause) : cause;
-  }
-  return withBases(store, reached, signal, lost);
+  return orRefused(async () => {
+    const live = new LiveChunks(await Catalogue.read(store, signal));
+    await reach(store, live, manifests, signal);
+    await hold(live, lost);
+    return live;
+  });
 }
 
-/**
- * Finds chunks that snapshots reach, and adds what the deltas among them copy from. Nearly everything in the index is live most often, so
- * it is gone through once from its beginning to its end; chunks looked up one by one would take several times as long.
- * @param reached is added to.
- * @throws VecsnapError SWEEP_REFUSED when one is missing.
- */
-export async function withBases(
+/** The same for chunks of which somebody else says that snapshots reach them. @throws VecsnapError SWEEP_REFUSED when one is missing. */
+export async function markChunks(
   store: ChunkStore,
-  reached: DigestTable,
-  signal?: AbortSignal,
+  chunks: Iterable<Address>,
   lost?: LostChunks,
 ): Promise<LiveChunks> {
-  const live = new LiveChunks(reached);
-  let deltas = new DeltasByPack();
-  for await (const entries of store.parts.index.entries()) {
-    throwIfAborted(signal);
-    for (const entry of entries) place(store, live, deltas, reached.find(entry.address), entry);
-  }
-  refuseUnlessPlaced(live, 0, lost);
-  for (let start = live.reached; ;) {
-    await addBases(store, live, deltas);
-    if (start === live.table.size) return live;
-    deltas = new DeltasByPack();
-    await placeHeld(store, live, deltas, start);
-    refuseUnlessPlaced(live, start, lost);
-    start = live.table.size;
-  }
+  return orRefused(async () => {
+    const live = new LiveChunks(await Catalogue.read(store));
+    for (const chunk of chunks) live.reach(live.catalogue.number(chunk));
+    await hold(live, lost);
+    return live;
+  });
 }
 
-/** Notes where a chunk stands, if it is live, in a pack that is there. */
-function place(
+/** Walks the manifests. The nodes that are at hand meanwhile are let go of at the end. */
+async function reach(
   store: ChunkStore,
   live: LiveChunks,
-  deltas: DeltasByPack,
-  number: number,
-  location: Location,
-): void {
-  if (number < 0 || !store.packs.has(location.pack)) return;
-  live.place(number, location);
-  deltas.add(number, location);
-}
-
-/** Looks up the chunks from number `start` on. */
-async function placeHeld(
-  store: ChunkStore,
-  live: LiveChunks,
-  deltas: DeltasByPack,
-  start: number,
+  manifests: Iterable<Address>,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  for (let next = start; next < live.table.size; next += LOOKED_UP_TOGETHER) {
-    const count = Math.min(LOOKED_UP_TOGETHER, live.table.size - next);
-    const addresses = Array.from({ length: count }, (_, i) => addressOf(live, next + i));
-    const locations = await store.locate(addresses);
-    for (const [i, location] of locations.entries())
-      if (location !== undefined) place(store, live, deltas, next + i, location);
+  const { catalogue } = live;
+  const nodes = new NodeReader(store, catalogue);
+  const entered = new DigestTable();
+  const enter = (node: Address): boolean => entered.addNew(node);
+  for (const manifest of manifests) {
+    throwIfAborted(signal);
+    for await (const { address, data } of reachable(nodes, manifest, enter)) {
+      live.reach(catalogue.number(address));
+      for (const chunk of data) live.reach(catalogue.number(chunk));
+    }
   }
 }
 
 /** Adds what deltas copy from. */
-async function addBases(store: ChunkStore, live: LiveChunks, deltas: DeltasByPack): Promise<void> {
-  try {
-    for await (const some of deltas.read(store)) {
-      for (const { number, bases } of some) {
-        for (const address of bases) {
-          const base = live.table.add(address);
-          if (base >= live.reached) live.addHolding({ delta: number, base });
-        }
-      }
-    }
-  } catch (cause) {
-    throw isVecsnapError(cause) ? refused(cause.place, cause) : cause;
+async function hold(live: LiveChunks, lost?: LostChunks): Promise<void> {
+  const { catalogue } = live;
+  for (let unplaced = spread(live, live.reached()); unplaced.length > 0;) {
+    await catalogue.askIndex(unplaced);
+    refuseUnlessPlaced(catalogue, unplaced, lost);
+    unplaced = spread(
+      live,
+      unplaced.filter((number) => catalogue.isPlaced(number)),
+    );
   }
 }
 
-/** @throws VecsnapError SWEEP_REFUSED when a chunk from number `start` on was not found and is not given up. */
-function refuseUnlessPlaced(live: LiveChunks, start: number, lost?: LostChunks): void {
-  for (let number = start; number < live.table.size; number++) {
-    if (live.isPlaced(number)) continue;
-    const address = addressOf(live, number);
+/** Holds what these chunks copy from, and what that copies from. Gives those that stand nowhere, of which it is not known. */
+function spread(live: LiveChunks, numbers: Iterable<number>): number[] {
+  const unplaced: number[] = [];
+  const held: number[] = [];
+  const holdBase = (base: number): void => {
+    if (live.hold(base)) held.push(base);
+  };
+  const follow = (number: number): void => {
+    if (live.catalogue.isPlaced(number)) live.catalogue.forEachBase(number, holdBase);
+    else unplaced.push(number);
+  };
+  for (const number of numbers) follow(number);
+  for (let number = held.pop(); number !== undefined; number = held.pop()) follow(number);
+  return unplaced;
+}
+
+/** @throws VecsnapError SWEEP_REFUSED when one of these stands nowhere and is not given up. */
+function refuseUnlessPlaced(catalogue: Catalogue, numbers: readonly number[], lost?: LostChunks): void {
+  for (const number of numbers) {
+    if (catalogue.isPlaced(number)) continue;
+    const address = catalogue.addressOf(number);
     if (lost?.has(address) !== true) throw refused(formatAddress(address, 'data'));
   }
 }
 
-function addressOf({ table }: LiveChunks, number: number): Address {
-  return copyBytes(table.at(number)) as Address;
+/** Makes a refusal of whatever is wrong with what is needed. */
+async function orRefused<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const isDoubt = isVecsnapError(cause) && cause.code !== 'ABORTED' && cause.code !== 'SWEEP_REFUSED';
+    throw isDoubt ? refused(cause.place, cause) : cause;
+  }
 }
 
 function refused(place: string | undefined, cause?: unknown): VecsnapError {

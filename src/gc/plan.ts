@@ -1,5 +1,5 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
-import { copyBytes, type Address } from '../core/index.js';
+import type { Address } from '../core/index.js';
 import { type ChunkStore, PACK_OVERHEAD } from '../cas/index.js';
 import { chooseFlattened } from './flatten.js';
 import type { IsNeeded, LiveChunks } from './live.js';
@@ -60,9 +60,10 @@ export function planSweep(
   live: LiveChunks,
   { maxUnused, emptied = [] }: SweepOptions,
 ): PreparedSweep {
+  const { catalogue } = live;
   const flattening = chooseFlattened(live, maxUnused * HELD_SHARE);
   const isLeft = (number: number): boolean =>
-    number >= 0 && !flattening.freed.has(number) && !flattening.deltas.has(number);
+    live.isLive(number) && !flattening.freed.has(number) && !flattening.deltas.has(number);
   const uses = usePacks(store, live, isLeft);
   const known = store.parts.index.packs();
   const isToldOf = ({ name }: PackUse): boolean => known.has(name) || emptied.includes(name);
@@ -78,29 +79,30 @@ export function planSweep(
     flattenedChunks: flattening.deltas.size,
     reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
-  const flattened = [...flattening.deltas].map((number) => copyBytes(live.table.at(number)) as Address);
+  const flattened = [...flattening.deltas].map((number) => catalogue.addressOf(number));
   return {
     plan,
     flattened,
-    isNeeded: (address) => isLeft(live.table.find(address)),
-    isLive: (address) => live.table.has(address),
+    isNeeded: (address) => isLeft(catalogue.find(address)),
+    isLive: (address) => live.has(address),
   };
 }
 
 /** How much of each pack is live, and how much of that is needed. @param isLeft tells of a live chunk, by its number. */
 function usePacks(store: ChunkStore, live: LiveChunks, isLeft: (number: number) => boolean): PackUse[] {
+  const { catalogue } = live;
   const uses = new Map(
     [...store.packs].map(([name, size]): [string, PackUse] => [
       name,
       { name, size, liveChunks: 0, neededBytes: 0 },
     ]),
   );
-  const inOrder = live.packs.map((name) => uses.get(name));
-  for (let number = 0; number < live.table.size; number++) {
-    const use = inOrder[live.packOf(number)];
-    if (use === undefined) continue;
+  const byNumber = catalogue.packs.map((name) => uses.get(name));
+  for (let number = 0; number < catalogue.size; number++) {
+    const use = byNumber[catalogue.packOf(number)];
+    if (use === undefined || !live.isLive(number)) continue;
     use.liveChunks++;
-    if (isLeft(number)) use.neededBytes += live.sizeOf(number);
+    if (isLeft(number)) use.neededBytes += catalogue.sizeOf(number);
   }
   return [...uses.values()];
 }

@@ -1,6 +1,6 @@
 /** Forgetting: by ids, by a policy, or by the policies that the repository stores; and what the sweep after it would give back. */
 import { OwnershipTable } from '../audit/index.js';
-import { type ChunkStore, NodeReader, packEntryBytes } from '../cas/index.js';
+import { Catalogue, type ChunkStore, NodeReader } from '../cas/index.js';
 import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
 import {
   checkPolicy,
@@ -214,16 +214,14 @@ async function exclusiveBytes(
   const audited = snapshots
     .toReversed()
     .map(({ id, collection, checksum }) => ({ id, collection, manifest: manifestAddress({ checksum }) }));
-  const ownership = await OwnershipTable.build(new NodeReader(store), audited);
-  await ownership.addBases(store, audited);
+  const catalogue = await Catalogue.read(store);
+  const ownership = await OwnershipTable.build(catalogue, new NodeReader(store, catalogue), audited);
+  await ownership.addBases();
   const bytes = new Map<string, number>();
-  for await (const entries of store.parts.index.entries()) {
-    for (const entry of entries) {
-      const found = ownership.find(entry.address);
-      const owner = found === undefined || found.shared ? undefined : audited[found.owner];
-      if (owner !== undefined && store.packs.has(entry.pack))
-        bytes.set(owner.id, (bytes.get(owner.id) ?? 0) + packEntryBytes(entry));
-    }
+  for (let number = 0; number < catalogue.size; number++) {
+    const found = ownership.of(number);
+    const owner = found === undefined || found.shared ? undefined : audited[found.owner];
+    if (owner !== undefined) bytes.set(owner.id, (bytes.get(owner.id) ?? 0) + catalogue.sizeOf(number));
   }
   return bytes;
 }

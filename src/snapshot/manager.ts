@@ -582,9 +582,10 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
-  const { mark } = await import('../gc/index.js');
-  const live = await mark(store, snapshots.map(manifestAddress));
+  const [{ manifestsOf }, { mark }] = await Promise.all([import('./collect.js'), import('../gc/index.js')]);
+  const live = await mark(store, manifestsOf(snapshots));
   let bytes = 0;
-  for (let number = 0; number < live.table.size; number++) bytes += live.sizeOf(number);
+  for (let number = 0; number < live.catalogue.size; number++)
+    if (live.isLive(number)) bytes += live.catalogue.sizeOf(number);
   return bytes;
 }

@@ -164,6 +164,22 @@ export function testChunkIndex(fixture: IndexFixture): void {
       expect((await collectAll(index.entries())).length).toBe(200);
     });
 
+    it('forgets packs as well when it is told what they held, and nothing else', async () => {
+      await index.addPack({ name: 'packs/a', size: 1 }, entriesOf(range(0, 1500)));
+      await index.addPack({ name: 'packs/b', size: 2 }, entriesOf(range(1400, 1600)));
+      const told = [...range(0, 1500), 1550, 7777].map(addressOf);
+      await index.removePacks(new Set(['packs/a', 'packs/none']), told);
+      expect(await found([0, 1399, 1400, 1550, 7777])).toEqual([
+        undefined,
+        undefined,
+        'packs/b',
+        'packs/b',
+        undefined,
+      ]);
+      expect([...index.packs().keys()]).toEqual(['packs/b']);
+      expect((await collectAll(index.entries())).length).toBe(200);
+    });
+
     it('forgets the chunks of packs that it goes on to know', async () => {
       await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
       await index.addPack({ name: 'packs/b', size: 2 }, entriesOf([2, 3]));

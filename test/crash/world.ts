@@ -6,7 +6,7 @@
  */
 import { type BlobStore, type FsBlobStore, fsBlobStore, type ProcessIdentity } from 'vecsnap/blob';
 import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
-import type { RandomBytes } from 'vecsnap/core';
+import type { Address, RandomBytes } from 'vecsnap/core';
 import { fileReserve, lockDirectory, type LockParts, nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { type Environment, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { Chance } from './chance.js';
@@ -369,7 +369,10 @@ export class World {
     return {
       ...index,
       addPack: (pack, entries) => noted((one) => one.addPack(pack, entries)),
-      removePacks: (names) => notedWith(names, (one, copy) => one.removePacks(copy)),
+      removePacks: (names, chunks) => {
+        const theirs = chunks && Array.from(chunks, (address) => address.slice() as Address);
+        return notedWith(names, (one, copy) => one.removePacks(copy, theirs));
+      },
       removeChunksOf: (names) => notedWith(names, (one, copy) => one.removeChunksOf(copy)),
       clear: () => noted((one) => one.clear()),
     };
