@@ -335,7 +335,7 @@ describe('a sweep of deltas', () => {
             (i) => all[i] as (typeof all)[number],
           );
           const reached = kept.map(({ address }) => address);
-          const prepared = await planSweep(store, await markChunks(store, reached), { maxUnused });
+          const prepared = planSweep(store, await markChunks(store, reached), { maxUnused });
           const before = await bytesOf(blobs);
           const report = await sweep(store, prepared);
           expect(report.reclaimedBytes).toBe(before - (await bytesOf(blobs)));
@@ -352,7 +352,7 @@ describe('a sweep of deltas', () => {
               reached.some((one) => toHex(one) === toHex(address as Address));
             expect(findings.filter(({ address, lacksBase }) => !lacksBase || isKept(address))).toEqual([]);
           }
-          const again = await planSweep(store, await markChunks(store, reached), { maxUnused });
+          const again = planSweep(store, await markChunks(store, reached), { maxUnused });
           expect(again.plan).toMatchObject({ deletedPacks: [], flattenedChunks: 0 });
         },
       ),
@@ -365,7 +365,7 @@ describe('a sweep of deltas', () => {
     const store = await reopen(blobs);
     const addresses = await putVersions(store, 40);
     const kept = addresses.slice(-3);
-    const prepared = await planSweep(store, await markChunks(store, kept), { maxUnused: 0.05 });
+    const prepared = planSweep(store, await markChunks(store, kept), { maxUnused: 0.05 });
     expect(prepared.plan.flattenedChunks).toBe(1);
     await sweep(store, prepared);
     const fresh = memoryBlobStore();
@@ -383,7 +383,7 @@ describe('a sweep of deltas', () => {
     const store = await reopen(blobs);
     const [, last] = (await putVersions(store, 2)) as [Address, Address];
     const before = await bytesOf(blobs);
-    const prepared = await planSweep(store, await markChunks(store, [last]), { maxUnused: 0.3 });
+    const prepared = planSweep(store, await markChunks(store, [last]), { maxUnused: 0.3 });
     expect(prepared.plan).toMatchObject({ deletedPacks: [], rewrittenPacks: [], flattenedChunks: 0 });
     await sweep(store, prepared);
     expect(await bytesOf(blobs)).toBe(before);

@@ -34,7 +34,7 @@ export class OwnershipTable {
   // Of each chunk, by its number in the catalogue:
   /** One more than the position of the snapshot that owns it, or {@link NOBODY}. */
   readonly #owners = new NumberColumn();
-  readonly #flags = new NumberColumn();
+  readonly #flags = new NumberColumn(1);
 
   private constructor(catalogue: Catalogue, snapshots: readonly Audited[]) {
     this.#catalogue = catalogue;

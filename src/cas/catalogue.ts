@@ -1,5 +1,5 @@
 /**
- * What all packs hold: every chunk, where it stands and what it copies from, in flat memory; some 65 bytes a chunk, about as much as an
+ * What all packs hold: every chunk, where it stands and what it copies from, in flat memory; some 60 bytes a chunk, about as much as an
  * index in memory. It is for whoever goes through nearly all chunks. Only the directories of packs tell what deltas copy from, so these are
  * read in any case; going through an index besides, or asking it a million times, would take longer than everything else together.
  */
@@ -29,7 +29,8 @@ const LOOKED_UP_TOGETHER = 512;
 /** See the head of this file. Chunks have numbers; some may stand nowhere, because others copy from them, or somebody has asked for them. */
 export class Catalogue implements ChunkPlaces {
   readonly #store: ChunkStore;
-  readonly #table = new DigestTable();
+  /** Gives chunks their numbers. */
+  readonly table = new DigestTable();
   readonly #packs: string[] = [];
   readonly #numbersOfPacks = new Map<string, number>();
   // Of each chunk:
@@ -38,10 +39,11 @@ export class Catalogue implements ChunkPlaces {
   readonly #offsets = new NumberColumn();
   readonly #storedLengths = new NumberColumn();
   readonly #lengths = new NumberColumn();
-  /** 2 · codec, and 1 for a node. */
-  readonly #tags = new NumberColumn();
-  /** Where in {@link #bases} a delta has how many they are, and then their numbers. */
-  readonly #starts = new NumberColumn();
+  /** 256 · the number of chunks that it copies from, 2 · codec, and 1 for a node. */
+  readonly #tags = new NumberColumn(2);
+  /** What it copies from, if that is one chunk; else where in {@link #bases} they begin. */
+  readonly #copied = new NumberColumn();
+  /** What those deltas copy from that copy from several. */
   readonly #bases = new NumberColumn();
   #basesEnd = 0;
 
@@ -62,7 +64,7 @@ export class Catalogue implements ChunkPlaces {
 
   /** Numbers are from 0 to below this. */
   get size(): number {
-    return this.#table.size;
+    return this.table.size;
   }
 
   /** The packs in which chunks stand. */
@@ -72,17 +74,17 @@ export class Catalogue implements ChunkPlaces {
 
   /** The number of a chunk, or -1. */
   find(address: Address): number {
-    return this.#table.find(address);
+    return this.table.find(address);
   }
 
   /** The number of a chunk, which is given one if it has none. */
   number(address: Address): number {
-    return this.#table.add(address);
+    return this.table.add(address);
   }
 
   /** A copy of the address of a chunk. */
   addressOf(number: number): Address {
-    return copyBytes(this.#table.at(number)) as Address;
+    return copyBytes(this.table.at(number)) as Address;
   }
 
   /** The number of its pack in {@link packs}; below 0 when it stands nowhere. */
@@ -125,10 +127,10 @@ export class Catalogue implements ChunkPlaces {
 
   /** Calls `visit` with the number of each chunk that a delta copies from. */
   forEachBase(number: number, visit: (base: number) => void): void {
-    if (!this.isDelta(number)) return;
-    const start = this.#starts.get(number);
-    const end = start + this.#bases.get(start);
-    for (let at = start + 1; at <= end; at++) visit(this.#bases.get(at));
+    const count = this.#baseCountOf(number);
+    const copied = this.#copied.get(number);
+    if (count === 1) visit(copied);
+    else for (let i = 0; i < count; i++) visit(this.#bases.get(copied + i));
   }
 
   /** As {@link ChunkStore.locate}. What stands nowhere is looked for in the index. */
@@ -164,9 +166,8 @@ export class Catalogue implements ChunkPlaces {
   }
 
   #addLocated(number: number, location: Location, bases: readonly Address[]): void {
-    this.#place(number, this.#numberOf(location.pack), location);
-    this.#beginBases(number, bases.length);
-    for (const base of bases) this.#addBase(this.number(base));
+    this.#place(number, this.#numberOf(location.pack), location, bases.length);
+    for (const [i, base] of bases.entries()) this.#setBase(number, i, this.number(base));
   }
 
   async #addPacks(signal: AbortSignal | undefined): Promise<void> {
@@ -200,13 +201,11 @@ export class Catalogue implements ChunkPlaces {
     const packNumber = this.#numberOf(pack);
     while (cursor.next()) {
       if (damage?.isBad(pack, cursor.offset) === true) continue;
-      const number = this.#table.addAt(cursor.bytes, cursor.addressAt);
+      const number = this.table.addAt(cursor.bytes, cursor.addressAt);
       if (this.isPlaced(number)) inSeveral.add(number);
-      this.#place(number, packNumber, cursor);
-      if (cursor.codec !== CODECS.delta) continue;
-      this.#beginBases(number, cursor.baseCount);
+      this.#place(number, packNumber, cursor, cursor.baseCount);
       for (let i = 0; i < cursor.baseCount; i++)
-        this.#addBase(this.#table.addAt(cursor.bytes, cursor.basesAt + i * ADDRESS_LENGTH));
+        this.#setBase(number, i, this.table.addAt(cursor.bytes, cursor.basesAt + i * ADDRESS_LENGTH));
     }
   }
 
@@ -214,21 +213,21 @@ export class Catalogue implements ChunkPlaces {
     number: number,
     packNumber: number,
     { offset, storedLength, length, codec, kind }: Omit<Location, 'pack'>,
+    baseCount: number,
   ): void {
     this.#places.set(number, packNumber + 1);
     this.#offsets.set(number, offset);
     this.#storedLengths.set(number, storedLength);
     this.#lengths.set(number, length);
-    this.#tags.set(number, codec * 2 + (kind === 'node' ? 1 : 0));
+    this.#tags.set(number, baseCount * 256 + codec * 2 + (kind === 'node' ? 1 : 0));
+    if (baseCount <= 1) return;
+    this.#copied.set(number, this.#basesEnd);
+    this.#basesEnd += baseCount;
   }
 
-  #beginBases(number: number, count: number): void {
-    this.#starts.set(number, this.#basesEnd);
-    this.#addBase(count);
-  }
-
-  #addBase(value: number): void {
-    this.#bases.set(this.#basesEnd++, value);
+  #setBase(number: number, i: number, base: number): void {
+    if (this.#baseCountOf(number) === 1) this.#copied.set(number, base);
+    else this.#bases.set(this.#copied.get(number) + i, base);
   }
 
   #locationOf(number: number): CataloguedLocation | undefined {
@@ -246,11 +245,11 @@ export class Catalogue implements ChunkPlaces {
   }
 
   #codecOf(number: number): number {
-    return this.#tags.get(number) >>> 1;
+    return (this.#tags.get(number) & 0xff) >>> 1;
   }
 
   #baseCountOf(delta: number): number {
-    return this.#bases.get(this.#starts.get(delta));
+    return this.#tags.get(delta) >>> 8;
   }
 
   #numberOf(pack: string): number {

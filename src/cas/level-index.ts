@@ -302,7 +302,7 @@ async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uin
     for (;;) {
       const some = await reading(() => iterator.nextv(ROWS_AT_ONCE));
       if (some.length === 0) return;
-      yield some as [Uint8Array, Uint8Array][];
+      yield some;
     }
   } finally {
     await iterator.close();

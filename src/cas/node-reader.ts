@@ -7,7 +7,7 @@ import { type Address, ADDRESS_LENGTH, copyBytes, DigestTable } from '../core/in
 import { type ChunkPlaces, type ChunkStore, type PlainChunks, rootsOf } from './chunk-store.js';
 
 /** Plaintext bytes that are at hand, at most: two generations of half as many. */
-const AT_HAND_BYTES = 24 * 1024 * 1024;
+const AT_HAND_BYTES = 12 * 1024 * 1024;
 /** Plaintext bytes that are read together, unless a single node has more. */
 const TOGETHER_BYTES = 4 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 /** What must stay. */
 import type { Catalogue } from '../cas/index.js';
-import { type Address, NumberColumn } from '../core/index.js';
+import { type Address, type DigestTable, NumberColumn } from '../core/index.js';
 
 /** Tells whether a chunk is in a set. */
 export type IsNeeded = (address: Address) => boolean;
@@ -15,7 +15,7 @@ const HELD = 2;
  */
 export class LiveChunks {
   readonly catalogue: Catalogue;
-  readonly #states = new NumberColumn();
+  readonly #states = new NumberColumn(1);
   #reachedCount = 0;
   #heldCount = 0;
 
@@ -34,8 +34,15 @@ export class LiveChunks {
   }
 
   has(address: Address): boolean {
-    const number = this.catalogue.find(address);
-    return number >= 0 && this.isLive(number);
+    return this.test()(address);
+  }
+
+  /**
+   * Tells of addresses whether they are live and their numbers in none of some sets. It needs no more of the catalogue than the table, so
+   * that the rest need not be kept for it.
+   */
+  test(...except: readonly ReadonlySet<number>[]): IsNeeded {
+    return testOf(this.catalogue.table, this.#states, except);
   }
 
   isLive(number: number): boolean {
@@ -66,4 +73,11 @@ export class LiveChunks {
     for (let number = 0; number < this.catalogue.size; number++)
       if (this.#states.get(number) === REACHED) yield number;
   }
+}
+
+function testOf(table: DigestTable, states: NumberColumn, except: readonly ReadonlySet<number>[]): IsNeeded {
+  return (address) => {
+    const number = table.find(address);
+    return number >= 0 && states.get(number) !== DEAD && !except.some((numbers) => numbers.has(number));
+  };
 }

@@ -60,7 +60,6 @@ export function planSweep(
   live: LiveChunks,
   { maxUnused, emptied = [] }: SweepOptions,
 ): PreparedSweep {
-  const { catalogue } = live;
   const flattening = chooseFlattened(live, maxUnused * HELD_SHARE);
   const isLeft = (number: number): boolean =>
     live.isLive(number) && !flattening.freed.has(number) && !flattening.deltas.has(number);
@@ -79,12 +78,12 @@ export function planSweep(
     flattenedChunks: flattening.deltas.size,
     reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
-  const flattened = [...flattening.deltas].map((number) => catalogue.addressOf(number));
+  const flattened = [...flattening.deltas].map((number) => live.catalogue.addressOf(number));
   return {
     plan,
     flattened,
-    isNeeded: (address) => isLeft(catalogue.find(address)),
-    isLive: (address) => live.has(address),
+    isNeeded: live.test(flattening.freed, flattening.deltas),
+    isLive: live.test(),
   };
 }
 

@@ -6,15 +6,13 @@ import {
   checkPolicy,
   decideRetention,
   DEFAULT_SWEEP,
-  mark,
-  planSweep,
   type Policies,
   priceSweep,
   type RetentionDecision,
   type RetentionPolicy,
 } from '../gc/index.js';
 import { readWhole } from './beside-sweeps.js';
-import { allSnapshots, emptiedPacks, goingBlobs, manifestsOf } from './collect.js';
+import { allSnapshots, goingBlobs, prepareSweep } from './collect.js';
 import type { FoundNotes } from './damage-note.js';
 import { forgetSnapshot } from './forgotten.js';
 import { withMarks } from './marks.js';
@@ -188,9 +186,8 @@ async function sweptBytes(
 ): Promise<number | null> {
   return unlessDamaged(async () => {
     const staying = (await allSnapshots(repository)).filter(({ id }) => !going.has(id));
-    const live = await mark(store, manifestsOf(staying), signal, notes.note?.lost);
-    const options = { ...DEFAULT_SWEEP, emptied: emptiedPacks(notes, staying) };
-    const packBytes = await priceSweep(store, await planSweep(store, live, options));
+    const prepared = await prepareSweep(store, staying, notes, { ...DEFAULT_SWEEP, signal });
+    const packBytes = await priceSweep(store, prepared);
     const small = await goingBlobs(repository, new Set(staying.map(({ id }) => id)));
     return small.reduce((sum, { size }) => sum + size, packBytes);
   });
