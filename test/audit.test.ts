@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OwnershipTable, type RepositoryStats } from 'vecsnap/audit';
-import { inlineCoder, PACK_OVERHEAD, packEntryBytes } from 'vecsnap/cas';
+import { Catalogue, inlineCoder, PACK_OVERHEAD, packEntryBytes } from 'vecsnap/cas';
 import { type Schema, toHex, utf8 } from 'vecsnap/core';
 import { reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { manifestAddress, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import { reopen } from './support/stores.js';
@@ -55,7 +55,7 @@ async function needs(
   return Promise.all(
     snapshots.map(async (snapshot) => {
       const all = await collect(reachable(store, manifestAddress(snapshot), () => true));
-      return new Set(all.map(({ address }) => toHex(address)));
+      return new Set(all.flatMap(({ address, data }) => [address, ...data]).map(toHex));
     }),
   );
 }
@@ -96,7 +96,7 @@ describe('statistics', () => {
           const snapshots = (await manager.listSnapshots()).toReversed();
           const needed = await needs(made, snapshots);
           const store = await reopen(environment.blobs);
-          const entries = await collect(store.parts.index.entries());
+          const entries = await collectAll(store.parts.index.entries());
           const bytes = new Map(entries.map((entry) => [toHex(entry.address), packEntryBytes(entry)]));
           const bytesOf = (chunks: Iterable<string>) =>
             sum([...chunks].map((chunk) => bytes.get(chunk) as number));
@@ -213,6 +213,7 @@ describe('ownership', () => {
       },
     };
     const table = await OwnershipTable.build(
+      await Catalogue.read(store),
       chunks,
       snapshots.map((snapshot) => ({ ...snapshot, manifest: manifestAddress(snapshot) })),
     );

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { type IndexDatabase, levelIndex, memoryIndex } from 'vecsnap/cas';
 import { concatBytes, utf8 } from 'vecsnap/core';
 import { addressOf, entriesOf, testChunkIndex } from './contract/chunk-index.js';
-import { collect } from './support/collect.js';
+import { collectAll } from './support/collect.js';
 
 const VIEWS = { keyEncoding: 'view', valueEncoding: 'view' } as const;
 
@@ -117,7 +117,7 @@ describe('an index in a database', () => {
     await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1]));
     await db.put(concatBytes([utf8('c'), addressOf(1)]), Uint8Array.from(value));
     await expect(index.find([addressOf(1)])).rejects.toThrow(damaged);
-    await expect(collect(index.entries())).rejects.toThrow(damaged);
+    await expect(collectAll(index.entries())).rejects.toThrow(damaged);
     await expect(index.removePacks(new Set(['packs/a']))).rejects.toThrow(damaged);
     await index.clear(); // Which is what repair does.
     expect(await index.find([addressOf(1)])).toEqual([undefined]);
@@ -140,7 +140,7 @@ describe('an index in a database', () => {
     await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1]));
     await db.put(concatBytes([utf8('c'), addressOf(2)]), Uint8Array.of(7, 8, 1, 1, 0));
     expect(await index.find([addressOf(2)])).toEqual([undefined]);
-    expect(await collect(index.entries())).toHaveLength(1);
+    expect(await collectAll(index.entries())).toHaveLength(1);
   });
 
   it('gives packs numbers that no other has, also after packs were removed', async () => {
@@ -152,7 +152,7 @@ describe('an index in a database', () => {
     }
     const again = await levelIndex(asDatabase(db));
     await again.addPack({ name: 'packs/last', size: 1 }, entriesOf([1000]));
-    for await (const { pack, ...entry } of again.entries())
+    for (const { pack, ...entry } of await collectAll(again.entries()))
       expect([`packs/${String(entry.length / 1000)}`, 'packs/last']).toContain(pack);
   });
 });

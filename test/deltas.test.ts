@@ -7,15 +7,14 @@ import {
   checkPacks,
   CODECS,
   decodeChunk,
-  DeltasByPack,
   encodeChunk,
   type Kin,
   type NewChunk,
   type PlainChunk,
   type StoredChunk,
 } from 'vecsnap/cas';
-import { type Address, DigestTable, formatAddress, isVecsnapError, toHex, utf8 } from 'vecsnap/core';
-import { planSweep, sweep } from 'vecsnap/gc';
+import { type Address, formatAddress, isVecsnapError, toHex } from 'vecsnap/core';
+import { markChunks, planSweep, sweep } from 'vecsnap/gc';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
@@ -317,29 +316,7 @@ describe('a chain of deltas', () => {
   });
 });
 
-function liveOf(reached: readonly Address[], held: readonly Address[] = []) {
-  const table = new DigestTable();
-  for (const address of reached) table.add(address);
-  const count = table.size;
-  for (const address of held) table.add(address);
-  return { table, reached: count };
-}
-
 describe('a sweep of deltas', () => {
-  /** All that the reached chunks need. */
-  async function marksOf(store: ChunkStore, reached: readonly Address[]) {
-    const held: Address[] = [];
-    let next = [...reached];
-    while (next.length > 0) {
-      const locations = await store.locate(next);
-      next = (
-        await store.basesOf(locations.map((location) => location as NonNullable<typeof location>))
-      ).flat();
-      held.push(...next);
-    }
-    return liveOf(reached, held);
-  }
-
   it('leaves what is kept readable, holds little for it, and has nothing left to do', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -358,7 +335,7 @@ describe('a sweep of deltas', () => {
             (i) => all[i] as (typeof all)[number],
           );
           const reached = kept.map(({ address }) => address);
-          const prepared = await planSweep(store, await marksOf(store, reached), { maxUnused });
+          const prepared = planSweep(store, await markChunks(store, reached), { maxUnused });
           const before = await bytesOf(blobs);
           const report = await sweep(store, prepared);
           expect(report.reclaimedBytes).toBe(before - (await bytesOf(blobs)));
@@ -375,7 +352,7 @@ describe('a sweep of deltas', () => {
               reached.some((one) => toHex(one) === toHex(address as Address));
             expect(findings.filter(({ address, lacksBase }) => !lacksBase || isKept(address))).toEqual([]);
           }
-          const again = await planSweep(store, await marksOf(store, reached), { maxUnused });
+          const again = planSweep(store, await markChunks(store, reached), { maxUnused });
           expect(again.plan).toMatchObject({ deletedPacks: [], flattenedChunks: 0 });
         },
       ),
@@ -388,7 +365,7 @@ describe('a sweep of deltas', () => {
     const store = await reopen(blobs);
     const addresses = await putVersions(store, 40);
     const kept = addresses.slice(-3);
-    const prepared = await planSweep(store, await marksOf(store, kept), { maxUnused: 0.05 });
+    const prepared = planSweep(store, await markChunks(store, kept), { maxUnused: 0.05 });
     expect(prepared.plan.flattenedChunks).toBe(1);
     await sweep(store, prepared);
     const fresh = memoryBlobStore();
@@ -406,7 +383,7 @@ describe('a sweep of deltas', () => {
     const store = await reopen(blobs);
     const [, last] = (await putVersions(store, 2)) as [Address, Address];
     const before = await bytesOf(blobs);
-    const prepared = await planSweep(store, await marksOf(store, [last]), { maxUnused: 0.3 });
+    const prepared = planSweep(store, await markChunks(store, [last]), { maxUnused: 0.3 });
     expect(prepared.plan).toMatchObject({ deletedPacks: [], rewrittenPacks: [], flattenedChunks: 0 });
     await sweep(store, prepared);
     expect(await bytesOf(blobs)).toBe(before);
@@ -430,26 +407,4 @@ describe('a chunk that cannot be put together any more', () => {
       await expect(at.get(middle)).rejects.toThrow(expect.objectContaining({ code: 'CHUNK_MISSING' }));
     }
   });
-});
-
-it('very many deltas are read pack by pack, in whatever order they were noted', async () => {
-  const base = (pack: string, offset: number) => nodeSha256(utf8(`${pack} ${offset}`));
-  const asked: string[] = [];
-  const noted = new DeltasByPack();
-  const packs = ['packs/a', 'packs/b', 'packs/c'];
-  for (let number = 0; number < 30; number++) {
-    const codec = number % 5 === 4 ? CODECS.raw : CODECS.delta;
-    noted.add(number, { codec, pack: packs[number % 3] as string, offset: number * 10 });
-  }
-  const found = new Map<number, string>();
-  const basesOf = async (places: readonly { pack: string; offset: number }[]) => {
-    asked.push(...new Set(places.map(({ pack }) => pack)));
-    return places.map(({ pack, offset }) => [base(pack, offset)]);
-  };
-  for await (const { number, bases } of noted.read({ basesOf })) found.set(number, bases.map(toHex).join());
-  expect(asked.toSorted()).toEqual(packs);
-  const deltas = Array.from({ length: 30 }, (_, number) => number).filter((number) => number % 5 !== 4);
-  expect([...found.keys()].toSorted((a, b) => a - b)).toEqual(deltas);
-  for (const [number, bases] of found)
-    expect(bases).toBe(toHex(base(packs[number % 3] as string, number * 10)));
 });

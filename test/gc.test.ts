@@ -11,12 +11,20 @@ import {
   packEntryBytes,
 } from 'vecsnap/cas';
 import { type Address, DigestTable, toHex } from 'vecsnap/core';
-import { decideRetention, DEFAULT_SWEEP, mark, planSweep, type PreparedSweep, sweep } from 'vecsnap/gc';
+import {
+  decideRetention,
+  DEFAULT_SWEEP,
+  mark,
+  markChunks,
+  planSweep,
+  type PreparedSweep,
+  sweep,
+} from 'vecsnap/gc';
 import { encodeManifest, encodeNode, rowGroupToEntry } from 'vecsnap/manifest';
 import { nodeSha256 } from 'vecsnap/platform';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { chunk, OPTIONS, putAll, reopen, seededRandom, storeParts } from './support/stores.js';
 
 const PACK_BYTES = 3000;
@@ -51,8 +59,8 @@ function liveOf(seeds: Iterable<number>): DigestTable {
   return live;
 }
 
-function plan(store: ChunkStore, live: DigestTable, maxUnused: number): Promise<PreparedSweep> {
-  return planSweep(store, { table: live, reached: live.size }, { maxUnused });
+async function plan(store: ChunkStore, live: DigestTable, maxUnused: number): Promise<PreparedSweep> {
+  return planSweep(store, await markChunks(store, live), { maxUnused });
 }
 
 async function bytesIn(blobs: BlobStore): Promise<number> {
@@ -62,7 +70,7 @@ async function bytesIn(blobs: BlobStore): Promise<number> {
 /** Bytes of packs that belong to no live chunk, without headers and footers. */
 async function unusedIn(store: ChunkStore, live: DigestTable): Promise<number> {
   let used = 0;
-  for await (const entry of store.parts.index.entries())
+  for (const entry of await collectAll(store.parts.index.entries()))
     if (live.has(entry.address)) used += packEntryBytes(entry);
   const all = [...store.packs.values()].reduce((sum, size) => sum + size - PACK_OVERHEAD, 0);
   return all - used;
@@ -126,7 +134,7 @@ describe('a sweep', () => {
     const { blobs, store } = await make([[1, 2, 3, 4]]);
     const [old] = await collect(blobs.list('packs/'));
     const writer = new ChunkWriter(store);
-    const entries = await collect(store.parts.index.entries());
+    const entries = await collectAll(store.parts.index.entries());
     await writer.copy(
       old?.name as string,
       entries.toSorted((a, b) => a.offset - b.offset),
@@ -253,12 +261,13 @@ describe('a mark', () => {
     const { store } = await make([[1, 2, 3, 4]]);
     const manifests = [await manifestOf(store, [[1, 2], [3]]), await manifestOf(store, [[3]])];
     await store.refresh();
-    const { table, reached } = await mark(store, manifests);
-    expect(table.size).toBe(4 + 3);
-    expect(reached).toBe(table.size);
-    for (const seed of [1, 2, 3]) expect(table.has(nodeSha256(sized(seed).bytes))).toBe(true);
-    expect(table.has(nodeSha256(sized(4).bytes))).toBe(false);
-    expect((await mark(store, [])).table.size).toBe(0);
+    const live = await mark(store, manifests);
+    expect(live.reachedCount).toBe(4 + 3);
+    expect(live.heldCount).toBe(0);
+    for (const seed of [1, 2, 3]) expect(live.has(nodeSha256(sized(seed).bytes))).toBe(true);
+    expect(live.has(nodeSha256(sized(4).bytes))).toBe(false);
+    expect(live.has(nodeSha256(sized(5).bytes))).toBe(false); // Which is not there at all.
+    expect((await mark(store, [])).reachedCount).toBe(0);
   });
 
   it('refuses when anything is missing or damaged, so that nothing is deleted', async () => {
@@ -307,7 +316,8 @@ describe('a mark', () => {
     await store.refresh();
     const before = blobs.calls.length;
     await mark(store, [manifest, manifest, manifest]);
-    expect(blobs.calls.length - before).toBe(2);
+    // The two, and the directories of their packs.
+    expect(blobs.calls.length - before).toBe(2 + store.packs.size);
   });
 });
 

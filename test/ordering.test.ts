@@ -276,7 +276,7 @@ describe('an index that lies', () => {
       ...index,
       find: async (addresses) => (await index.find(addresses)).map((one) => one && lie(one)),
       async *entries() {
-        for await (const entry of index.entries()) yield lie(entry);
+        for await (const some of index.entries()) yield some.map(lie);
       },
     };
   };

@@ -2,7 +2,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Address, compareBytes, type LocalMinimumOptions, toHex, utf8, viewOf } from 'vecsnap/core';
-import { encodeNode, type Entry, type Node, sumOf, TreeReader } from 'vecsnap/manifest';
+import {
+  decodeNode,
+  encodeManifest,
+  encodeNode,
+  type Entry,
+  fileToEntry,
+  type Node,
+  type NodesReader,
+  reachable,
+  type Reached,
+  rowGroupToEntry,
+  sumOf,
+  TreeReader,
+} from 'vecsnap/manifest';
 import { anyAddress, runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { golden } from './support/golden.js';
@@ -251,30 +264,97 @@ describe('a range', () => {
 });
 
 describe('a walk', () => {
+  const anyStream = anyStreamEntries.filter(({ length }) => length > 0);
+
+  /** A manifest of one file with this content, and the nodes above it. */
+  function manifestOver(
+    chunks: MemoryChunks,
+    { root, bytes }: TestTree,
+  ): { manifest: Address; above: string[] } {
+    const file = fileToEntry({ path: 'file', type: 'file', mode: 0, size: bytes, content: root });
+    const files = buildTree(chunks, [file], { window: 1, max: 2 });
+    const manifest = chunks.put(
+      encodeManifest({ format: { name: 'files' }, schema: undefined, records: undefined, files }),
+    );
+    return { manifest, above: [manifest, files.root].map(toHex) };
+  }
+
+  /** Reads up to so many at a time; none for a reader that reads them one by one. */
+  const readerOf = (chunks: MemoryChunks, most: number): NodesReader =>
+    most === 0
+      ? chunks
+      : {
+          get: (address) => chunks.get(address),
+          getSome: (addresses) => Promise.all(addresses.slice(0, most).map((one) => chunks.get(one))),
+        };
+
   it('visits each node once, parents first, and leaves out what stands below those it is told to', async () => {
     await fc.assert(
-      fc.asyncProperty(anyEntries, anyNodeCuts, fc.nat(), async (entries, options, skipped) => {
-        const chunks = new MemoryChunks();
-        const tree = buildTree(chunks, entries, options);
-        const visited = new Set<string>();
-        const seen: number[] = [];
-        const enter = (address: Address): boolean => {
-          if (visited.has(toHex(address))) return false;
-          visited.add(toHex(address));
-          seen.push(tree.nodes.get(toHex(address))?.level ?? -1);
-          return true;
-        };
-        const walked = await collect(new TreeReader(chunks).walk(tree.root, enter));
-        expect(visited).toEqual(new Set(tree.nodes.keys()));
-        expect(chunks.reads.length).toBe(tree.nodes.size);
-        expect(seen[0]).toBe(tree.height);
-        expect(new Set(walked.map(text))).toEqual(new Set(entries.map(text)));
+      fc.asyncProperty(
+        anyStream,
+        anyNodeCuts,
+        fc.nat(),
+        fc.nat(5),
+        async (entries, options, skipped, most) => {
+          const chunks = new MemoryChunks();
+          const reader = readerOf(chunks, most);
+          const tree = buildTree(chunks, entries, options);
+          const { manifest, above } = manifestOver(chunks, tree);
+          const visited = new Set<string>();
+          const enter = (address: Address): boolean => {
+            if (visited.has(toHex(address))) return false;
+            visited.add(toHex(address));
+            return true;
+          };
+          const walked = await collect(reachable(reader, manifest, enter));
+          expect(visited).toEqual(new Set([...above, ...tree.nodes.keys()]));
+          expect(walked.map(({ address }) => toHex(address)).toSorted()).toEqual([...visited].toSorted());
+          expect(chunks.reads.length).toBe(visited.size);
+          expect(toHex((walked[above.length] as Reached).address)).toBe(toHex(tree.root));
+          const data = walked.flatMap((one) => one.data).map(toHex);
+          expect(new Set(data)).toEqual(new Set(entries.map(({ value }) => toHex(value as Address))));
 
-        const out = [...tree.nodes.keys()][skipped % tree.nodes.size] as string;
-        chunks.reads.length = 0;
-        await collect(new TreeReader(chunks).walk(tree.root, (address) => toHex(address) !== out));
-        expect(chunks.reads).not.toContain(out);
-      }),
+          const out = [...tree.nodes.keys()][skipped % tree.nodes.size] as string;
+          chunks.reads.length = 0;
+          await collect(reachable(reader, manifest, (address) => toHex(address) !== out));
+          expect(chunks.reads).not.toContain(out);
+        },
+      ),
+    );
+  });
+
+  it('tells of every node that cannot be read, and goes on with the others', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        anyStream,
+        anyNodeCuts,
+        fc.nat(5),
+        fc.array(fc.nat()),
+        async (entries, options, most, picks) => {
+          const chunks = new MemoryChunks();
+          const reader = readerOf(chunks, most);
+          const tree = buildTree(chunks, entries, options);
+          const { manifest } = manifestOver(chunks, tree);
+          const nodes = [...tree.nodes.keys()];
+          const gone = new Set(picks.map((pick) => nodes[pick % nodes.length] as string));
+          for (const node of gone) chunks.chunks.delete(node);
+          const told: string[] = [];
+          const tell = (error: unknown, node: Address): void => {
+            expect(error).toMatchObject({ code: 'CHUNK_MISSING' });
+            told.push(toHex(node));
+          };
+          const seen = new Set<string>();
+          const enter = (address: Address): boolean =>
+            !seen.has(toHex(address)) && seen.add(toHex(address)).size > 0;
+          const walked = await collect(reachable(reader, manifest, enter, tell));
+          expect(told.toSorted()).toEqual([...gone].filter((node) => seen.has(node)).toSorted());
+          expect(new Set(walked.map(({ address }) => toHex(address)))).toEqual(seen);
+          if (gone.size > 0 && told.length > 0)
+            await expect(collect(reachable(reader, manifest, () => true))).rejects.toThrow(
+              'A chunk is not there.',
+            );
+        },
+      ),
     );
   });
 });
@@ -362,8 +442,37 @@ describe('a difference', () => {
 });
 
 describe('hostile nodes', () => {
-  const leaf: Node = { level: 0, entries: keyed(3) };
-  const other: Node = { level: 0, entries: keyed(6).slice(3) };
+  /** Of these, every entry is a row group of ids. */
+  const groups = keyed(6).map(({ key, count, bytes }) =>
+    rowGroupToEntry({
+      key: key as Uint8Array,
+      count,
+      columns: [[{ length: bytes, address: sha256(key as Uint8Array) }]],
+    }),
+  );
+  const leaf: Node = { level: 0, entries: groups.slice(0, 3) };
+  const other: Node = { level: 0, entries: groups.slice(3) };
+
+  /** A manifest whose records stand in a tree, of which it says what is true. */
+  function recordsOver(chunks: MemoryChunks, root: Address): Address {
+    const { entries } = decodeOrNothing(chunks.chunks.get(toHex(root)) as Uint8Array);
+    return chunks.put(
+      encodeManifest({
+        format: { name: 'test' },
+        schema: { id: 'string', vectors: [], payload: 'none' },
+        records: { root, ...sumOf(entries) },
+        files: undefined,
+      }),
+    );
+  }
+
+  function decodeOrNothing(bytes: Uint8Array): Node {
+    try {
+      return decodeNode(bytes);
+    } catch {
+      return { level: 0, entries: [] };
+    }
+  }
 
   /** A tree of a root over nodes; `harm` changes what the root says of the second. */
   function overTwo(
@@ -384,6 +493,8 @@ describe('hostile nodes', () => {
   it('are none of these', async () => {
     const { chunks, root } = overTwo([leaf, other]);
     expect(await collect(new TreeReader(chunks).entries(root))).toHaveLength(6);
+    const walked = await collect(reachable(chunks, recordsOver(chunks, root), () => true));
+    expect(walked.flatMap(({ data }) => data)).toHaveLength(6);
   });
 
   it.each<[string, readonly [Node, Node], Partial<Entry>, number]>([
@@ -397,12 +508,7 @@ describe('hostile nodes', () => {
     ['another count', [leaf, other], { count: 8 }, 1],
     ['other bytes', [leaf, other], { bytes: 31 }, 1],
     ['another last key', [leaf, other], { key: utf8('000009') }, 1],
-    [
-      'a child that begins before its neighbour ends',
-      [leaf, { level: 0, entries: keyed(6).slice(1) }],
-      {},
-      1,
-    ],
+    ['a child that begins before its neighbour ends', [leaf, { level: 0, entries: groups.slice(1) }], {}, 1],
     ['no address', [leaf, other], { value: 5 }, 1],
     ['an address of 31 bytes', [leaf, other], { value: new Uint8Array(31) }, 1],
   ])('with %s are refused', async (_, children, harm, level) => {
@@ -410,7 +516,8 @@ describe('hostile nodes', () => {
     const reader = new TreeReader(chunks);
     const damaged = expect.objectContaining({ code: 'MANIFEST_DAMAGED' });
     await expect(collect(reader.entries(root))).rejects.toThrow(damaged);
-    await expect(collect(reader.walk(root, () => true))).rejects.toThrow(damaged);
+    const manifest = recordsOver(chunks, root);
+    await expect(collect(reachable(chunks, manifest, () => true))).rejects.toThrow(damaged);
     await expect(reader.diff(root, buildTree(chunks, [], { window: 1, max: 2 }).root)).rejects.toThrow(
       damaged,
     );

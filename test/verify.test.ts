@@ -8,7 +8,7 @@ import { decodeManifest, reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { manifestAddress, type Problem, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
+import { collect, collectAll } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import { reopen } from './support/stores.js';
@@ -52,9 +52,10 @@ async function childrenIn(store: ChunkStore, { checksum }: Snapshot): Promise<Ma
   const children = new Map<string, string[]>();
   const { records, files } = decodeManifest(await store.get(parseAddress(checksum).address));
   const all = await collect(reachable(store, parseAddress(checksum).address, () => true));
-  for (const { address, isNode } of all) {
-    if (!isNode) children.set(toHex(address), []);
-    else if (formatAddress(address, 'node') === checksum)
+  const addresses = all.flatMap(({ address, data }) => [address, ...data]).map(toHex);
+  for (const { address, data } of all) {
+    for (const chunk of data) children.set(toHex(chunk), []);
+    if (formatAddress(address, 'node') === checksum)
       children.set(
         toHex(address),
         [records, files].flatMap((tree) => (tree ? [toHex(tree.root)] : [])),
@@ -64,7 +65,7 @@ async function childrenIn(store: ChunkStore, { checksum }: Snapshot): Promise<Ma
       const bytes = Buffer.from(await store.get(address)).toString('hex');
       children.set(
         toHex(address),
-        all.map((other) => toHex(other.address)).filter((hex) => bytes.includes(`c420${hex}`)),
+        addresses.filter((hex) => bytes.includes(`c420${hex}`)),
       );
     }
   }
@@ -92,7 +93,7 @@ function reachableDamage(
 /** Flips a bit in the stored form of chunks. */
 async function damage(blobs: BlobStore, addresses: ReadonlySet<string>): Promise<void> {
   const store = await reopen(blobs);
-  for (const entry of await collect(store.parts.index.entries())) {
+  for (const entry of await collectAll(store.parts.index.entries())) {
     if (!addresses.has(toHex(entry.address))) continue;
     const bytes = await blobs.get(entry.pack);
     await blobs.delete(entry.pack);
@@ -114,7 +115,7 @@ describe('a verification', () => {
         async (picks, nodesOnly) => {
           const { blobs, manager, snapshots } = await made();
           const store = await reopen(blobs);
-          const entries = (await collect(store.parts.index.entries())).filter(
+          const entries = (await collectAll(store.parts.index.entries())).filter(
             ({ kind }) => !nodesOnly || kind === 'node',
           );
           const damaged = new Set(
@@ -153,7 +154,7 @@ describe('a verification', () => {
     const children = await Promise.all(snapshots.map((snapshot) => childrenIn(store, snapshot)));
     for (const [name] of store.packs) {
       const gone = new Set<string>();
-      for (const { pack, address } of await collect(store.parts.index.entries()))
+      for (const { pack, address } of await collectAll(store.parts.index.entries()))
         if (pack === name) gone.add(toHex(address));
       const bytes = await blobs.get(name);
       await blobs.delete(name);

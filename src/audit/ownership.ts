@@ -1,7 +1,7 @@
 /** Which snapshots share which chunks: the oldest that needs each chunk, and whether others need it too. */
-import { type Address, DigestTable } from '../core/index.js';
-import { type ChunkStore, DeltasByPack } from '../cas/index.js';
-import { type ChunkReader, reachable } from '../manifest/index.js';
+import { type Address, NumberColumn } from '../core/index.js';
+import type { Catalogue } from '../cas/index.js';
+import { type NodesReader, reachable } from '../manifest/index.js';
 
 /** As much of a snapshot as the audit looks at. */
 export interface Audited {
@@ -22,104 +22,114 @@ export interface Ownership {
   readonly held: boolean;
 }
 
-/** A chunk that copies from others. */
-interface Delta {
-  readonly address: Address;
-  readonly bases: readonly Address[];
-}
-
 const SHARED = 1;
 const SHARED_ACROSS = 2;
+const REACHED = 4;
+const NOBODY = 0;
 
 /** Finds out for every chunk who needs it. Subtrees that bring nothing new are not walked again. */
 export class OwnershipTable {
-  readonly #table = new DigestTable();
-  #owners = new Uint32Array(64);
-  #flags = new Uint8Array(64);
-  /** Chunks with lower numbers are reached by snapshots; the others are held. */
-  #reached = Infinity;
+  readonly #catalogue: Catalogue;
+  readonly #snapshots: readonly Audited[];
+  // Of each chunk, by its number in the catalogue:
+  /** One more than the position of the snapshot that owns it, or {@link NOBODY}. */
+  readonly #owners = new NumberColumn();
+  readonly #flags = new NumberColumn(1);
+
+  private constructor(catalogue: Catalogue, snapshots: readonly Audited[]) {
+    this.#catalogue = catalogue;
+    this.#snapshots = snapshots;
+  }
 
   /** @param snapshots oldest first. */
-  static async build(chunks: ChunkReader, snapshots: readonly Audited[]): Promise<OwnershipTable> {
-    const ownership = new OwnershipTable();
+  static async build(
+    catalogue: Catalogue,
+    nodes: NodesReader,
+    snapshots: readonly Audited[],
+  ): Promise<OwnershipTable> {
+    const ownership = new OwnershipTable(catalogue, snapshots);
     for (const [position, { manifest }] of snapshots.entries()) {
-      const claim = (address: Address): boolean => ownership.#claim(address, position, snapshots);
-      for await (const { address, isNode } of reachable(chunks, manifest, claim)) if (!isNode) claim(address);
+      const claim = (address: Address): boolean => ownership.#claim(catalogue.number(address), position);
+      for await (const { data } of reachable(nodes, manifest, claim))
+        for (const address of data) claim(address);
     }
+    for (const number of ownership.#owned()) ownership.#addFlags(number, REACHED);
     return ownership;
   }
 
-  /** Notes that whoever needs a delta needs what it is told by, directly or not. */
-  async addBases(store: ChunkStore, snapshots: readonly Audited[]): Promise<void> {
-    this.#reached = this.#table.size;
-    const addresses = new DigestTable();
-    const noted = new DeltasByPack();
-    for await (const entry of store.parts.index.entries()) noted.add(addresses.add(entry.address), entry);
-    const deltas: Delta[] = [];
-    for await (const { number, bases } of noted.read(store))
-      deltas.push({ address: addresses.at(number), bases });
-    for (let news = true; news;) {
-      news = false;
-      for (const { address, bases } of deltas) {
-        const found = this.find(address);
-        if (found === undefined) continue;
-        for (const base of bases) news = this.#claimLike(base, found, snapshots) || news;
-      }
+  /**
+   * Notes that whoever needs a delta needs what it is told by, directly or not.
+   * @throws VecsnapError PACK_MISSING, PACK_DAMAGED when it cannot be told what one copies from.
+   */
+  async addBases(): Promise<void> {
+    const isPlaced = (number: number): boolean => this.#catalogue.isPlaced(number);
+    for (let numbers = this.#owned(); numbers.length > 0;) {
+      await this.#catalogue.askIndex(numbers.filter((number) => !isPlaced(number)));
+      numbers = this.#spread(numbers.filter(isPlaced));
     }
-  }
-
-  #claimLike(
-    base: Address,
-    { owner, shared, sharedAcross }: Ownership,
-    snapshots: readonly Audited[],
-  ): boolean {
-    const isNews = this.#claim(base, owner, snapshots);
-    const index = this.#table.find(base);
-    const before = this.#flags[index] as number;
-    const after = before | (shared ? SHARED : 0) | (sharedAcross ? SHARED_ACROSS : 0);
-    this.#flags[index] = after;
-    return isNews || after !== before;
   }
 
   /** Undefined for a chunk that no snapshot needs. */
   find(address: Address): Ownership | undefined {
-    const index = this.#table.find(address);
-    if (index < 0) return undefined;
-    const flags = this.#flags[index] as number;
+    const number = this.#catalogue.find(address);
+    return number < 0 ? undefined : this.of(number);
+  }
+
+  /** The same by its number in the catalogue. */
+  of(number: number): Ownership | undefined {
+    const owner = this.#owners.get(number);
+    const flags = this.#flags.get(number);
+    if (owner === NOBODY) return undefined;
     return {
-      owner: this.#owners[index] as number,
+      owner: owner - 1,
       shared: (flags & SHARED) !== 0,
       sharedAcross: (flags & SHARED_ACROSS) !== 0,
-      held: index >= this.#reached,
+      held: (flags & REACHED) === 0,
     };
   }
 
-  /** Notes that a snapshot needs a chunk. Gives whether that was news. */
-  #claim(address: Address, position: number, snapshots: readonly Audited[]): boolean {
-    const known = this.#table.size;
-    const index = this.#table.add(address);
-    if (this.#table.size > known) {
-      this.#set(index, position);
-      return true;
-    }
-    const owner = this.#owners[index] as number;
-    if (owner === position) return false;
-    const across = snapshots[owner]?.collection !== snapshots[position]?.collection;
-    const before = this.#flags[index] as number;
-    const after = before | SHARED | (across ? SHARED_ACROSS : 0);
-    this.#flags[index] = after;
-    return after !== before;
+  #owned(): number[] {
+    const numbers: number[] = [];
+    for (let number = 0; number < this.#catalogue.size; number++)
+      if (this.#owners.get(number) !== NOBODY) numbers.push(number);
+    return numbers;
   }
 
-  #set(index: number, owner: number): void {
-    if (index >= this.#owners.length) {
-      const owners = new Uint32Array(index * 2);
-      owners.set(this.#owners);
-      this.#owners = owners;
-      const flags = new Uint8Array(index * 2);
-      flags.set(this.#flags);
-      this.#flags = flags;
+  /** Passes on who needs these chunks to what they copy from. Gives those of which it is not known, because they stand nowhere. */
+  #spread(numbers: readonly number[]): number[] {
+    const unplaced: number[] = [];
+    const left = [...numbers];
+    for (let number = left.pop(); number !== undefined; number = left.pop()) {
+      const delta = number;
+      if (!this.#catalogue.isPlaced(delta)) unplaced.push(delta);
+      else
+        this.#catalogue.forEachBase(delta, (base) => {
+          if (this.#claimLike(base, delta)) left.push(base);
+        });
     }
-    this.#owners[index] = owner;
+    return unplaced;
+  }
+
+  /** Notes that whoever needs a delta needs a chunk. Gives whether that was news. */
+  #claimLike(base: number, delta: number): boolean {
+    const isNews = this.#claim(base, this.#owners.get(delta) - 1);
+    return this.#addFlags(base, this.#flags.get(delta) & (SHARED | SHARED_ACROSS)) || isNews;
+  }
+
+  /** Notes that a snapshot needs a chunk. Gives whether that was news. */
+  #claim(number: number, position: number): boolean {
+    const owner = this.#owners.get(number) - 1;
+    if (owner === position) return false;
+    if (owner < 0 || position < owner) this.#owners.set(number, position + 1);
+    if (owner < 0) return true;
+    const across = this.#snapshots[owner]?.collection !== this.#snapshots[position]?.collection;
+    return this.#addFlags(number, SHARED | (across ? SHARED_ACROSS : 0)) || position < owner;
+  }
+
+  /** Gives whether one of them was not there. */
+  #addFlags(number: number, flags: number): boolean {
+    const before = this.#flags.get(number);
+    this.#flags.set(number, before | flags);
+    return (before | flags) !== before;
   }
 }

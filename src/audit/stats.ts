@@ -4,7 +4,7 @@
  * Every byte of the repository is counted in one row: a chunk counts for the oldest snapshot that needs it, with its entry in
  * the directory of its pack; the rest is unreferenced chunks, the fixed parts of packs, snapshots, config and index.
  */
-import { type ChunkStore, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
+import { Catalogue, type ChunkStore, NodeReader, PACK_OVERHEAD } from '../cas/index.js';
 import { type Audited, OwnershipTable } from './ownership.js';
 
 /** As much of a snapshot as the statistics show. */
@@ -93,28 +93,30 @@ export async function computeStats(
   snapshots: readonly AuditedSnapshot[],
   other: OtherBytes,
 ): Promise<RepositoryStats> {
-  const ownership = await OwnershipTable.build(store, snapshots);
-  await ownership.addBases(store, snapshots);
+  const catalogue = await Catalogue.read(store);
+  const ownership = await OwnershipTable.build(catalogue, new NodeReader(store, catalogue), snapshots);
+  await ownership.addBases();
   const perSnapshot = snapshots.map(() => ({ own: 0, shared: 0, acrossShared: 0 }));
   const histogram = new Histogram();
   let uniqueBytes = 0;
   let storedBytes = 0;
   let referenced = 0;
   let nodes = 0;
-  for await (const entry of store.parts.index.entries()) {
-    const found = ownership.find(entry.address);
-    if (found === undefined || !store.packs.has(entry.pack)) continue;
-    const bytes = packEntryBytes(entry);
+  for (let number = 0; number < catalogue.size; number++) {
+    const found = ownership.of(number);
+    if (found === undefined || !catalogue.isPlaced(number)) continue;
+    const bytes = catalogue.sizeOf(number);
+    const length = catalogue.lengthOf(number);
     const shares = perSnapshot[found.owner] as (typeof perSnapshot)[number];
     if (found.shared) shares.shared += bytes;
     else shares.own += bytes;
     if (found.sharedAcross) shares.acrossShared += bytes;
-    storedBytes += entry.storedLength;
+    storedBytes += catalogue.storedLengthOf(number);
     referenced += bytes;
     if (found.held) continue; // It is no content of a snapshot; what it takes is a part of how others are kept.
-    uniqueBytes += entry.length;
-    nodes += entry.kind === 'node' ? 1 : 0;
-    histogram.add(entry.length);
+    uniqueBytes += length;
+    nodes += catalogue.isNode(number) ? 1 : 0;
+    histogram.add(length);
   }
   const packBytes = [...store.packs.values()].reduce((sum, size) => sum + size, 0);
   const packOverheadBytes = Math.min(packBytes - referenced, store.packs.size * PACK_OVERHEAD);

@@ -136,7 +136,8 @@ class PackCheck {
     if (!this.#unreadable.has(name)) return this.#store.directory(name);
     const entries: DirectoryEntry[] = [];
     if ((await this.#store.parts.blobs.stat(name)) === undefined) return entries; // They are missed where somebody needs them.
-    for await (const entry of this.#store.parts.index.entries()) if (entry.pack === name) entries.push(entry);
+    for await (const some of this.#store.parts.index.entries())
+      for (const entry of some) if (entry.pack === name) entries.push(entry);
     return entries.toSorted((a, b) => a.offset - b.offset);
   }
 

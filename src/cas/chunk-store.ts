@@ -22,7 +22,15 @@ import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
 import { LocationCache } from './location-cache.js';
-import { type DirectoryEntry, PACK_PREFIX, packMissing, readPackDirectory, readRange } from './pack.js';
+import {
+  type DirectoryCursor,
+  type DirectoryEntry,
+  openPackDirectory,
+  PACK_PREFIX,
+  packMissing,
+  readPackDirectory,
+  readRange,
+} from './pack.js';
 
 /** What a chunk store works with. */
 export interface ChunkStoreParts {
@@ -48,6 +56,22 @@ export interface ChunkStoreOptions extends CompressionOptions {
    * are now (docs/ordering.md, R8). Default: false.
    */
   readonly followsSweeps?: boolean | undefined;
+}
+
+/** Plaintexts of chunks that were read, and compared with their addresses, before. */
+export interface PlainChunks {
+  get(address: Address): Uint8Array | undefined;
+}
+
+/** Tells where chunks stand, and what they copy from. */
+export type ChunkPlaces = Pick<ChunkStore, 'locate' | 'basesOf'>;
+
+/** How chunks are found. */
+export interface FindOptions {
+  /** These are not looked for. */
+  readonly atHand?: PlainChunks;
+  /** Who tells where they stand. Default: the store, by its index and the directories of packs. */
+  readonly places?: ChunkPlaces;
 }
 
 /** A pack that cannot be used as it should. */
@@ -247,10 +271,10 @@ export class ChunkStore {
     this.#located.clear();
   }
 
-  /** Tells the index of packs that are gone. */
-  async removePacks(names: ReadonlySet<string>): Promise<void> {
+  /** Tells the index of packs that are gone. @param chunks all that they held, if it is known. */
+  async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
     this.#located.clear();
-    await this.parts.index.removePacks(names);
+    await this.parts.index.removePacks(names, chunks);
   }
 
   /** Where each chunk stands; undefined for those that are in no pack. */
@@ -290,14 +314,24 @@ export class ChunkStore {
     await this.addPack({ name, size: this.#packs.get(name) ?? 0 }, unknown);
   }
 
+  /** The directory of a pack that has one, to be gone through. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
+  async openDirectory(name: string): Promise<DirectoryCursor> {
+    const { blobs, sha256 } = this.parts;
+    return openPackDirectory(blobs, { name, size: await this.#sizeOf(name) }, sha256);
+  }
+
   /** The directory of a pack. @throws VecsnapError PACK_MISSING, PACK_DAMAGED. */
   async directory(name: string): Promise<readonly DirectoryEntry[]> {
     const adopted = this.#adopted.get(name);
     if (adopted !== undefined) return adopted;
     const { blobs, sha256 } = this.parts;
-    const size = this.#packs.get(name) ?? (await blobs.stat(name))?.size;
-    if (size === undefined) throw packMissing(name);
-    return readPackDirectory(blobs, { name, size }, sha256);
+    return readPackDirectory(blobs, { name, size: await this.#sizeOf(name) }, sha256);
+  }
+
+  async #sizeOf(pack: string): Promise<number> {
+    const size = this.#packs.get(pack) ?? (await this.parts.blobs.stat(pack))?.size;
+    if (size === undefined) throw packMissing(pack);
+    return size;
   }
 
   /**
@@ -366,8 +400,7 @@ export class ChunkStore {
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
     const { blobs, coder } = this.parts;
-    const packs = new Set<string>();
-    for (const { pack } of found.forms) packs.add(pack);
+    const packs = found.packs();
     if (coder.readsFiles !== true || blobs.useFiles === undefined || packs.size > MOST_FILES)
       return this.useFoundInMemory(found, roots, use);
     const names = [...packs];
@@ -390,29 +423,31 @@ export class ChunkStore {
     roots: readonly number[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found.forms) }));
+    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found) }));
   }
 
   /**
    * Where chunks stand, and all that deltas among them copy from.
    * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
    */
-  async find(addresses: readonly Address[]): Promise<FoundChunks> {
+  async find(addresses: readonly Address[], options?: FindOptions): Promise<FoundChunks> {
     const found = new FoundChunks();
     for (const address of addresses) found.mention(address);
-    await this.findMentioned(found, 0);
+    await this.findMentioned(found, 0, options);
     return found;
   }
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */
-  async findMentioned(found: FoundChunks, first: number): Promise<void> {
-    const { index } = this.parts;
+  async findMentioned(found: FoundChunks, first: number, options: FindOptions = {}): Promise<void> {
     const limit = new BaseLimit();
+    const index = options.atHand === undefined && options.places === undefined ? this.parts.index : undefined;
     for (let round = 0; first < found.addresses.length; round++) {
       if (round > MAX_CHAIN) throw chainTooLong(found.addresses[first] as Address);
       const end = found.addresses.length;
-      if (!index.place?.(found, first, end)) await this.#placeRest(found, first, end);
+      // Where the index knows it all nothing is waited for, so that its numbers of chunks stay what they are from one round to the next.
+      if (index?.place?.(found, first, end) !== true) await this.#placeRest(found, first, end, options);
       for (; first < end; first++) {
+        if (found.atHand.has(first)) continue;
         const address = found.addresses[first] as Address;
         const form = found.forms[first];
         if (form === undefined) throw chunkMissing(address, found.dependantOf(first));
@@ -422,14 +457,23 @@ export class ChunkStore {
   }
 
   /** Places those chunks that are not placed yet; packs say what deltas among them copy from. */
-  async #placeRest(found: FoundChunks, first: number, end: number): Promise<void> {
+  async #placeRest(
+    found: FoundChunks,
+    first: number,
+    end: number,
+    { atHand, places = this }: FindOptions,
+  ): Promise<void> {
     const numbers: number[] = [];
-    for (let number = first; number < end; number++)
-      if (found.forms[number] === undefined) numbers.push(number);
-    const locations = await this.locate(numbers.map((number) => found.addresses[number] as Address));
+    for (let number = first; number < end; number++) {
+      if (found.forms[number] !== undefined) continue;
+      const plain = atHand?.get(found.addresses[number] as Address);
+      if (plain === undefined) numbers.push(number);
+      else found.placeAtHand(number, plain);
+    }
+    const locations = await places.locate(numbers.map((number) => found.addresses[number] as Address));
     const there = numbers.filter((_, i) => locations[i] !== undefined);
     const forms = locations.filter((location) => location !== undefined);
-    const bases = await this.basesOf(forms);
+    const bases = await places.basesOf(forms);
     for (const [i, number] of there.entries())
       found.place(number, forms[i] as Location, bases[i] as Address[]);
   }
@@ -476,9 +520,10 @@ export class ChunkStore {
     }
   }
 
-  async #readAll(forms: readonly StoredForm[]): Promise<Uint8Array[]> {
+  async #readAll({ forms, atHand }: FoundChunks): Promise<Uint8Array[]> {
     const results = new Array<Uint8Array>(forms.length);
-    const runs = coalesce(forms.map((location, order) => ({ location, order })));
+    const all = forms.map((location, order) => ({ location, order }));
+    const runs = coalesce(atHand.size === 0 ? all : all.filter(({ order }) => !atHand.has(order)));
     await Promise.all(
       runs.map(async (run) => {
         const first = (run[0] as Wanted).location;
@@ -555,7 +600,7 @@ function sameKeys(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknow
   return a.size === b.size && [...a.keys()].every((key) => b.has(key));
 }
 
-function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
+export function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
   return addresses.map((address) => found.mention(address)); // They all have numbers.
 }
 

@@ -50,6 +50,8 @@ export interface ChunkCoder {
    * address.
    */
   decode(graph: ChunkGraph, verify: boolean): Promise<(Uint8Array | undefined)[]>;
+  /** The same in the calling thread, for so little that handing it over would take longer. Where there is none, any other will do. */
+  decodeHere?(graph: ChunkGraph, verify: boolean): Promise<(Uint8Array | undefined)[]>;
   /** The addresses of those that are damaged, among the chunks and all that they copy from. */
   check(graph: ChunkGraph): Promise<Address[]>;
   /** Says that what it encoded, patched or decoded will not be read any more, each chunk once: their memory may be used again. */

@@ -6,9 +6,9 @@
 import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
-import type { ChunkIndex, Location } from './index-port.js';
+import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
 import { memoryIndex } from './memory-index.js';
-import type { DirectoryEntry, PackEntry } from './pack.js';
+import type { DirectoryEntry } from './pack.js';
 
 /** Adds every pack of the store to an index. */
 export type Rebuild = (into: ChunkIndex) => Promise<void>;
@@ -46,8 +46,8 @@ export class ExpendableIndex implements ChunkIndex {
     return this.#trying((index) => index.addPack(pack, entries));
   }
 
-  removePacks(names: ReadonlySet<string>): Promise<void> {
-    return this.#trying((index) => index.removePacks(names));
+  removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
+    return this.#trying((index) => index.removePacks(names, chunks));
   }
 
   removeChunksOf(names: ReadonlySet<string>): Promise<void> {
@@ -59,21 +59,22 @@ export class ExpendableIndex implements ChunkIndex {
   }
 
   /** The kept index gives its chunks in the order of their addresses, so what it has given is not given again. */
-  async *entries(): AsyncGenerator<PackEntry & { readonly pack: string }> {
+  async *entries(): AsyncGenerator<readonly IndexEntry[]> {
     let last: Address | undefined;
     if (this.#index === this.#kept) {
       try {
-        for await (const entry of this.#kept.entries()) {
-          last = entry.address;
-          yield entry;
+        for await (const some of this.#kept.entries()) {
+          last = some.at(-1)?.address ?? last;
+          yield some;
         }
         return;
       } catch {
         await this.#fallBack(); // Why it failed is of no interest: it is discarded.
       }
     }
-    for await (const entry of this.#index.entries())
-      if (last === undefined || compareBytes(entry.address, last) > 0) yield entry;
+    const isNext = ({ address }: IndexEntry): boolean =>
+      last === undefined || compareBytes(address, last) > 0;
+    for await (const some of this.#index.entries()) yield some.filter(isNext);
   }
 
   async close(): Promise<void> {

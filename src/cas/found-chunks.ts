@@ -1,7 +1,7 @@
 /** Chunks that were looked up, with all that they copy from: where each stands, and what it copies from. */
 import { type Address, ADDRESS_LENGTH, DigestTable } from '../core/index.js';
 import { type ChunkGraph, FIELD_COUNT, FIELDS, IN_MEMORY } from './chunk-graph.js';
-import { MAX_CHAIN } from './codec.js';
+import { CODECS, MAX_CHAIN } from './codec.js';
 import type { Location } from './index-port.js';
 
 /** Where a chunk stands, and how it is kept there. */
@@ -22,8 +22,10 @@ const UNSEEN = -1;
  */
 export class FoundChunks {
   readonly addresses: Address[] = [];
-  /** By the numbers of the chunks. */
+  /** By the numbers of the chunks. Of one that is at hand, that of its plaintext, which stands in no pack. */
   readonly forms: StoredForm[] = [];
+  /** The plaintexts of those that need not be read, by their numbers. */
+  readonly atHand = new Map<number, Uint8Array>();
   readonly #bases: (readonly number[])[] = [];
   /** The first chunk that copies from each. */
   readonly #dependants: number[] = [];
@@ -86,6 +88,27 @@ export class FoundChunks {
     this.#bases[number] = own;
   }
 
+  /** Gives a chunk that somebody has read before, and compared with its address: whatever it copies from is not needed. */
+  placeAtHand(number: number, plain: Uint8Array): void {
+    const length = plain.length;
+    this.atHand.set(number, plain);
+    this.forms[number] = {
+      pack: '',
+      kind: 'node',
+      codec: CODECS.raw,
+      offset: 0,
+      storedLength: length,
+      length,
+    };
+  }
+
+  /** The packs in which those stand that are to be read. */
+  packs(): Set<string> {
+    const packs = new Set<string>();
+    for (const [number, { pack }] of this.forms.entries()) if (!this.atHand.has(number)) packs.add(pack);
+    return packs;
+  }
+
   basesOf(number: number): readonly number[] {
     return this.#bases[number] as readonly number[];
   }
@@ -110,22 +133,25 @@ export class FoundChunks {
     for (let i = 0, at = 0; i < order.length; i++, at += FIELD_COUNT) {
       const number = order[i] as number;
       const { codec, length, pack, offset, storedLength } = this.forms[number] as StoredForm;
-      const own = this.basesOf(number);
+      const ownBases = this.basesOf(number);
       fields[at + FIELDS.codec] = codec;
       fields[at + FIELDS.length] = length;
       fields[at + FIELDS.offset] = offset;
       fields[at + FIELDS.storedLength] = storedLength;
-      fields[at + FIELDS.baseCount] = own.length;
-      if ('memory' in bytes) {
-        fields[at + FIELDS.descriptor] = IN_MEMORY;
-        memory.push(bytes.memory[number] as Uint8Array);
-      } else fields[at + FIELDS.descriptor] = bytes.descriptors.get(pack) as number;
+      fields[at + FIELDS.baseCount] = ownBases.length;
+      const inMemory = this.#inMemory(number, bytes);
+      if (inMemory !== undefined) memory[i] = inMemory;
+      fields[at + FIELDS.descriptor] = inMemory ? IN_MEMORY : descriptorOf(pack, bytes);
       addresses.set(this.addresses[number] as Address, i * ADDRESS_LENGTH);
-      for (const base of own) bases.push(renumbered[base] as number);
+      for (const base of ownBases) bases.push(renumbered[base] as number);
       renumbered[number] = i;
     }
     const wanted = Uint32Array.from(roots, (root) => renumbered[root] as number);
     return { roots: wanted, fields, addresses, bases: Uint32Array.from(bases), memory };
+  }
+
+  #inMemory(number: number, bytes: StoredBytes): Uint8Array | undefined {
+    return this.atHand.get(number) ?? ('memory' in bytes ? bytes.memory[number] : undefined);
   }
 
   #number(address: Address, dependant: number): number {
@@ -166,4 +192,8 @@ export class FoundChunks {
     order.push(number);
     return chain;
   }
+}
+
+function descriptorOf(pack: string, bytes: StoredBytes): number {
+  return 'descriptors' in bytes ? (bytes.descriptors.get(pack) as number) : IN_MEMORY;
 }

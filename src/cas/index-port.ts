@@ -10,6 +10,12 @@ export interface Location extends Omit<PackEntry, 'address'> {
   readonly pack: string;
 }
 
+/** A chunk, and where it stands. */
+export interface IndexEntry extends PackEntry {
+  /** The name of the blob. */
+  readonly pack: string;
+}
+
 /**
  * Finds chunks. One that stands in several packs is found in the pack that was added last, except that a delta never takes the
  * place of a copy that stands alone: its bases may be gone (docs/ordering.md, G5).
@@ -32,12 +38,18 @@ export interface ChunkIndex {
    * it is read from the pack when it is needed.
    */
   addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void>;
-  /** Removes packs and the chunks that were found in them, also those that stand in other packs too. */
-  removePacks(names: ReadonlySet<string>): Promise<void>;
+  /**
+   * Removes packs and the chunks that were found in them, also those that stand in other packs too.
+   * @param chunks all that may have been found in them, for callers who know: else everything is gone through.
+   */
+  removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void>;
   /** Removes the chunks that were found in these packs. The packs stay, so that somebody else will still see that they were there. */
   removeChunksOf(names: ReadonlySet<string>): Promise<void>;
-  /** Every chunk once; in the order of their addresses where reading can fail, so that another index can take over. */
-  entries(): AsyncIterable<PackEntry & { readonly pack: string }>;
+  /**
+   * Every chunk once, some at a time, because going from one to the next by a promise would take longer than reading them; in the order of
+   * their addresses where reading can fail, so that another index can take over.
+   */
+  entries(): AsyncIterable<readonly IndexEntry[]>;
   /** Removes everything. */
   clear(): Promise<void>;
   close(): Promise<void>;

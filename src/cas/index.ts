@@ -1,4 +1,5 @@
 /** The content-addressed store: codecs, packs, the index, and reading and writing chunks through them. */
+export { Catalogue } from './catalogue.js';
 export { ChainKernels } from './chain-kernels.js';
 export { type ChunkGraph, graphInMemory, type ReadFile, StoredGraph } from './chunk-graph.js';
 export { decodeGraph } from './decode-graph.js';
@@ -7,7 +8,6 @@ export * from './chunk-store.js';
 export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
-export { DeltasByPack } from './deltas-by-pack.js';
 export * from './expendable-index.js';
 export * from './index-port.js';
 export * from './known-damage.js';
@@ -15,6 +15,7 @@ export { countMasked } from './kernels.js';
 export * from './level-index.js';
 export * from './memory-index.js';
 export * from './mend.js';
+export { NodeReader } from './node-reader.js';
 export * from './pack.js';
 export type { PatchedChunk, UnitPatch } from './patch.js';
 export * from './planes.js';

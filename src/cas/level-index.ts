@@ -11,7 +11,6 @@ import {
   ADDRESS_LENGTH,
   ByteReader,
   concatBytes,
-  copyBytes,
   equalBytes,
   fromUtf8,
   toAddress,
@@ -20,7 +19,7 @@ import {
   writeVarint,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
-import type { ChunkIndex, Location } from './index-port.js';
+import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
 /** A database with bytes as keys and values. */
@@ -77,9 +76,11 @@ class LevelIndex implements ChunkIndex {
   async load(): Promise<void> {
     const version = await reading(() => this.#db.get(VERSION_KEY));
     if (version === undefined || !equalBytes(version, VERSION)) await this.clear();
-    for await (const [key, value] of rows(this.#db, PACK)) {
-      const { number, size } = decodePack(value);
-      this.#remember(packName(key), number, size);
+    for await (const some of rows(this.#db, PACK)) {
+      for (const [key, value] of some) {
+        const { number, size } = decodePack(value);
+        this.#remember(packName(key), number, size);
+      }
     }
   }
 
@@ -124,34 +125,47 @@ class LevelIndex implements ChunkIndex {
     return worse.size === 0 ? entries : entries.filter((entry) => !worse.has(entry));
   }
 
-  async removePacks(names: ReadonlySet<string>): Promise<void> {
-    await this.removeChunksOf(names);
+  async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
+    if (chunks === undefined) await this.removeChunksOf(names);
+    else await this.#removeFound(names, chunks);
     const batch = this.#db.batch();
     for (const name of names) batch.del(packKey(name));
     await write(batch);
     for (const name of names) this.#forget(name);
   }
 
+  /** Removes those of these chunks that are found in some packs. */
+  async #removeFound(names: ReadonlySet<string>, chunks: Iterable<Address>): Promise<void> {
+    for (const some of inSlices(chunks, ROWS_AT_ONCE)) {
+      const locations = await this.find(some);
+      const batch = this.#db.batch();
+      for (const [i, address] of some.entries())
+        if (names.has(locations[i]?.pack ?? '')) batch.del(chunkKey(address));
+      await write(batch);
+    }
+  }
+
   async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
     const numbers = new Set([...names].map((name) => this.#numbers.get(name)));
     let batch = this.#db.batch();
-    for await (const [key, value] of rows(this.#db, CHUNK)) {
-      if (!numbers.has(decodePlace(value).number)) continue;
-      batch.del(key);
-      if (batch.length >= ROWS_AT_ONCE) {
-        await write(batch);
-        batch = this.#db.batch();
-      }
+    for await (const some of rows(this.#db, CHUNK)) {
+      for (const [key, value] of some) if (numbers.has(decodePlace(value).number)) batch.del(key);
+      if (batch.length < ROWS_AT_ONCE) continue;
+      await write(batch);
+      batch = this.#db.batch();
     }
     await write(batch);
   }
 
-  async *entries(): AsyncGenerator<PackEntry & { pack: string }> {
-    for await (const [key, value] of rows(this.#db, CHUNK)) {
-      const location = this.#locate(value);
-      if (location !== undefined && key.length === ADDRESS_LENGTH + 1) {
-        yield { address: toAddress(copyBytes(key.subarray(1))), ...location };
+  async *entries(): AsyncGenerator<readonly IndexEntry[]> {
+    for await (const some of rows(this.#db, CHUNK)) {
+      const entries: IndexEntry[] = [];
+      for (const [key, value] of some) {
+        const location = this.#locate(value);
+        if (location !== undefined && key.length === ADDRESS_LENGTH + 1)
+          entries.push({ address: addressIn(key), ...location });
       }
+      yield entries;
     }
   }
 
@@ -256,6 +270,18 @@ async function isSmall(db: IndexDatabase): Promise<boolean> {
   return bytes !== undefined && bytes <= SMALL_BYTES;
 }
 
+/** Some addresses at a time. They are copied: a table gives views. */
+function* inSlices(addresses: Iterable<Address>, most: number): Generator<Address[]> {
+  let some: Address[] = [];
+  for (const address of addresses) {
+    some.push(address.slice() as Address);
+    if (some.length < most) continue;
+    yield some;
+    some = [];
+  }
+  if (some.length > 0) yield some;
+}
+
 function chunkKey(address: Address): Uint8Array {
   return concatBytes([CHUNK, address]);
 }
@@ -272,13 +298,21 @@ function packName(key: Uint8Array): string {
   }
 }
 
-async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uint8Array, Uint8Array]> {
+/** The address in the key of a chunk. Copied byte by byte, because a view of so few takes longer to make than to fill. */
+function addressIn(key: Uint8Array): Address {
+  const address = new Uint8Array(ADDRESS_LENGTH);
+  for (let i = 0; i < ADDRESS_LENGTH; i++) address[i] = key[i + 1] as number;
+  return toAddress(address);
+}
+
+/** Some rows at a time. */
+async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uint8Array, Uint8Array][]> {
   const iterator = db.iterator({ gt: prefix, lt: Uint8Array.of((prefix[0] as number) + 1) });
   try {
     for (;;) {
       const some = await reading(() => iterator.nextv(ROWS_AT_ONCE));
       if (some.length === 0) return;
-      yield* some as [Uint8Array, Uint8Array][];
+      yield some;
     }
   } finally {
     await iterator.close();
@@ -300,24 +334,19 @@ function encodePlace(
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
   return decoding(() => {
     const reader = new ByteReader(value);
-    const [number, offset, storedLength, length, tag] = Array.from({ length: 5 }, () =>
-      reader.varint(),
-    ) as Five;
-    const place = {
-      number,
-      offset,
-      storedLength,
-      length,
-      codec: tag >>> 1,
-      kind: tag & 1 ? 'node' : 'data',
-    } as const;
-    const described = place.codec === CODECS.delta ? { ...place, baseCount: reader.varint() } : place;
+    const number = reader.varint();
+    const offset = reader.varint();
+    const storedLength = reader.varint();
+    const length = reader.varint();
+    const tag = reader.varint();
+    const codec = tag >>> 1;
+    const kind = tag & 1 ? 'node' : 'data';
+    const place = { number, offset, storedLength, length, codec, kind } as const;
+    const described = codec === CODECS.delta ? { ...place, baseCount: reader.varint() } : place;
     if (reader.remaining > 0) throw indexDamaged();
     return described;
   });
 }
-
-type Five = [number, number, number, number, number];
 
 function encodePack(number: number, size: number): Uint8Array {
   const out: number[] = [];

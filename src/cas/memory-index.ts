@@ -8,8 +8,8 @@ import { type Address, DigestTable } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import { CODECS } from './codec.js';
 import type { FoundChunks } from './found-chunks.js';
-import type { ChunkIndex, Location } from './index-port.js';
-import type { DirectoryEntry, PackEntry } from './pack.js';
+import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
+import type { DirectoryEntry } from './pack.js';
 
 /** The place of a number among those of a chunk. */
 const FIELDS = {
@@ -27,6 +27,7 @@ const FIELDS = {
 } as const;
 const FIELD_COUNT = 7;
 const NONE = 0xffffffff;
+const ENTRIES_AT_ONCE = 1000;
 
 /** An empty index. */
 export function memoryIndex(): ChunkIndex {
@@ -88,10 +89,15 @@ class MemoryIndex implements ChunkIndex {
     }
   }
 
-  async *entries(): AsyncGenerator<PackEntry & { readonly pack: string }> {
-    for (let number = 0; number < this.#table.size; number++) {
-      const location = this.#locate(number);
-      if (location !== undefined) yield { address: this.#table.at(number).slice() as Address, ...location };
+  async *entries(): AsyncGenerator<readonly IndexEntry[]> {
+    for (let start = 0; start < this.#table.size; start += ENTRIES_AT_ONCE) {
+      const some: IndexEntry[] = [];
+      for (let number = start; number < Math.min(start + ENTRIES_AT_ONCE, this.#table.size); number++) {
+        const location = this.#locate(number);
+        if (location !== undefined)
+          some.push({ address: this.#table.at(number).slice() as Address, ...location });
+      }
+      yield some;
     }
   }
 

@@ -75,7 +75,12 @@ export const PACK_HEADER_BYTES = HEADER.length;
 export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
 
 /** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
-export function packEntryBytes({ storedLength, length, codec, baseCount = 0 }: PackEntry): number {
+export function packEntryBytes({
+  storedLength,
+  length,
+  codec,
+  baseCount = 0,
+}: Pick<PackEntry, 'storedLength' | 'length' | 'codec' | 'baseCount'>): number {
   const told = codec === CODECS.delta ? varintLength(baseCount) + baseCount * ADDRESS_LENGTH : 0;
   return storedLength + 1 + varintLength(storedLength) + varintLength(length) + ADDRESS_LENGTH + told;
 }
@@ -125,6 +130,38 @@ export async function readPackDirectory(
   pack: BlobStat,
   sha256: Sha256,
 ): Promise<DirectoryEntry[]> {
+  const { bytes, count, end } = await readStoredDirectory(blobs, pack, sha256);
+  return decodeDirectory(pack.name, bytes, count, end);
+}
+
+/**
+ * The same, to be gone through without making anything for each chunk, because there may be millions in all.
+ * @throws VecsnapError PACK_DAMAGED, PACK_MISSING.
+ */
+export async function openPackDirectory(
+  blobs: BlobStore,
+  pack: BlobStat,
+  sha256: Sha256,
+): Promise<DirectoryCursor> {
+  const { bytes: stored, count, end } = await readStoredDirectory(blobs, pack, sha256);
+  const bytes = copyBytes(stored); // Not in shared memory, where every look at a byte takes longer.
+  const { entries, offset, failure } = goThrough(bytes, () => {});
+  checkDirectory(pack.name, { entries, offset, failure, count, end });
+  return new DirectoryCursor(bytes);
+}
+
+/** A directory, how many entries it says that it has, and where it begins. */
+interface StoredDirectory {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  readonly end: number;
+}
+
+async function readStoredDirectory(
+  blobs: BlobStore,
+  pack: BlobStat,
+  sha256: Sha256,
+): Promise<StoredDirectory> {
   if (pack.size < PACK_OVERHEAD) throw packDamaged(pack.name, `it has ${pack.size} bytes`);
   const tail = await readRange(
     blobs,
@@ -145,7 +182,7 @@ export async function readPackDirectory(
       : await readRange(blobs, pack.name, start, length);
   if (!equalBytes(sha256(directory), footer.subarray(8, 40)))
     throw packDamaged(pack.name, 'its directory fails its checksum');
-  return decodeDirectory(pack.name, directory, viewOf(footer).getUint32(4, true), start);
+  return { bytes: directory, count: viewOf(footer).getUint32(4, true), end: start };
 }
 
 /**
@@ -238,38 +275,48 @@ export function decodeDirectory(
   count: number | undefined,
   end: number,
 ): DirectoryEntry[] {
-  const { entries, offset, failure } = readEntries(directory);
-  if (failure !== undefined) throw packDamaged(name, 'its directory cannot be decoded', failure);
-  if (entries.length !== (count ?? entries.length) || offset !== end)
-    throw packDamaged(name, 'its directory does not fit its size');
+  const entries: DirectoryEntry[] = [];
+  const { offset, failure } = goThrough(copyBytes(directory), (cursor) => entries.push(cursor.entry()));
+  checkDirectory(name, { entries: entries.length, offset, failure, count, end });
   return entries;
+}
+
+/** @throws VecsnapError PACK_DAMAGED when a directory could not be gone through, or holds something else than it should. */
+function checkDirectory(
+  name: string,
+  { entries, offset, failure, count = entries, end }: Passage & { count?: number | undefined; end: number },
+): void {
+  if (failure !== undefined) throw packDamaged(name, 'its directory cannot be decoded', failure);
+  if (entries !== count || offset !== end) throw packDamaged(name, 'its directory does not fit its size');
 }
 
 /** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
 export function frontEntries(directory: Uint8Array): DirectoryEntry[] {
-  return readEntries(directory).entries;
+  const entries: DirectoryEntry[] = [];
+  goThrough(copyBytes(directory), (cursor) => entries.push(cursor.entry()));
+  return entries;
 }
 
-/** The entries up to the first that makes no sense, why it makes none, and where in the pack it would begin. */
-function readEntries(directory: Uint8Array): {
-  entries: DirectoryEntry[];
-  offset: number;
-  failure: Error | undefined;
-} {
-  const reader = new ByteReader(copyBytes(directory)); // Not in shared memory, where every look at a byte takes longer.
-  const entries: DirectoryEntry[] = [];
-  let offset = HEADER.length;
+/** How far a directory could be gone through. */
+interface Passage {
+  readonly entries: number;
+  /** Where in the pack the next entry would begin. */
+  readonly offset: number;
+  /** Why the next makes no sense. */
+  readonly failure: Error | undefined;
+}
+
+/** Calls `visit` for each entry up to the first that makes no sense. */
+function goThrough(directory: Uint8Array, visit: (cursor: DirectoryCursor) => void): Passage {
+  const cursor = new DirectoryCursor(directory);
+  let entries = 0;
   try {
-    while (reader.remaining > 0) {
-      const entry = decodeEntry(reader, offset);
-      entries.push(entry);
-      offset += entry.storedLength;
-    }
-  } catch (error) {
-    if (!(error instanceof VecsnapError || error instanceof RangeError)) throw error;
-    return { entries, offset, failure: error };
+    for (; cursor.next(); entries++) visit(cursor);
+  } catch (failure) {
+    if (!(failure instanceof VecsnapError || failure instanceof RangeError)) throw failure;
+    return { entries, offset: cursor.end, failure };
   }
-  return { entries, offset, failure: undefined };
+  return { entries, offset: cursor.end, failure: undefined };
 }
 
 /** Whether a pack ends as packs do, but for one bit. */
@@ -285,31 +332,67 @@ export function bitsApart(a: Uint8Array, b: Uint8Array): number {
   return bits;
 }
 
-/** All entries have the same properties, and a directory has thousands, which is why nothing is spread or copied here. */
-function decodeEntry(reader: ByteReader, offset: number): DirectoryEntry {
-  const tag = reader.byte();
-  const storedLength = reader.varint();
-  const length = reader.varint();
-  const codec = tag & 0x7f;
-  const kind = tag & NODE_BIT ? 'node' : 'data';
-  // Longer chunks are never written, in no codec; nobody makes room for one.
-  if (Math.max(length, storedLength) > maxChunkBytes(kind))
-    throw new RangeError(`a chunk of ${length} bytes`);
-  const address = readAddress(reader);
-  const bases = codec === CODECS.delta ? readBases(reader) : undefined;
-  return { address, kind, codec, offset, storedLength, length, baseCount: bases?.length, bases };
-}
+/** Stands on one entry of a directory after the other. Nothing is made for an entry until it is asked for. */
+export class DirectoryCursor {
+  readonly bytes: Uint8Array;
+  readonly #reader: ByteReader;
+  codec = 0;
+  kind: ChunkKind = 'data';
+  /** Where the chunk begins in the pack. */
+  offset = 0;
+  storedLength = 0;
+  length = 0;
+  /** Where its address begins in {@link bytes}. */
+  addressAt = 0;
+  baseCount = 0;
+  /** Where the addresses of what it copies from begin. */
+  basesAt = 0;
+  /** Where the chunk ends. */
+  end = HEADER.length;
 
-function readBases(reader: ByteReader): Address[] {
-  const bases: Address[] = [];
-  const count = reader.varint();
-  if (count > MAX_BASES) throw new RangeError(`a delta of ${count} chunks`);
-  while (bases.length < count) bases.push(readAddress(reader));
-  return bases;
-}
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.#reader = new ByteReader(bytes);
+  }
 
-function readAddress(reader: ByteReader): Address {
-  return toAddress(reader.take(ADDRESS_LENGTH));
+  /** Goes to the next entry. @returns false when there is none. @throws RangeError, VecsnapError ENCODING_INVALID for one that makes no sense. */
+  next(): boolean {
+    const reader = this.#reader;
+    if (reader.remaining === 0) return false;
+    const tag = reader.byte();
+    this.storedLength = reader.varint();
+    this.length = reader.varint();
+    this.codec = tag & 0x7f;
+    this.kind = tag & NODE_BIT ? 'node' : 'data';
+    // Longer chunks are never written, in no codec; nobody makes room for one.
+    if (Math.max(this.length, this.storedLength) > maxChunkBytes(this.kind))
+      throw new RangeError(`a chunk of ${this.length} bytes`);
+    this.addressAt = reader.skip(ADDRESS_LENGTH);
+    this.baseCount = this.codec === CODECS.delta ? reader.varint() : 0;
+    if (this.baseCount > MAX_BASES) throw new RangeError(`a delta of ${this.baseCount} chunks`);
+    this.basesAt = reader.skip(this.baseCount * ADDRESS_LENGTH);
+    this.offset = this.end;
+    this.end += this.storedLength;
+    return true;
+  }
+
+  /** The entry as an object. All have the same properties, and a directory has thousands, which is why nothing is spread or copied here. */
+  entry(): DirectoryEntry {
+    const { kind, codec, offset, storedLength, length } = this;
+    const address = this.#addressAt(this.addressAt);
+    const bases = codec === CODECS.delta ? this.#bases() : undefined;
+    return { address, kind, codec, offset, storedLength, length, baseCount: bases?.length, bases };
+  }
+
+  #bases(): Address[] {
+    const bases: Address[] = [];
+    for (let i = 0; i < this.baseCount; i++) bases.push(this.#addressAt(this.basesAt + i * ADDRESS_LENGTH));
+    return bases;
+  }
+
+  #addressAt(start: number): Address {
+    return toAddress(this.bytes.subarray(start, start + ADDRESS_LENGTH));
+  }
 }
 
 function packDamaged(name: string, what: string, cause?: unknown): VecsnapError {

@@ -8,10 +8,13 @@ import { ADDRESS_LENGTH, type Address } from './address.js';
 
 const EMPTY = 0;
 const INITIAL_CAPACITY = 64;
+/** Addresses in a page. Only the first page is ever copied, while the table is small. */
+const PAGE_BITS = 15;
+const PAGE = 1 << PAGE_BITS;
 
 /** Numbers addresses from 0 in the order they come. */
 export class DigestTable {
-  #digests = new Uint8Array(INITIAL_CAPACITY * ADDRESS_LENGTH);
+  readonly #pages = [new Uint8Array(INITIAL_CAPACITY * ADDRESS_LENGTH)];
   /** One more than the number of the address in each slot; linear probing, at most two thirds full. */
   #slots = new Uint32Array(INITIAL_CAPACITY * 2);
   #size = 0;
@@ -22,7 +25,7 @@ export class DigestTable {
 
   /** The number of `address`, or -1. */
   find(address: Address): number {
-    return (this.#slots[this.#probe(address)] as number) - 1;
+    return (this.#slots[this.#probe(address, 0)] as number) - 1;
   }
 
   has(address: Address): boolean {
@@ -31,10 +34,15 @@ export class DigestTable {
 
   /** The number of `address`, which is added when it is new. */
   add(address: Address): number {
-    const slot = this.#probe(address);
+    return this.addAt(address, 0);
+  }
+
+  /** The same for the address that begins at a position of `bytes`, for which a view would take longer to make than this does. */
+  addAt(bytes: Uint8Array, position: number): number {
+    const slot = this.#probe(bytes, position);
     const found = this.#slots[slot] as number;
     if (found !== EMPTY) return found - 1;
-    return this.#insert(slot, address);
+    return this.#insert(slot, bytes, position);
   }
 
   /** Adds `address`. Gives whether it is new. */
@@ -46,69 +54,87 @@ export class DigestTable {
 
   /** Makes room for `size` addresses in all, which is quicker than to grow with each. */
   reserve(size: number): void {
-    if (size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests(size);
+    this.#growFirstPage(size);
     if (size * 3 > this.#slots.length * 2) this.#growSlots(size);
   }
 
   /** The address of number `index`, as a view that stays valid until the next `add`. */
   at(index: number): Address {
     if (!(index >= 0 && index < this.#size)) throw new RangeError(`no address has the number ${index}`);
-    return this.#digests.subarray(index * ADDRESS_LENGTH, (index + 1) * ADDRESS_LENGTH) as Address;
+    const start = startOf(index);
+    return this.#pageOf(index).subarray(start, start + ADDRESS_LENGTH) as Address;
   }
 
   *[Symbol.iterator](): IterableIterator<Address> {
     for (let index = 0; index < this.#size; index++) yield this.at(index);
   }
 
-  #insert(slot: number, address: Address): number {
+  #insert(slot: number, bytes: Uint8Array, position: number): number {
     const index = this.#size++;
-    if (this.#size * ADDRESS_LENGTH > this.#digests.length) this.#growDigests(this.#size);
-    this.#digests.set(address, index * ADDRESS_LENGTH);
+    if (index < PAGE) this.#growFirstPage(this.#size);
+    else if (index >>> PAGE_BITS === this.#pages.length)
+      this.#pages.push(new Uint8Array(PAGE * ADDRESS_LENGTH));
+    const page = this.#pageOf(index);
+    const start = startOf(index);
+    for (let i = 0; i < ADDRESS_LENGTH; i++) page[start + i] = bytes[position + i] as number;
     this.#slots[slot] = index + 1;
     if (this.#size * 3 > this.#slots.length * 2) this.#growSlots(this.#size);
     return index;
   }
 
-  #growDigests(size: number): void {
-    const grown = new Uint8Array(Math.max(this.#digests.length * 2, size * ADDRESS_LENGTH));
-    grown.set(this.#digests);
-    this.#digests = grown;
+  #growFirstPage(size: number): void {
+    const [first] = this.#pages as [Uint8Array];
+    const wanted = Math.min(size, PAGE) * ADDRESS_LENGTH;
+    if (wanted <= first.length) return;
+    const grown = new Uint8Array(Math.min(Math.max(first.length * 2, wanted), PAGE * ADDRESS_LENGTH));
+    grown.set(first);
+    this.#pages[0] = grown;
   }
 
   #growSlots(size: number): void {
     let slots = this.#slots.length * 2;
     while (size * 3 > slots * 2) slots *= 2;
     this.#slots = new Uint32Array(slots);
-    for (let index = 0; index < this.#size; index++) this.#slots[this.#probe(this.at(index))] = index + 1;
+    for (let index = 0; index < this.#size; index++)
+      this.#slots[this.#probe(this.#pageOf(index), startOf(index))] = index + 1;
   }
 
-  /** The slot where `address` stands, or the empty one where it would. A digest is its own hash. */
-  #probe(address: Address): number {
+  /** The slot where an address stands, or the empty one where it would. A digest is its own hash. */
+  #probe(bytes: Uint8Array, position: number): number {
     const mask = this.#slots.length - 1;
-    let slot = firstWord(address) & mask;
+    let slot = firstWord(bytes, position) & mask;
     for (;;) {
       const found = this.#slots[slot] as number;
-      if (found === EMPTY || this.#equals(found - 1, address)) return slot;
+      if (found === EMPTY || this.#equals(found - 1, bytes, position)) return slot;
       slot = (slot + 1) & mask;
     }
   }
 
-  #equals(index: number, address: Address): boolean {
-    const start = index * ADDRESS_LENGTH;
+  #equals(index: number, bytes: Uint8Array, position: number): boolean {
+    const page = this.#pageOf(index);
+    const start = startOf(index);
     for (let i = 0; i < ADDRESS_LENGTH; i++) {
-      if (this.#digests[start + i] !== address[i]) return false;
+      if (page[start + i] !== bytes[position + i]) return false;
     }
     return true;
   }
+
+  #pageOf(index: number): Uint8Array {
+    return this.#pages[index >>> PAGE_BITS] as Uint8Array;
+  }
 }
 
-function firstWord(address: Address): number {
-  const bytes: Uint8Array = address;
+/** Where an address begins in its page. */
+function startOf(index: number): number {
+  return (index & (PAGE - 1)) * ADDRESS_LENGTH;
+}
+
+function firstWord(bytes: Uint8Array, position: number): number {
   return (
-    ((bytes[0] as number) |
-      ((bytes[1] as number) << 8) |
-      ((bytes[2] as number) << 16) |
-      ((bytes[3] as number) << 24)) >>>
+    ((bytes[position] as number) |
+      ((bytes[position + 1] as number) << 8) |
+      ((bytes[position + 2] as number) << 16) |
+      ((bytes[position + 3] as number) << 24)) >>>
     0
   );
 }

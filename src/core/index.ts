@@ -9,6 +9,7 @@ export * from './errors.js';
 export * from './hash.js';
 export * from './limits.js';
 export * from './local-minimum.js';
+export * from './number-column.js';
 export * from './numbers.js';
 export * from './platform.js';
 export * from './prefetch.js';

@@ -56,10 +56,16 @@ export class ByteReader {
 
   /** The next `length` bytes, not copied. */
   take(length: number): Uint8Array {
+    const start = this.skip(length);
+    return this.#bytes.subarray(start, this.offset);
+  }
+
+  /** Passes over `length` bytes. Gives where they begin. */
+  skip(length: number): number {
     if (length > this.remaining) throw truncated(this.offset);
     const start = this.offset;
     this.offset += length;
-    return this.#bytes.subarray(start, this.offset);
+    return start;
   }
 }
 

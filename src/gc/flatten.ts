@@ -6,12 +6,11 @@
  * whole cluster. The clusters that give back most for what they cost are flattened, until what the others would give back is little
  * enough. A chunk that changed once is thus left as it is: writing it anew would free hardly more than it takes.
  */
-import { type ChunkStore, CODECS, DeltasByPack, packEntryBytes } from '../cas/index.js';
 import type { LiveChunks } from './live.js';
 
 /** What is to be flattened. */
 export interface Flattening {
-  /** Numbers of deltas in the table of live chunks. */
+  /** Numbers of deltas in the catalogue. */
   readonly deltas: ReadonlySet<number>;
   /** Numbers of chunks that nothing copies from any more. */
   readonly freed: ReadonlySet<number>;
@@ -34,17 +33,10 @@ interface Cluster {
 
 const NOTHING: Flattening = { deltas: new Set(), freed: new Set(), writtenBytes: 0 };
 
-/**
- * @param store whose index knows every live chunk.
- * @param maxHeld the part of the bytes of live chunks that flattening could give back and that may stay all the same, from 0 to 1.
- */
-export async function chooseFlattened(
-  store: ChunkStore,
-  live: LiveChunks,
-  maxHeld: number,
-): Promise<Flattening> {
-  if (live.table.size === live.reached) return NOTHING;
-  const { clusters, totalBytes } = await findClusters(store, live);
+/** @param maxHeld the part of the bytes of live chunks that flattening could give back and that may stay all the same, from 0 to 1. */
+export function chooseFlattened(live: LiveChunks, maxHeld: number): Flattening {
+  if (live.heldCount === 0) return NOTHING;
+  const { clusters, totalBytes } = findClusters(live);
   let total = totalBytes;
   let excess = clusters.reduce((sum, cluster) => sum + Math.max(0, gainOf(cluster)), 0);
   const deltas = new Set<number>();
@@ -74,67 +66,37 @@ function worthOf(cluster: Cluster): number {
   return gainOf(cluster) / costOf(cluster);
 }
 
-/** What is known of live chunks, by their numbers. */
-interface KnownChunks {
-  /** Bytes in packs, directory entries included. */
-  readonly sizes: Float64Array;
-  /** Plaintext bytes. */
-  readonly lengths: Float64Array;
-  readonly standsAlone: Uint8Array;
-  readonly deltas: DeltasByPack;
-}
-
-async function findClusters(
-  store: ChunkStore,
-  live: LiveChunks,
-): Promise<{ clusters: Cluster[]; totalBytes: number }> {
-  const known = await lookAtAll(store, live);
-  const { links, reaches } = await linkHeld(store, live, known.deltas);
-  const clusters = gather(live, known, links, reaches);
-  return { clusters, totalBytes: known.sizes.reduce((sum, size) => sum + size, 0) };
-}
-
-async function lookAtAll(store: ChunkStore, { table }: LiveChunks): Promise<KnownChunks> {
-  const sizes = new Float64Array(table.size);
-  const lengths = new Float64Array(table.size);
-  const standsAlone = new Uint8Array(table.size);
-  const deltas = new DeltasByPack();
-  for await (const entry of store.parts.index.entries()) {
-    const number = table.find(entry.address);
-    if (number < 0) continue;
-    sizes[number] = packEntryBytes(entry);
-    lengths[number] = entry.length;
-    standsAlone[number] = entry.codec === CODECS.delta ? 0 : 1;
-    deltas.add(number, entry);
-  }
-  return { sizes, lengths, standsAlone, deltas };
+function findClusters(live: LiveChunks): { clusters: Cluster[]; totalBytes: number } {
+  const { catalogue } = live;
+  const { links, reaches } = linkHeld(live);
+  let totalBytes = 0;
+  for (let number = 0; number < catalogue.size; number++)
+    if (live.isLive(number)) totalBytes += catalogue.sizeOf(number);
+  return { clusters: gather(live, links, reaches), totalBytes };
 }
 
 /** Links held chunks by copying, and says which of them each delta that snapshots reach copies from: one, as all are linked. */
-async function linkHeld(
-  store: ChunkStore,
-  { table, reached }: LiveChunks,
-  deltas: DeltasByPack,
-): Promise<{ links: Links; reaches: ReadonlyMap<number, number> }> {
-  const links = new Links(table.size);
+function linkHeld(live: LiveChunks): { links: Links; reaches: ReadonlyMap<number, number> } {
+  const { catalogue } = live;
+  const links = new Links(catalogue.size);
   const reaches = new Map<number, number>();
-  for await (const { number, bases } of deltas.read(store)) {
-    const held = bases.map((base) => table.find(base)).filter((base) => base >= reached);
-    const [first] = held;
-    if (first === undefined) continue;
-    for (const other of held) links.join(first, other);
-    if (number >= reached) links.join(first, number);
-    else reaches.set(number, first);
+  for (let number = 0; number < catalogue.size; number++) {
+    if (!live.isLive(number)) continue;
+    const isHeld = live.isHeld(number);
+    catalogue.forEachBase(number, (base) => {
+      if (!live.isHeld(base)) return;
+      if (isHeld) links.join(base, number);
+      else {
+        links.join(base, reaches.get(number) ?? base);
+        reaches.set(number, base);
+      }
+    });
   }
   return { links, reaches };
 }
 
-function gather(
-  { table, reached }: LiveChunks,
-  { sizes, lengths, standsAlone }: KnownChunks,
-  links: Links,
-  reaches: ReadonlyMap<number, number>,
-): Cluster[] {
+function gather(live: LiveChunks, links: Links, reaches: ReadonlyMap<number, number>): Cluster[] {
+  const { catalogue } = live;
   const clusters = new Map<number, Cluster>();
   const clusterOf = (member: number): Cluster => {
     const root = links.rootOf(member);
@@ -142,19 +104,20 @@ function gather(
     clusters.set(root, cluster);
     return cluster;
   };
-  for (let number = reached; number < table.size; number++) {
+  for (let number = 0; number < catalogue.size; number++) {
+    if (!live.isHeld(number)) continue;
     const cluster = clusterOf(number);
     cluster.held.push(number);
-    cluster.freedBytes += sizes[number] as number;
-    if (standsAlone[number] === 0) continue;
-    cluster.aloneBytes += sizes[number] as number;
-    cluster.aloneLength += lengths[number] as number;
+    cluster.freedBytes += catalogue.sizeOf(number);
+    if (catalogue.isDelta(number)) continue;
+    cluster.aloneBytes += catalogue.sizeOf(number);
+    cluster.aloneLength += catalogue.lengthOf(number);
   }
   for (const [number, base] of reaches) {
     const cluster = clusterOf(base);
     cluster.deltas.push(number);
-    cluster.freedBytes += sizes[number] as number;
-    cluster.deltaLength += lengths[number] as number;
+    cluster.freedBytes += catalogue.sizeOf(number);
+    cluster.deltaLength += catalogue.lengthOf(number);
   }
   return [...clusters.values()];
 }

@@ -1,22 +1,18 @@
 /** Mark: every chunk that some snapshot needs, and every chunk that those are told by. */
 import {
   type Address,
-  copyBytes,
   DigestTable,
   formatAddress,
   isVecsnapError,
   throwIfAborted,
   VecsnapError,
 } from '../core/index.js';
-import type { ChunkStore, Location } from '../cas/index.js';
+import { Catalogue, type ChunkStore, NodeReader } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
-import type { LiveChunks } from './live.js';
+import { LiveChunks } from './live.js';
 
 /** Tells which chunks are given up. */
 export type LostChunks = Pick<DigestTable, 'has'>;
-
-/** How many addresses are looked up in the index together. */
-const LOOKED_UP_TOGETHER = 512;
 
 /**
  * Every chunk that the manifests need, and then those that deltas among them copy from. A node that several share is walked once.
@@ -30,46 +26,93 @@ export async function mark(
   signal?: AbortSignal,
   lost?: LostChunks,
 ): Promise<LiveChunks> {
-  const live = new DigestTable();
+  return orRefused(async () => {
+    const live = new LiveChunks(await Catalogue.read(store, signal));
+    await reach(store, live, manifests, signal);
+    await hold(live, lost);
+    return live;
+  });
+}
+
+/** The same for chunks of which somebody else says that snapshots reach them. @throws VecsnapError SWEEP_REFUSED when one is missing. */
+export async function markChunks(
+  store: ChunkStore,
+  chunks: Iterable<Address>,
+  lost?: LostChunks,
+): Promise<LiveChunks> {
+  return orRefused(async () => {
+    const live = new LiveChunks(await Catalogue.read(store));
+    for (const chunk of chunks) live.reach(live.catalogue.number(chunk));
+    await hold(live, lost);
+    return live;
+  });
+}
+
+/** Walks the manifests. The nodes that are at hand meanwhile are let go of at the end. */
+async function reach(
+  store: ChunkStore,
+  live: LiveChunks,
+  manifests: Iterable<Address>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { catalogue } = live;
+  const nodes = new NodeReader(store, catalogue);
   const entered = new DigestTable();
   const enter = (node: Address): boolean => entered.addNew(node);
-  try {
-    for (const manifest of manifests) {
-      throwIfAborted(signal);
-      for await (const { address } of reachable(store, manifest, enter)) live.add(address);
+  for (const manifest of manifests) {
+    throwIfAborted(signal);
+    for await (const { address, data } of reachable(nodes, manifest, enter)) {
+      live.reach(catalogue.number(address));
+      for (const chunk of data) live.reach(catalogue.number(chunk));
     }
-  } catch (cause) {
-    throw isVecsnapError(cause) && cause.code !== 'ABORTED' ? refused(cause.place, cause) : cause;
   }
-  const reached = live.size;
-  await addBases(store, live, lost);
-  return { table: live, reached };
 }
 
-/** Checks that all are there, and adds what the deltas among them copy from; the table grows while it is gone through. */
-async function addBases(store: ChunkStore, live: DigestTable, lost?: LostChunks): Promise<void> {
-  for (let start = 0, end = 0; start < live.size; start = end) {
-    end = Math.min(start + LOOKED_UP_TOGETHER, live.size);
-    const addresses = Array.from({ length: end - start }, (_, i) => copyBytes(live.at(start + i)) as Address);
-    const locations = await store.locate(addresses);
-    const found = locations.map((location) =>
-      location !== undefined && store.packs.has(location.pack) ? location : undefined,
+/** Adds what deltas copy from. */
+async function hold(live: LiveChunks, lost?: LostChunks): Promise<void> {
+  const { catalogue } = live;
+  for (let unplaced = spread(live, live.reached()); unplaced.length > 0;) {
+    await catalogue.askIndex(unplaced);
+    refuseUnlessPlaced(catalogue, unplaced, lost);
+    unplaced = spread(
+      live,
+      unplaced.filter((number) => catalogue.isPlaced(number)),
     );
-    const missing = addresses.find((address, i) => found[i] === undefined && lost?.has(address) !== true);
-    if (missing !== undefined) throw refused(formatAddress(missing, 'data'));
-    for (const bases of await basesOf(
-      store,
-      found.filter((location) => location !== undefined),
-    ))
-      for (const base of bases) live.add(base);
   }
 }
 
-async function basesOf(store: ChunkStore, locations: readonly Location[]): Promise<Address[][]> {
+/** Holds what these chunks copy from, and what that copies from. Gives those that stand nowhere, of which it is not known. */
+function spread(live: LiveChunks, numbers: Iterable<number>): number[] {
+  const unplaced: number[] = [];
+  const held: number[] = [];
+  const holdBase = (base: number): void => {
+    if (live.hold(base)) held.push(base);
+  };
+  const follow = (number: number): void => {
+    if (live.catalogue.isPlaced(number)) live.catalogue.forEachBase(number, holdBase);
+    else unplaced.push(number);
+  };
+  for (const number of numbers) follow(number);
+  for (let number = held.pop(); number !== undefined; number = held.pop()) follow(number);
+  return unplaced;
+}
+
+/** @throws VecsnapError SWEEP_REFUSED when one of these stands nowhere and is not given up. */
+function refuseUnlessPlaced(catalogue: Catalogue, numbers: readonly number[], lost?: LostChunks): void {
+  for (const number of numbers) {
+    if (catalogue.isPlaced(number)) continue;
+    const address = catalogue.addressOf(number);
+    if (lost?.has(address) !== true) throw refused(formatAddress(address, 'data'));
+  }
+}
+
+/** Makes a refusal of whatever is wrong with what is needed. */
+async function orRefused<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return await store.basesOf(locations);
+    return await work();
   } catch (cause) {
-    throw isVecsnapError(cause) ? refused(cause.place, cause) : cause;
+    const isDoubt = isVecsnapError(cause) && cause.code !== 'ABORTED' && cause.code !== 'SWEEP_REFUSED';
+    throw isDoubt ? refused(cause.place, cause) : cause;
   }
 }
 

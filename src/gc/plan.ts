@@ -1,6 +1,6 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
-import { copyBytes, type Address } from '../core/index.js';
-import { type ChunkStore, PACK_OVERHEAD, packEntryBytes } from '../cas/index.js';
+import type { Address } from '../core/index.js';
+import { type ChunkStore, PACK_OVERHEAD } from '../cas/index.js';
 import { chooseFlattened } from './flatten.js';
 import type { IsNeeded, LiveChunks } from './live.js';
 
@@ -53,19 +53,17 @@ interface PackUse {
 
 /**
  * Plans a sweep.
- * @param store whose index knows every pack. Copies of a chunk in other packs than the one where it is found count as dead.
+ * @param live of the same store, as {@link mark} gives it. Copies of a chunk in other packs than the one where it is found count as dead.
  */
-export async function planSweep(
+export function planSweep(
   store: ChunkStore,
   live: LiveChunks,
   { maxUnused, emptied = [] }: SweepOptions,
-): Promise<PreparedSweep> {
-  const flattening = await chooseFlattened(store, live, maxUnused * HELD_SHARE);
-  const isNeeded: IsNeeded = (address) => {
-    const number = live.table.find(address);
-    return number >= 0 && !flattening.freed.has(number) && !flattening.deltas.has(number);
-  };
-  const uses = await usePacks(store, live, isNeeded);
+): PreparedSweep {
+  const flattening = chooseFlattened(live, maxUnused * HELD_SHARE);
+  const isLeft = (number: number): boolean =>
+    live.isLive(number) && !flattening.freed.has(number) && !flattening.deltas.has(number);
+  const uses = usePacks(store, live, isLeft);
   const known = store.parts.index.packs();
   const isToldOf = ({ name }: PackUse): boolean => known.has(name) || emptied.includes(name);
   const readable = uses.filter(isToldOf);
@@ -80,23 +78,30 @@ export async function planSweep(
     flattenedChunks: flattening.deltas.size,
     reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
-  const flattened = [...flattening.deltas].map((number) => copyBytes(live.table.at(number)) as Address);
-  return { plan, flattened, isNeeded, isLive: (address) => live.table.has(address) };
+  const flattened = [...flattening.deltas].map((number) => live.catalogue.addressOf(number));
+  return {
+    plan,
+    flattened,
+    isNeeded: live.test(flattening.freed, flattening.deltas),
+    isLive: live.test(),
+  };
 }
 
-/** How much of each pack is live, and how much of that is needed. */
-async function usePacks(store: ChunkStore, live: LiveChunks, isNeeded: IsNeeded): Promise<PackUse[]> {
+/** How much of each pack is live, and how much of that is needed. @param isLeft tells of a live chunk, by its number. */
+function usePacks(store: ChunkStore, live: LiveChunks, isLeft: (number: number) => boolean): PackUse[] {
+  const { catalogue } = live;
   const uses = new Map(
     [...store.packs].map(([name, size]): [string, PackUse] => [
       name,
       { name, size, liveChunks: 0, neededBytes: 0 },
     ]),
   );
-  for await (const entry of store.parts.index.entries()) {
-    const use = uses.get(entry.pack);
-    if (use === undefined || !live.table.has(entry.address)) continue;
+  const byNumber = catalogue.packs.map((name) => uses.get(name));
+  for (let number = 0; number < catalogue.size; number++) {
+    const use = byNumber[catalogue.packOf(number)];
+    if (use === undefined || !live.isLive(number)) continue;
     use.liveChunks++;
-    if (isNeeded(entry.address)) use.neededBytes += packEntryBytes(entry);
+    if (isLeft(number)) use.neededBytes += catalogue.sizeOf(number);
   }
   return [...uses.values()];
 }

@@ -51,7 +51,7 @@ class PackCounter {
       this.bytes += PACK_OVERHEAD;
     }
     this.#filled += chunk.storedLength;
-    this.bytes += packEntryBytes(chunk as PackEntry);
+    this.bytes += packEntryBytes(chunk);
     if (this.#filled >= this.#packBytes) this.#filled = 0;
   }
 }

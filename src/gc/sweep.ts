@@ -4,6 +4,7 @@ import {
   DigestTable,
   equalBytes,
   formatAddress,
+  isUnreadable,
   isVecsnapError,
   VecsnapError,
 } from '../core/index.js';
@@ -229,8 +230,25 @@ async function confirmPlaces(
 }
 
 async function remove(store: ChunkStore, packs: readonly string[]): Promise<void> {
+  const chunks = await chunksIn(store, packs);
   for (const pack of packs) await store.parts.blobs.delete(pack);
-  if (packs.length > 0) await store.removePacks(new Set(packs));
+  if (packs.length > 0) await store.removePacks(new Set(packs), chunks);
+}
+
+/** What packs hold that the index knows, so that it can forget it without looking at everything else. Undefined when it cannot be told. */
+async function chunksIn(store: ChunkStore, packs: readonly string[]): Promise<DigestTable | undefined> {
+  const chunks = new DigestTable();
+  const known = store.parts.index.packs();
+  try {
+    for (const pack of packs.filter((name) => known.has(name))) {
+      const cursor = await store.openDirectory(pack);
+      while (cursor.next()) chunks.addAt(cursor.bytes, cursor.addressAt);
+    }
+    return chunks;
+  } catch (error) {
+    if (isUnreadable(error)) return undefined;
+    throw error;
+  }
 }
 
 async function packBytesIn(store: ChunkStore): Promise<number> {

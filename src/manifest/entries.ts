@@ -38,25 +38,47 @@ export function rowGroupToEntry({ key, count, columns }: RowGroupEntry): Entry {
 }
 
 /** @throws VecsnapError MANIFEST_DAMAGED unless the entry is a row group of `columnCount` columns. */
-export function entryToRowGroup({ key, count, bytes, value }: Entry, columnCount: number): RowGroupEntry {
+export function entryToRowGroup(entry: Entry, columnCount: number): RowGroupEntry {
+  const columns: ChunkReference[][] = Array.from({ length: columnCount }, () => []);
+  const key = readRowGroup(entry, columnCount, (column, length, address) =>
+    (columns[column] as ChunkReference[]).push({ length, address }),
+  );
+  return { key, count: entry.count, columns };
+}
+
+/** The chunks of all columns of a row group, for whoever only counts them. @throws VecsnapError as {@link entryToRowGroup}. */
+export function chunksOfRowGroup(entry: Entry, columnCount: number): Address[] {
+  const chunks: Address[] = [];
+  readRowGroup(entry, columnCount, (_column, _length, address) => chunks.push(address));
+  return chunks;
+}
+
+/** Calls `onChunk` for each chunk, column by column. Gives the key. */
+function readRowGroup(
+  { key, count, bytes, value }: Entry,
+  columnCount: number,
+  onChunk: (column: number, length: number, address: Address) => void,
+): Uint8Array | number {
   if (key === null || count === 0) throw damaged('a row group has no key or no records');
   if (!Array.isArray(value) || value.length !== columnCount)
     throw damaged('a row group has other columns than the schema');
-  const columns = (value as readonly Canonical[]).map(decodeColumn);
-  if (columns.flat().reduce((sum, { length }) => sum + length, 0) !== bytes)
-    throw damaged('a row group has other bytes than its chunks');
-  return { key, count, columns };
+  let sum = 0;
+  for (let column = 0; column < columnCount; column++) {
+    const parts = (value as readonly Canonical[])[column];
+    if (!Array.isArray(parts) || parts.length % 2 !== 0) throw damaged('a column is no list of chunks');
+    for (let i = 0; i < parts.length; i += 2) {
+      const length = decodeLength((parts as readonly Canonical[])[i]);
+      onChunk(column, length, decodeAddress((parts as readonly Canonical[])[i + 1]));
+      sum += length;
+    }
+  }
+  if (sum !== bytes) throw damaged('a row group has other bytes than its chunks');
+  return key;
 }
 
-function decodeColumn(column: Canonical): ChunkReference[] {
-  if (!Array.isArray(column) || column.length % 2 !== 0) throw damaged('a column is no list of chunks');
-  const parts = column as readonly Canonical[];
-  return Array.from({ length: parts.length / 2 }, (_, i) => decodeReference(parts[i * 2], parts[i * 2 + 1]));
-}
-
-function decodeReference(length: Canonical | undefined, address: Canonical | undefined): ChunkReference {
+function decodeLength(length: Canonical | undefined): number {
   if (!Number.isSafeInteger(length) || (length as number) < 1) throw damaged('a chunk has no length');
-  return { length: length as number, address: decodeAddress(address) };
+  return length as number;
 }
 
 function decodeAddress(value: Canonical | undefined): Address {

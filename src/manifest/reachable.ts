@@ -1,96 +1,190 @@
 /** Everything that a manifest reaches: its nodes and the chunks of its data. */
 import type { Address } from '../core/index.js';
-import { entryToFile, entryToRowGroup, entryToStreamChunk } from './entries.js';
+import { chunksOfRowGroup, entryToFile, entryToStreamChunk } from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
-import type { Entry } from './node.js';
-import { type ChunkReader, type DamageHandler, rethrow, type ToldTree, TreeReader } from './tree-reader.js';
+import {
+  checkChild,
+  checkTotals,
+  childAddress,
+  decodeNode,
+  type Entry,
+  type Key,
+  type Node,
+} from './node.js';
+import { type ChunkReader, type DamageHandler, rethrow, type ToldTree } from './tree-reader.js';
 
 /** Is told the error of a node that cannot be read, and throws it or lets the walk go on without that node. */
 export type NodeDamageHandler = (error: unknown, node: Address) => void;
 
-/** A chunk that a manifest reaches. */
-export interface Reached {
-  readonly address: Address;
-  /** Whether it is the manifest or a node of one of its trees; else it is data. */
-  readonly isNode: boolean;
+/** What reads nodes. */
+export interface NodesReader extends ChunkReader {
+  /** The plaintexts of the first of these chunks, at least one: as many as can be held together. Where there is none, they are read one by one. */
+  getSome?(addresses: readonly Address[]): Promise<Uint8Array[]>;
 }
 
+/** A manifest, or a node of one of its trees. */
+export interface Reached {
+  readonly address: Address;
+  /** The chunks of data that it names itself. */
+  readonly data: readonly Address[];
+}
+
+/** Nodes that are asked for together. */
+const READ_TOGETHER = 64;
+
 /**
- * Every chunk below the manifest at `address`, itself included. What stands below a node is left out when `enter` gives
- * false for it, so that trees shared by several manifests are walked once.
+ * The manifest at `address` and every node below it, each after a node that names it. One for which `enter` gives false is left out, with
+ * what only it reaches, so that trees shared by several manifests are walked once.
  * @param onDamage is told when a node cannot be read; by default the error is thrown:
  * @throws VecsnapError MANIFEST_DAMAGED, or what the store throws.
  */
 export async function* reachable(
-  chunks: ChunkReader,
+  chunks: NodesReader,
   address: Address,
   enter: (node: Address) => boolean,
   onDamage: NodeDamageHandler = rethrow,
 ): AsyncGenerator<Reached> {
-  yield { address, isNode: true };
-  if (!enter(address)) return;
-  const manifest = await readManifest(chunks, address).catch((error: unknown) => onDamage(error, address));
-  if (manifest) yield* reachableFrom(chunks, manifest, enter, onDamage);
+  const lists: Wanted[][] = [entered([{ address, open: openManifest }], enter)];
+  for (let list = lists.at(-1); list !== undefined; list = lists.at(-1)) {
+    const below: Wanted[] = [];
+    for (const { wanted, plain } of await readSome(chunks, list)) {
+      const tell: DamageHandler = (error) => onDamage(error, wanted.address);
+      const { data = [], nodes = [] } = orDamage(() => wanted.open(contentOf(plain), tell), tell) ?? {};
+      yield { address: wanted.address, data };
+      for (const node of entered(nodes, enter)) below.push(node);
+    }
+    if (list.length === 0) lists.pop();
+    if (below.length > 0) lists.push(below); // First, so that what waits is little.
+  }
 }
 
-async function readManifest(chunks: ChunkReader, address: Address): Promise<Manifest> {
-  return decodeManifest(await chunks.get(address));
+/** A node that is to be read. */
+interface Wanted {
+  readonly address: Address;
+  /** @param tell is told of what is wrong with a part of it. @throws VecsnapError MANIFEST_DAMAGED. */
+  readonly open: (plain: Uint8Array, tell: DamageHandler) => Opened;
 }
 
-async function* reachableFrom(
-  chunks: ChunkReader,
-  { schema, records, files }: Manifest,
-  enter: (node: Address) => boolean,
-  onDamage: NodeDamageHandler,
-): AsyncGenerator<Reached> {
+/** What a node names. */
+interface Opened {
+  readonly data?: readonly Address[];
+  readonly nodes?: readonly Wanted[];
+}
+
+/** What was read in place of a node. */
+interface Unreadable {
+  readonly error: unknown;
+}
+
+function entered(nodes: readonly Wanted[], enter: (node: Address) => boolean): Wanted[] {
+  return nodes.filter(({ address }) => enter(address));
+}
+
+/** Takes the first nodes from a list, and reads them. */
+async function readSome(
+  chunks: NodesReader,
+  list: Wanted[],
+): Promise<{ wanted: Wanted; plain: Uint8Array | Unreadable }[]> {
+  const some = list.slice(0, chunks.getSome === undefined ? 1 : READ_TOGETHER);
+  const addresses = some.map(({ address }) => address);
+  const read = await readEach(chunks, addresses);
+  list.splice(0, read.length);
+  return read.map((plain, i) => ({ wanted: some[i] as Wanted, plain }));
+}
+
+/** Of several one may be damaged; each read by itself says which. */
+async function readEach(
+  chunks: NodesReader,
+  addresses: readonly Address[],
+): Promise<(Uint8Array | Unreadable)[]> {
+  if (chunks.getSome !== undefined && addresses.length > 1) {
+    const plain = await chunks.getSome(addresses).catch(() => undefined);
+    if (plain !== undefined) return plain;
+  }
+  const each: (Uint8Array | Unreadable)[] = [];
+  for (const address of addresses)
+    each.push(await chunks.get(address).catch((error: unknown): Unreadable => ({ error })));
+  return each;
+}
+
+function contentOf(plain: Uint8Array | Unreadable): Uint8Array {
+  if ('error' in plain) throw plain.error;
+  return plain;
+}
+
+function openManifest(plain: Uint8Array): Opened {
+  const { schema, records, files }: Manifest = decodeManifest(plain);
+  const nodes: Wanted[] = [];
   if (schema && records) {
     const columns = columnCount(schema);
-    const dataOf = (entry: Entry) =>
-      entryToRowGroup(entry, columns).columns.flatMap((column) => column.map(({ address }) => address));
-    yield* walk(chunks, records.root, enter, onDamage, dataOf);
+    const dataOf = (entry: Entry): Opened => ({ data: chunksOfRowGroup(entry, columns) });
+    nodes.push(rootOf(records, dataOf));
   }
-  if (files) {
-    const streams: ToldTree[] = [];
-    const dataOf = (entry: Entry) => {
-      const file = entryToFile(entry);
-      if (file.type === 'file' && file.content !== null)
-        streams.push({ root: file.content, bytes: file.size });
-      return [];
-    };
-    yield* walk(chunks, files.root, enter, onDamage, dataOf);
-    for (const stream of streams)
-      yield* walk(chunks, stream, enter, onDamage, (entry) => [entryToStreamChunk(entry).address]);
-  }
+  if (files) nodes.push(rootOf(files, openFile));
+  return { nodes };
 }
 
-async function* walk(
-  chunks: ChunkReader,
-  tree: Address | ToldTree,
-  enter: (node: Address) => boolean,
-  onDamage: NodeDamageHandler,
-  dataOf: (entry: Entry) => readonly Address[],
-): AsyncGenerator<Reached> {
-  const nodes: Address[] = [];
-  let current = tree instanceof Uint8Array ? tree : tree.root;
-  const visit = (node: Address): boolean => {
-    nodes.push(node);
-    current = node;
-    return enter(node);
+function openFile(entry: Entry): Opened {
+  const file = entryToFile(entry);
+  if (file.type !== 'file' || file.content === null) return {};
+  return { nodes: [rootOf({ root: file.content, bytes: file.size }, openStreamChunk)] };
+}
+
+function openStreamChunk(entry: Entry): Opened {
+  return { data: [entryToStreamChunk(entry).address] };
+}
+
+/** @param openEntry tells what an entry of level 0 names. */
+function rootOf(tree: ToldTree, openEntry: (entry: Entry) => Opened): Wanted {
+  return {
+    address: tree.root,
+    open(plain, tell) {
+      const node = decodeNode(plain);
+      checkTotals(node, tree, 'what refers to it');
+      return openNode(node, null, openEntry, tell);
+    },
   };
-  const onError: DamageHandler = (error) => onDamage(error, current);
-  for await (const entry of new TreeReader(chunks).walk(tree, visit, onError)) {
-    for (const address of nodes.splice(0)) yield { address, isNode: true };
-    for (const address of orDamage(() => dataOf(entry), onError)) yield { address, isNode: false };
-  }
-  for (const address of nodes) yield { address, isNode: true };
 }
 
-function orDamage(decode: () => readonly Address[], onDamage: DamageHandler): readonly Address[] {
+/** @param after the key before the first of the node. */
+function openNode(node: Node, after: Key, openEntry: (entry: Entry) => Opened, tell: DamageHandler): Opened {
+  if (node.level === 0) return openEntries(node.entries, openEntry, tell);
+  let previous = after;
+  const nodes = node.entries.map((entry): Wanted => {
+    const before = previous;
+    previous = entry.key;
+    return {
+      address: childAddress(entry),
+      open(plain, tellOfChild) {
+        const child = decodeNode(plain);
+        checkChild(child, entry, node.level, before);
+        return openNode(child, before, openEntry, tellOfChild);
+      },
+    };
+  });
+  return { nodes };
+}
+
+function openEntries(
+  entries: readonly Entry[],
+  openEntry: (entry: Entry) => Opened,
+  tell: DamageHandler,
+): Opened {
+  const all = { data: [] as Address[], nodes: [] as Wanted[] };
+  for (const entry of entries) {
+    const { data = [], nodes = [] } = orDamage(() => openEntry(entry), tell) ?? {};
+    for (const address of data) all.data.push(address);
+    for (const node of nodes) all.nodes.push(node);
+  }
+  return all;
+}
+
+function orDamage<T>(open: () => T, tell: DamageHandler): T | undefined {
   try {
-    return decode();
+    return open();
   } catch (error) {
-    onDamage(error);
-    return [];
+    tell(error);
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-/** Reads trees: all entries, a range, the n-th, every node once, and what differs between two of them. */
+/** Reads trees: all entries, a range, the n-th, every node in order, and what differs between two of them. */
 import {
   type Address,
   type Canonical,
@@ -132,20 +132,6 @@ export class TreeReader {
   }
 
   /**
-   * Calls `visit` with the address of each node, parents first, and goes below those for which it gives true. A node that cannot
-   * be read is told to `onDamage` after it was visited; unless that throws, what stands below it is left out.
-   */
-  async *walk(
-    tree: Address | ToldTree,
-    visit: (address: Address) => boolean,
-    onDamage: DamageHandler = rethrow,
-  ): AsyncGenerator<Entry> {
-    if (!visit(tree instanceof Uint8Array ? tree : tree.root)) return;
-    const node = await this.root(tree).catch(onDamage);
-    if (node) yield* this.#walkBelow(node, visit, null, onDamage);
-  }
-
-  /**
    * Every node, before what stands below it, and every entry of level 0, in order. A node that cannot be read is told to `onDamage`;
    * unless that throws, it is left out with what stands below it.
    */
@@ -218,23 +204,6 @@ export class TreeReader {
         }
       }
       [previous, position] = [entry.key, end];
-    }
-  }
-
-  async *#walkBelow(
-    node: Node,
-    visit: (address: Address) => boolean,
-    after: Key,
-    onDamage: DamageHandler,
-  ): AsyncGenerator<Entry> {
-    let previous = after;
-    for (const entry of node.entries) {
-      if (node.level === 0) yield entry;
-      else if (visit(childAddress(entry))) {
-        const child = await this.#child(entry, node.level, previous).catch(onDamage);
-        if (child) yield* this.#walkBelow(child, visit, previous, onDamage);
-      }
-      previous = entry.key;
     }
   }
 

@@ -118,6 +118,7 @@ function coderOnDemand(options: PoolOptions): ChunkCoder {
       if (decodedHere <= DECODED_BEFORE_WORKERS) decodedHere += plainBytes(graph);
       return (decodedHere <= DECODED_BEFORE_WORKERS ? inline : pool).decode(graph, verify);
     },
+    decodeHere: async (graph, verify) => (await load()).inline.decode(graph, verify),
     check: async (graph) => (await load()).pool.check(graph),
     release(encoded) {
       void loaded?.then(({ pool }) => pool.release?.(encoded));

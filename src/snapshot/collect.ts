@@ -67,8 +67,7 @@ async function collect(
   { maxUnused, dryRun = false, signal }: CollectOptions & { readonly maxUnused: number },
 ): Promise<CollectReport> {
   const snapshots = await allSnapshots(repository);
-  const live = await mark(store, manifestsOf(snapshots), signal, notes.note?.lost);
-  const prepared = await planSweep(store, live, { maxUnused, emptied: emptiedPacks(notes, snapshots) });
+  const prepared = await prepareSweep(store, snapshots, notes, { maxUnused, signal });
   const standing = new Set(snapshots.map(({ id }) => id));
   const small = await goingBlobs(repository, standing);
   const report = <P extends SweepPlan>(plan: P, packBytes: number): P & CollectReport => ({
@@ -87,6 +86,20 @@ async function collect(
     onFull: async () => void (await reserve?.giveUp()),
   });
   return report(swept, swept.reclaimedBytes);
+}
+
+/**
+ * Marks what snapshots need, and plans. What marking has found out is let go of at the end: a sweep needs memory for other things.
+ * @throws VecsnapError SWEEP_REFUSED.
+ */
+export async function prepareSweep(
+  store: ChunkStore,
+  snapshots: readonly Snapshot[],
+  notes: FoundNotes,
+  { maxUnused, signal }: { readonly maxUnused: number; readonly signal?: AbortSignal | undefined },
+): Promise<PreparedSweep> {
+  const live = await mark(store, manifestsOf(snapshots), signal, notes.note?.lost);
+  return planSweep(store, live, { maxUnused, emptied: emptiedPacks(notes, snapshots) });
 }
 
 /** The manifests of snapshots, the oldest first: each then brings what stands together in packs, and is told by what was just read. */

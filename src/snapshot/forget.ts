@@ -1,20 +1,18 @@
 /** Forgetting: by ids, by a policy, or by the policies that the repository stores; and what the sweep after it would give back. */
 import { OwnershipTable } from '../audit/index.js';
-import { type ChunkStore, packEntryBytes } from '../cas/index.js';
+import { Catalogue, type ChunkStore, NodeReader } from '../cas/index.js';
 import { isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
 import {
   checkPolicy,
   decideRetention,
   DEFAULT_SWEEP,
-  mark,
-  planSweep,
   type Policies,
   priceSweep,
   type RetentionDecision,
   type RetentionPolicy,
 } from '../gc/index.js';
 import { readWhole } from './beside-sweeps.js';
-import { allSnapshots, emptiedPacks, goingBlobs, manifestsOf } from './collect.js';
+import { allSnapshots, goingBlobs, prepareSweep } from './collect.js';
 import type { FoundNotes } from './damage-note.js';
 import { forgetSnapshot } from './forgotten.js';
 import { withMarks } from './marks.js';
@@ -189,9 +187,8 @@ async function sweptBytes(
 ): Promise<number | null> {
   return unlessDamaged(async () => {
     const staying = (await allSnapshots(repository)).filter(({ id }) => !going.has(id));
-    const live = await mark(store, manifestsOf(staying), signal, notes.note?.lost);
-    const options = { ...DEFAULT_SWEEP, emptied: emptiedPacks(notes, staying) };
-    const packBytes = await priceSweep(store, await planSweep(store, live, options));
+    const prepared = await prepareSweep(store, staying, notes, { ...DEFAULT_SWEEP, signal });
+    const packBytes = await priceSweep(store, prepared);
     const small = await goingBlobs(repository, new Set(staying.map(({ id }) => id)));
     return small.reduce((sum, { size }) => sum + size, packBytes);
   });
@@ -215,14 +212,14 @@ async function exclusiveBytes(
   const audited = snapshots
     .toReversed()
     .map(({ id, collection, checksum }) => ({ id, collection, manifest: manifestAddress({ checksum }) }));
-  const ownership = await OwnershipTable.build(store, audited);
-  await ownership.addBases(store, audited);
+  const catalogue = await Catalogue.read(store);
+  const ownership = await OwnershipTable.build(catalogue, new NodeReader(store, catalogue), audited);
+  await ownership.addBases();
   const bytes = new Map<string, number>();
-  for await (const entry of store.parts.index.entries()) {
-    const found = ownership.find(entry.address);
+  for (let number = 0; number < catalogue.size; number++) {
+    const found = ownership.of(number);
     const owner = found === undefined || found.shared ? undefined : audited[found.owner];
-    if (owner !== undefined && store.packs.has(entry.pack))
-      bytes.set(owner.id, (bytes.get(owner.id) ?? 0) + packEntryBytes(entry));
+    if (owner !== undefined) bytes.set(owner.id, (bytes.get(owner.id) ?? 0) + catalogue.sizeOf(number));
   }
   return bytes;
 }

@@ -1,6 +1,6 @@
 /** What snapshots lack: chunks that stand in no pack, or cannot be put together. */
 import { type Address, DigestTable, inBatches, isVecsnapError, throwIfAborted } from '../core/index.js';
-import { type ChunkStore, Wholeness } from '../cas/index.js';
+import { type ChunkStore, NodeReader, Wholeness } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
 import type { MarkedSnapshot } from './damage-note.js';
 import type { Snapshot } from './snapshot.js';
@@ -37,13 +37,13 @@ export async function findLosses(
 }
 
 class LossSearch {
-  readonly #store: ChunkStore;
+  readonly #nodes: NodeReader;
   readonly #lost: DigestTable;
   readonly #signal: AbortSignal | undefined;
   readonly #whole: Wholeness;
 
   constructor(store: ChunkStore, lost: DigestTable, signal: AbortSignal | undefined) {
-    this.#store = store;
+    this.#nodes = new NodeReader(store);
     this.#lost = lost;
     this.#signal = signal;
     this.#whole = new Wholeness(store);
@@ -72,8 +72,10 @@ class LossSearch {
       if (!isDamage(error)) throw error;
       this.#lost.add(node);
     };
-    for await (const { address } of reachable(this.#store, manifestAddress(snapshot), enter, note))
-      yield address.slice() as Address;
+    for await (const { address, data } of reachable(this.#nodes, manifestAddress(snapshot), enter, note)) {
+      yield address;
+      yield* data;
+    }
   }
 }
 

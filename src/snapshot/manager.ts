@@ -585,14 +585,10 @@ function importedFrom(snapshot: unknown, place: string): CreateOptions & { name:
 }
 
 async function sizeOnDisk(store: ChunkStore, snapshots: readonly Snapshot[]): Promise<number> {
-  const [{ packEntryBytes }, { mark }, { manifestAddress }] = await Promise.all([
-    import('../cas/index.js'),
-    import('../gc/index.js'),
-    import('./snapshot-blob.js'),
-  ]);
-  const { table } = await mark(store, snapshots.map(manifestAddress));
+  const [{ manifestsOf }, { mark }] = await Promise.all([import('./collect.js'), import('../gc/index.js')]);
+  const live = await mark(store, manifestsOf(snapshots));
   let bytes = 0;
-  for await (const entry of store.parts.index.entries())
-    if (table.has(entry.address)) bytes += packEntryBytes(entry);
+  for (let number = 0; number < live.catalogue.size; number++)
+    if (live.isLive(number)) bytes += live.catalogue.sizeOf(number);
   return bytes;
 }

@@ -168,11 +168,13 @@ async function rememberedEntries(
   const remembered = new Map<string, DirectoryEntry[]>();
   if (unreadable.size === 0) return remembered;
   await repository.read(async ({ store }) => {
-    for await (const { pack, ...entry } of store.parts.index.entries()) {
-      if (!unreadable.has(pack)) continue;
-      const some = remembered.get(pack) ?? [];
-      some.push(entry);
-      remembered.set(pack, some);
+    for await (const entries of store.parts.index.entries()) {
+      for (const { pack, ...entry } of entries) {
+        if (!unreadable.has(pack)) continue;
+        const some = remembered.get(pack) ?? [];
+        some.push(entry);
+        remembered.set(pack, some);
+      }
     }
   }, 'persistent');
   return remembered;

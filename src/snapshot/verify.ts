@@ -10,7 +10,7 @@ import {
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import { checkPacks, type ChunkStore, type Location } from '../cas/index.js';
+import { checkPacks, type ChunkStore, type Location, NodeReader } from '../cas/index.js';
 import { checkTotals, decodeManifest, reachable, TreeReader, type TreeReference } from '../manifest/index.js';
 import { readWhole, snapshotForgotten } from './beside-sweeps.js';
 import { checkSize } from './content.js';
@@ -112,6 +112,7 @@ export async function verifySnapshots(
 
 class Verification {
   readonly #store: ChunkStore;
+  readonly #nodes: NodeReader;
   readonly #snapshots: readonly Snapshot[];
   readonly #signal: AbortSignal | undefined;
   readonly #progress: ProgressCounter;
@@ -122,6 +123,7 @@ class Verification {
 
   constructor({ store }: Session, snapshots: readonly Snapshot[], { signal, onProgress }: WorkOptions) {
     this.#store = store;
+    this.#nodes = new NodeReader(store);
     this.#snapshots = snapshots;
     this.#signal = signal;
     const bytes = [...store.packs.values()].reduce((sum, size) => sum + size, 0);
@@ -164,9 +166,9 @@ class Verification {
   async #checkSize(snapshot: Snapshot): Promise<void> {
     const address = manifestAddress(snapshot);
     try {
-      const manifest = decodeManifest(await this.#store.get(address));
+      const manifest = decodeManifest(await this.#nodes.get(address));
       const trees = [manifest.records, manifest.files].filter((tree) => tree !== undefined);
-      const roots = await Promise.all(trees.map(({ root }) => new TreeReader(this.#store).node(root)));
+      const roots = await Promise.all(trees.map(({ root }) => new TreeReader(this.#nodes).node(root)));
       const error = flawOf(() => {
         checkSize(snapshot, manifest);
         for (const [i, root] of roots.entries()) checkTotals(root, trees[i] as TreeReference, 'the manifest');
@@ -200,10 +202,12 @@ class Verification {
     const enter = (node: Address): boolean => entered.addNew(node);
     const note = (error: unknown, node: Address): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
-      this.add({ error, address: node.slice() as Address, snapshot: snapshot.id });
+      this.add({ error, address: node, snapshot: snapshot.id });
     };
-    for await (const { address } of reachable(this.#store, manifestAddress(snapshot), enter, note))
-      yield address.slice() as Address;
+    for await (const { address, data } of reachable(this.#nodes, manifestAddress(snapshot), enter, note)) {
+      yield address;
+      yield* data;
+    }
   }
 
   async #checkChunks(addresses: readonly Address[], read: boolean): Promise<void> {

@@ -6,7 +6,7 @@
  */
 import { type BlobStore, type FsBlobStore, fsBlobStore, type ProcessIdentity } from 'vecsnap/blob';
 import { type ChunkIndex, inlineCoder, memoryIndex } from 'vecsnap/cas';
-import { type RandomBytes, toHex } from 'vecsnap/core';
+import { type Address, type RandomBytes, toHex } from 'vecsnap/core';
 import { fileReserve, lockDirectory, type LockParts, nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { type Environment, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { Chance } from './chance.js';
@@ -151,8 +151,9 @@ export class World {
   async identity(): Promise<string> {
     const index = await this.#index();
     const known = Array.from(index.packs(), ([pack, size]) => `${pack} ${size}`);
-    for await (const { address, ...place } of index.entries())
-      known.push(`${toHex(address)} ${Object.values(place).join(' ')}`);
+    for await (const some of index.entries())
+      for (const { address, ...place } of some)
+        known.push(`${toHex(address)} ${Object.values(place).join(' ')}`);
     const { seed } = this.#options;
     const promises = textOf(this.promisesAt(Infinity));
     return digestOf(
@@ -394,7 +395,10 @@ export class World {
     return {
       ...index,
       addPack: (pack, entries) => noted((one) => one.addPack(pack, entries)),
-      removePacks: (names) => notedWith(names, (one, copy) => one.removePacks(copy)),
+      removePacks: (names, chunks) => {
+        const theirs = chunks && Array.from(chunks, (address) => address.slice() as Address);
+        return notedWith(names, (one, copy) => one.removePacks(copy, theirs));
+      },
       removeChunksOf: (names) => notedWith(names, (one, copy) => one.removeChunksOf(copy)),
       clear: () => noted((one) => one.clear()),
     };

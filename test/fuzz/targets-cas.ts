@@ -175,7 +175,7 @@ async function readIndex(input: Uint8Array): Promise<void> {
   const index = await levelIndex(db as unknown as IndexDatabase);
   try {
     await index.find([NO_ADDRESS]);
-    for await (const entry of index.entries()) void entry;
+    for await (const some of index.entries()) void some;
     await index.removePacks(new Set(index.packs().keys()));
   } finally {
     await index.close();

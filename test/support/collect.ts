@@ -4,3 +4,8 @@ export async function collect<T>(items: AsyncIterable<T> | Iterable<T>): Promise
   for await (const item of items) all.push(item);
   return all;
 }
+
+/** The same of what gives some at a time. */
+export async function collectAll<T>(some: AsyncIterable<readonly T[]>): Promise<T[]> {
+  return (await collect(some)).flat();
+}
