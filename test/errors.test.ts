@@ -12,6 +12,7 @@ const WITHOUT_REMEDY: Readonly<Record<string, string>> = {
   'src/cas/codec.ts': 'the caller names the chunk and says what to do',
   'src/cas/delta.ts': 'the caller names the chunk and says what to do',
   'src/cas/huffman.ts': 'the caller names the chunk and says what to do',
+  'src/cas/pieces.ts': 'the caller names the chunk and says what to do',
   'src/cas/planes.ts': 'the caller names the chunk and says what to do',
   'src/core/address.ts': 'addresses of another length come from a mistake of the caller',
   'src/core/varint.ts': 'the caller names the pack or the index and says what to do',

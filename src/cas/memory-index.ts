@@ -31,11 +31,22 @@ const ENTRIES_AT_ONCE = 1000;
 
 /** An empty index. */
 export function memoryIndex(): ChunkIndex {
-  return new MemoryIndex();
+  const index = new MemoryIndex();
+  return {
+    isInMemory: true,
+    find: (addresses) => index.find(addresses),
+    place: (found, first, end) => index.place(found, first, end),
+    packs: () => index.packs(),
+    addPack: (pack, entries) => index.addPack(pack, entries),
+    removePacks: (names) => index.removePacks(names),
+    removeChunksOf: (names) => index.removeChunksOf(names),
+    entries: () => index.entries(),
+    clear: () => index.clear(),
+    close: async () => {},
+  };
 }
 
-class MemoryIndex implements ChunkIndex {
-  readonly isInMemory = true;
+class MemoryIndex {
   #table = new DigestTable();
   /** Seven numbers for each chunk, see {@link FIELDS}. */
   #fields = emptyFields(64);
@@ -109,8 +120,6 @@ class MemoryIndex implements ChunkIndex {
     this.#names = [];
     this.#sizes.clear();
   }
-
-  async close(): Promise<void> {}
 
   /** All locations have the same properties in the same order but for the last; nothing is spread, because there are thousands. */
   #locate(number: number): Location | undefined {

@@ -118,9 +118,9 @@ function openManifest(plain: Uint8Array): Opened {
   if (schema && records) {
     const columns = columnCount(schema);
     const dataOf = (entry: Entry): Opened => ({ data: chunksOfRowGroup(entry, columns) });
-    nodes.push(rootOf(records, dataOf));
+    nodes.push(rootOf(records.root, dataOf)); // Whether the manifest says how much is there is not what a walk is for.
   }
-  if (files) nodes.push(rootOf(files, openFile));
+  if (files) nodes.push(rootOf(files.root, openFile));
   return { nodes };
 }
 
@@ -135,12 +135,13 @@ function openStreamChunk(entry: Entry): Opened {
 }
 
 /** @param openEntry tells what an entry of level 0 names. */
-function rootOf(tree: ToldTree, openEntry: (entry: Entry) => Opened): Wanted {
+function rootOf(tree: Address | ToldTree, openEntry: (entry: Entry) => Opened): Wanted {
+  const told = tree instanceof Uint8Array ? undefined : tree;
   return {
-    address: tree.root,
+    address: told?.root ?? (tree as Address),
     open(plain, tell) {
       const node = decodeNode(plain);
-      checkTotals(node, tree, 'what refers to it');
+      if (told !== undefined) checkTotals(node, told, 'what refers to it');
       return openNode(node, null, openEntry, tell);
     },
   };
