@@ -1,7 +1,13 @@
 /** The bytes of columns: golden layout, both ways, and hostile bytes. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeIdColumn, decodePayloadColumn, encodeIdColumn, encodePayloadColumn } from 'vecsnap/chunker';
+import {
+  decodeIdColumn,
+  decodePayloadColumn,
+  encodeIdColumn,
+  encodePayloadColumn,
+  patchPayloadColumn,
+} from 'vecsnap/chunker';
 import { isVecsnapError, toHex } from 'vecsnap/core';
 import { anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex } from './support/golden.js';
@@ -55,6 +61,23 @@ describe('a column', () => {
     );
   });
 
+  it('of payloads with others in the place of some is that of all of them, or the same', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ maxLength: 4 }), { minLength: 1, maxLength: 20 }),
+        fc.array(fc.tuple(fc.nat(), fc.uint8Array({ maxLength: 4 })), { maxLength: 4 }),
+        (payloads, some) => {
+          const changes = new Map(some.map(([row, payload]) => [row % payloads.length, payload]));
+          const after = payloads.map((payload, row) => changes.get(row) ?? payload);
+          const before = encodePayloadColumn(payloads);
+          const isSame = Buffer.compare(encodePayloadColumn(after), before) === 0;
+          const patched = patchPayloadColumn(before, payloads.length, changes);
+          expect(patched).toEqual(isSame ? undefined : encodePayloadColumn(after));
+        },
+      ),
+    );
+  });
+
   it('can stand in shared memory', () => {
     const bytes = encodeIdColumn([['a', 'b']]);
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
@@ -68,6 +91,10 @@ describe('hostile bytes', () => {
     text: (bytes: Uint8Array, count: number) => decodeIdColumn('string', bytes, count),
     numbers: (bytes: Uint8Array, count: number) => decodeIdColumn('u64', bytes, count),
     payloads: (bytes: Uint8Array, count: number) => decodePayloadColumn(bytes, count),
+    patched: (bytes: Uint8Array, count: number) => {
+      patchPayloadColumn(bytes, count, new Map());
+      return { length: count };
+    },
   };
 
   it.each(Object.entries(decoders))('of %s are decoded or refused', (_, decode) => {

@@ -323,6 +323,17 @@ describe('a writer', () => {
       });
     });
 
+    it('what is made of a chunk whose pack goes meanwhile', async () => {
+      const blobs = memoryBlobStore();
+      const [pack] = await packsOf(blobs, [before]);
+      const store = await reopen(blobs);
+      await blobs.delete(pack as string);
+      expect(await patched(store, [patch])).toEqual({
+        results: [undefined],
+        totals: { chunks: 0, bytes: 0 },
+      });
+    });
+
     it('what stands there as a delta of a chunk that is gone', async () => {
       const blobs = memoryBlobStore();
       const [gone] = await packsOf(blobs, [records(2)]);

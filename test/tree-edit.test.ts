@@ -159,7 +159,7 @@ describe('nodes on the way to keys', () => {
     }
     expect(calls).toBeGreaterThan(1);
     expect(chunks.readTogether.length).toBeLessThanOrEqual(calls * height);
-    expect(Math.max(...chunks.readTogether)).toBeLessThanOrEqual(64);
+    expect(Math.max(...chunks.readTogether)).toBeLessThanOrEqual(128);
     expect(new Set(chunks.reads).size).toBe(chunks.reads.length);
     expect(chunks.reads.length).toBeLessThanOrEqual(nodes.size);
   });

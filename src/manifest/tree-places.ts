@@ -7,9 +7,9 @@ import { checkChild, childAddress, damaged, type Entry, type Node, sumOf } from 
 import type { TreeReader } from './tree-reader.js';
 
 /** Nodes that are remembered. */
-const NODES_KEPT = 256;
+const NODES_KEPT = 512;
 /** Nodes of one level that are read together: so few that those of all levels stay remembered. */
-const NODES_TOGETHER = 64;
+const NODES_TOGETHER = 128;
 
 /** One node on the way down, and which of its entries the way takes. */
 interface Turn {

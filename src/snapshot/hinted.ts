@@ -16,6 +16,7 @@ import {
   recut,
   type Replacement,
   type Schema,
+  Semaphore,
   type Sequence,
   type Sha256,
   throwIfAborted,
@@ -69,6 +70,8 @@ const FIRST_BATCH_BYTES = 1024 * 1024;
 const BATCH_BYTES = 8 * 1024 * 1024;
 /** Batches that are under way at the same time, of those that are read and of those that are stored. */
 const BATCHES_AHEAD = 4;
+/** Those that are read: what little of them is needed then waits in no thread behind much that is to be stored. */
+const READ_AHEAD = 10;
 /** Nodes that are stored together. */
 const NODES_TOGETHER = 64;
 /** When more than this part of the records may have changed, reading all of them is quicker. */
@@ -120,6 +123,8 @@ class HintedTaking {
   readonly #parts: TakingParts;
   readonly #base: HintedBase;
   #nonFinite: number;
+  /** One after the other, so that the first is done when others still wait. */
+  readonly #lookUps = new Semaphore(1);
   #getUnderWay = (): void => {};
   /** Resolves when the first groups are being stored, or there are none. */
   readonly isUnderWay = new Promise<void>((resolve) => (this.#getUnderWay = resolve));
@@ -157,7 +162,7 @@ class HintedTaking {
   /** The groups to which changed ids belong, with their records as they are now. */
   async *#touched(): AsyncGenerator<TouchedGroup<OldGroup, Row>> {
     const runs = inBatches(this.#located(), ({ place }) => place.group.entry.bytes, batchBytes);
-    for await (const groups of mapAhead(runs, BATCHES_AHEAD, (run) => this.#merge(run))) {
+    for await (const groups of mapAhead(runs, READ_AHEAD, (run) => this.#merge(run))) {
       throwIfAborted(this.#parts.signal);
       yield* groups;
     }
@@ -174,7 +179,7 @@ class HintedTaking {
     const { schema, hints, old } = this.#parts;
     const asked = run.flatMap(({ ids }) => ids);
     const [found] = await Promise.all([
-      findRows(hints.lookUp, schema, asked),
+      this.#lookUps.run(() => findRows(hints.lookUp, schema, asked)),
       old.loadBesideVectors(run.map(({ place }) => place.group)),
     ]);
     return run.flatMap((located) => this.#patched(located, found) ?? this.#merged(located, found));
