@@ -14,6 +14,7 @@ import {
   hashBytes,
   hashRecord,
   isVecsnapError,
+  NumberColumn,
   OrderCheck,
   parseAddress,
   toAddress,
@@ -310,6 +311,28 @@ describe('a table of addresses', () => {
     expect(table.at(count - 1)).toEqual(address(count - 1));
   });
 
+  it('goes on from page to page, with room made before or not', () => {
+    for (const reserved of [0, 1, 70_000]) {
+      const table = new DigestTable();
+      table.reserve(reserved);
+      const bytes = new Uint8Array(70_000 + 32);
+      let state = 1;
+      for (let i = 0; i < bytes.length; i++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        bytes[i] = state >>> 24;
+      }
+      const numbers = new Map<string, number>();
+      for (let at = 0; at < 70_000; at++) {
+        const text = toHex(bytes.subarray(at, at + 32));
+        if (!numbers.has(text)) numbers.set(text, numbers.size);
+        expect(table.addAt(bytes, at)).toBe(numbers.get(text));
+      }
+      expect(table.size).toBeGreaterThan(65_536);
+      for (const number of [0, 32_767, 32_768, table.size - 1])
+        expect(table.find(table.at(number))).toBe(number);
+    }
+  });
+
   it('copies what it is given', () => {
     const table = new DigestTable();
     const bytes = new Uint8Array(32);
@@ -323,6 +346,25 @@ describe('a table of addresses', () => {
     const table = new DigestTable();
     table.add(new Uint8Array(32) as Address);
     expect(() => table.at(index)).toThrow(RangeError);
+  });
+});
+
+describe('a column of numbers', () => {
+  it.each([1, 2, 4] as const)('of %d bytes has what was set last, and 0 elsewhere', (width) => {
+    const most = 2 ** (8 * width) - 1;
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat({ max: 200_000 }), fc.nat({ max: most }))), (sets) => {
+        const column = new NumberColumn(width);
+        const model = new Map<number, number>();
+        for (const [position, value] of sets) {
+          column.set(position, value);
+          model.set(position, value);
+        }
+        for (const [position, value] of model) expect(column.get(position)).toBe(value);
+        expect(column.get(200_001)).toBe(0);
+        expect(column.get(9)).toBe(model.get(9) ?? 0);
+      }),
+    );
   });
 });
 
