@@ -50,11 +50,11 @@ describe('a catalogue', () => {
       fc.asyncProperty(fc.array(fc.nat({ max: 40 }), { minLength: 2, maxLength: 25 }), async (seeds) => {
         const blobs = memoryBlobStore();
         const store = await reopen(blobs);
-        let last: Address[] = [];
+        const last: Address[] = [];
         for (const [i, seed] of seeds.entries()) {
           const next = seeds[i + 1] ?? 0;
           const added = await putAll(store, [mixed([seed, next], last.slice(-2)), chunk(seed)]);
-          last = [...last, added[0] as Address];
+          last.push(added[0] as Address);
           await store.refresh();
         }
         const all = await everyChunk(store);
