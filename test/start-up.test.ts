@@ -84,9 +84,12 @@ describe('what a command loads', () => {
     expect(ours).not.toContain(WORKER);
   });
 
-  it.skipIf(availableParallelism() < 2)('includes threads for a larger file, where the machine runs two at once', async () => {
-    await writeFile(path('docs.fbin'), finiteFbin(4000, 8));
-    const { ours } = await loadedBy('create', path('repo'), path('docs.fbin'));
-    expect(ours).toContain(WORKER);
-  });
+  it.skipIf(availableParallelism() < 2)(
+    'includes threads for a larger file, where the machine runs two at once',
+    async () => {
+      await writeFile(path('docs.fbin'), finiteFbin(4000, 8));
+      const { ours } = await loadedBy('create', path('repo'), path('docs.fbin'));
+      expect(ours).toContain(WORKER);
+    },
+  );
 });
