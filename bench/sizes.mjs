@@ -21,6 +21,8 @@ const END = '<!-- sizes:end -->';
 const TILE = { rows: 200_000, dimension: 384, seed: 1 };
 /** How many times the rows of a tile; a tile is 0.307 GB. */
 const TILES = process.argv.includes('--quick') ? [1] : [1, 10, 33];
+/** What the machine itself takes: `dd` of as many bytes. */
+const DD = ['bs=1M', 'status=none'];
 
 await main();
 
@@ -47,19 +49,25 @@ function measureSize(tiles) {
   const repository = join(WORK, 'repository');
   console.error(`bench: ${tiles} × ${TILE.rows} rows`);
   const bytes = writeTiles(file, TILE, tiles, 0);
-  writeTiles(changed, TILE, tiles, 0.001);
   run({ argv: [...CLI, 'init', repository] });
   /** @type {Record<string, Cost>} */
   const costs = {};
-  /** @param {string} name @param {readonly string[]} args */
-  const step = (name, ...args) => {
+  /** @param {string} name @param {readonly string[]} argv */
+  const stepBy = (name, ...argv) => {
     settle(WORK);
-    costs[name] = measure([{ argv: [...CLI, ...args] }]);
+    costs[name] = measure([{ argv }]);
     console.error(`bench:   ${name} ${costs[name]?.seconds.toFixed(1)} s`);
   };
+  /** @param {string} name @param {readonly string[]} args */
+  const step = (name, ...args) => stepBy(name, ...CLI, ...args);
+  stepBy('read (dd)', 'dd', `if=${file}`, 'of=/dev/null', ...DD);
+  const length = `count=${Math.round(bytes / 2 ** 20)}`;
+  stepBy('write (dd)', 'dd', 'if=/dev/zero', `of=${output}`, length, 'oflag=direct', 'conv=fsync', ...DD);
+  rmSync(output);
   step('first create', 'create', repository, file, '--collection', 'any');
-  step('0.1 % updated', 'create', repository, changed, '--collection', 'any');
   rmSync(file);
+  writeTiles(changed, TILE, tiles, 0.001); // Only now, so that all that a step reads fits into memory.
+  step('0.1 % updated', 'create', repository, changed, '--collection', 'any');
   step('restore', 'restore', repository, 'latest', output);
   run({ argv: ['cmp', output, changed] });
   rmSync(output);
