@@ -191,7 +191,9 @@ describe('a mistake', () => {
     ['a key given twice', `${VALID}    mode: full\n`, /^28:5 Map keys must be unique\./],
     ['a tab', 'jobs:\n\t- a', /^2:1 /],
     ['a bracket that is not closed', 'jobs: [', /^1:8 /],
-    ['two documents', `${VALID}---\n${VALID}`, /multiple documents/],
+    ['two documents', `${VALID}---\n${VALID}`, /several documents.*Leave one/],
+    ['a cron without quotes', 'jobs:\n  - cron: * * * * *\n', /^2:11 A value begins with \*.*quotes/],
+    ['another', 'jobs:\n  - cron: */5 * * * *\n', /^2:\d+ A value begins with \*.*quotes/],
     ['an alias to nothing', 'jobs: *none', /^1:\d Unresolved alias/],
     ['brackets without end', '['.repeat(100_000), /^1:\d+ The file is nested too deeply\./],
     [

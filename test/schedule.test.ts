@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { VecsnapError } from 'vecsnap/core';
 import {
   cronTimes,
+  readScheduleStatus,
   type ScheduledJob,
   type ScheduleEvent,
   type SchedulerOptions,
@@ -340,6 +341,42 @@ describe('a failure', () => {
       lagMs: 0,
       lastSuccess: { time: '2026-01-01T02:00:00.000Z' },
     });
+  });
+
+  it('of every run lets the lag grow, also of a job that never took a snapshot, and over a restart', async () => {
+    bench = new Bench('2026-01-01T00:30:00Z');
+    bench.failures = Array.from({ length: 9 }, full);
+    const job = { name: 'docs', source: bench.source(), cron: '0 * * * *', retry: { attempts: 1 } };
+    const jobs = [{ ...job, repository: await bench.repository() }];
+    const options = { stateFile: path('lag.json') };
+    const first = bench.scheduler(jobs, options);
+    await first.start();
+    await bench.advanceTo('2026-01-01T03:10:00Z');
+    // Due at once when it began, for midnight.
+    expect(first.status()).toMatchObject([{ lastSuccess: null, lagMs: 190 * 60_000 }]);
+    await first.stop();
+    const second = bench.scheduler(jobs, options);
+    await second.start();
+    await bench.advanceTo('2026-01-01T05:10:00Z');
+    expect(second.status()).toMatchObject([{ lastSuccess: null, lagMs: 310 * 60_000 }]);
+    expect((await readScheduleStatus({ jobs, ...options }, bench.clock)).jobs).toMatchObject([
+      { lagMs: 310 * 60_000 },
+    ]);
+    await second.runNow('docs').then(() => (bench.failures = []));
+    await bench.advanceTo('2026-01-01T06:10:00Z');
+    expect(second.status()).toMatchObject([{ lagMs: 0 }]);
+  });
+
+  it('is none for the time before a job was known that makes up for nothing', async () => {
+    bench = new Bench('2026-01-01T00:30:00Z');
+    bench.failures = Array.from({ length: 9 }, full);
+    const job = { name: 'docs', source: bench.source(), cron: '0 * * * *', retry: { attempts: 1 } };
+    const scheduler = bench.scheduler([{ ...job, catchUp: false, repository: await bench.repository() }]);
+    await scheduler.start();
+    await bench.advanceTo('2026-01-01T00:50:00Z');
+    expect(scheduler.status()).toMatchObject([{ lagMs: 0 }]);
+    await bench.advanceTo('2026-01-01T03:10:00Z');
+    expect(scheduler.status()).toMatchObject([{ lagMs: 130 * 60_000 }]);
   });
 
   it('that more tries cannot help is not tried again', async () => {

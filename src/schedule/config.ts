@@ -97,8 +97,12 @@ export function parseScheduleConfig(text: string, path: string): ReadConfig {
       prettyErrors: false,
       logLevel: 'error',
     });
-    const [error] = [...document.errors, ...document.warnings];
-    if (error !== undefined) return { problems: [{ ...at(error.pos[0]), ...syntaxOf(error.message) }] };
+    const errors = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
+      ...at(pos[0]),
+      ...syntaxOf(code, message),
+    }));
+    const [error, ...more] = errors.filter(isFirstOfLine);
+    if (error !== undefined) return { problems: [error, ...more] };
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     // Brackets nested thousands deep, aliases that multiply, or stand inside of what they name.
@@ -170,14 +174,33 @@ function placeIn(place: string, folder: string): string {
   return location === '' || isAbsolute(location) ? place : `${scheme}:${resolve(folder, location)}`;
 }
 
-function syntaxOf(message: string): { message: string; remedy: string } {
+/** What is told in place of what the parser says, which is meant for programmers. */
+const SYNTAX: Readonly<Record<string, { readonly message: string; readonly remedy: string }>> = {
+  BAD_ALIAS: {
+    message: 'A value begins with *, which stands for the name of another value.',
+    remedy: 'Put the value in quotes, such as cron: "* * * * *".',
+  },
+  MULTIPLE_DOCS: {
+    message: 'The file holds several documents.',
+    remedy: 'Leave one, and no line --- after its first.',
+  },
+};
+
+/** @param code that of the parser. */
+function syntaxOf(code: string, message: string): { message: string; remedy: string } {
   const told = message.startsWith('Maximum call stack') ? 'The file is nested too deeply' : message;
   const [firstLine = ''] = told.split('\n');
-  return { message: `${firstLine.slice(0, 200).replace(/\.$/, '')}.`, remedy: SYNTAX_REMEDY };
+  const known = told.startsWith('Unexpected alias') ? SYNTAX['BAD_ALIAS'] : SYNTAX[code];
+  return known ?? { message: `${firstLine.slice(0, 200).replace(/\.$/, '')}.`, remedy: SYNTAX_REMEDY };
+}
+
+/** One slip of the pen leaves a line with many errors. */
+function isFirstOfLine({ line }: LocatedProblem, i: number, all: readonly LocatedProblem[]): boolean {
+  return all.findIndex((one) => one.line === line) === i;
 }
 
 function syntaxProblem(message: string): LocatedProblem {
-  return { line: 1, column: 1, ...syntaxOf(message) };
+  return { line: 1, column: 1, ...syntaxOf('', message) };
 }
 
 /** Where a value stands, or its key; for what is not there, or came by an alias, where that is which should have it. */

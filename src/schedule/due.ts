@@ -42,12 +42,28 @@ export function nextVerify(
   return 'everyMs' in verify ? since + verify.everyMs : verify.times.next(since);
 }
 
-/** How far the newest snapshot lies behind its times: 0 when none was missed. @param lastDue what it was due for. */
-export function lagOf({ times, offsetMs }: JobPlan, lastDue: number | undefined, now: number): number {
+/** What is known of the snapshots of a job; undefined for what is not. */
+export interface KnownRuns {
+  /** What the newest snapshot was due for. */
+  readonly lastDue: number | undefined;
+  /** Since when there is the job. */
+  readonly knownSince: number | undefined;
+}
+
+/** How long ago the first time was for which there should be a snapshot and is none: 0 when none was missed. */
+export function lagOf(plan: JobPlan, { lastDue, knownSince }: KnownRuns, now: number): number {
+  const { times, offsetMs } = plan;
   const newest = times.newest(now - offsetMs);
   if (newest === undefined || (lastDue !== undefined && lastDue >= newest)) return 0;
-  const missed = lastDue === undefined ? newest : (times.next(lastDue) ?? newest);
-  return Math.max(0, now - offsetMs - missed);
+  const missed =
+    lastDue === undefined ? firstDue(plan, Math.min(knownSince ?? now, now)) : times.next(lastDue);
+  return Math.max(0, now - offsetMs - (missed ?? newest));
+}
+
+/** The first time for which a job that there is since `known` should take a snapshot. */
+function firstDue({ times, offsetMs, catchUp }: JobPlan, known: number): number | undefined {
+  const before = catchUp ? times.newest(known - offsetMs) : undefined; // Such a job is due at once.
+  return before ?? times.next(known - offsetMs);
 }
 
 /** How long to wait after so many tries that failed. */

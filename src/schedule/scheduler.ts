@@ -259,6 +259,7 @@ export class SnapshotScheduler {
       phase: 'idle',
       step: null,
       retryAt: null,
+      knownSince: kept?.knownSince ?? isoOf(now),
       lastDue: lastDue === undefined ? null : isoOf(lastDue),
     };
     job.record = { ...job.record, lastSuccess: job.record.lastSuccess ?? fromSnapshots.newest };

@@ -17,6 +17,8 @@ export interface JobRecord {
   readonly step: Step | null;
   /** When it will be tried again. */
   readonly retryAt: string | null;
+  /** When a scheduler had the job for the first time. */
+  readonly knownSince: string | null;
   /** The time for which the newest snapshot was due. */
   readonly lastDue: string | null;
   readonly lastSuccess: { readonly time: string; readonly snapshot: string | null } | null;
@@ -37,6 +39,7 @@ export const NEW_RECORD: JobRecord = {
   phase: 'idle',
   step: null,
   retryAt: null,
+  knownSince: null,
   lastDue: null,
   lastSuccess: null,
   lastFailure: null,
@@ -119,9 +122,9 @@ function checkState(value: unknown): ScheduleState {
 }
 
 function checkRecord(value: Readonly<Record<string, unknown>>): JobRecord {
-  const { lastDue, lastSuccess, lastFailure, lastVerify } = { ...NEW_RECORD, ...value };
+  const { knownSince, lastDue, lastSuccess, lastFailure, lastVerify } = { ...NEW_RECORD, ...value };
   for (const one of [lastSuccess, lastFailure, lastVerify]) if (one !== null) checkTime(mapping(one)['time']);
-  if (lastDue !== null) checkTime(lastDue);
+  for (const time of [knownSince, lastDue]) if (time !== null) checkTime(time);
   return { ...NEW_RECORD, ...value };
 }
 

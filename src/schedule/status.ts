@@ -21,7 +21,7 @@ export interface JobStatus {
   readonly lastSuccess: { readonly time: string; readonly snapshot: string | null } | null;
   readonly lastFailure: ({ readonly time: string; readonly step: Step } & FailureReport) | null;
   readonly lastVerify: { readonly time: string; readonly ok: boolean } | null;
-  /** How long ago the first time was that no snapshot was taken for since the newest one, in milliseconds; 0 when none is missing. */
+  /** How long ago the first time was for which there should be a snapshot and is none, in milliseconds; 0 when none is missing. */
   readonly lagMs: number;
 }
 
@@ -36,7 +36,7 @@ export interface ScheduleStatus {
 /** How a job stands by what is known of it. */
 export function statusOf(plan: JobPlan, record: JobRecord, now: number): JobStatus {
   const { job, name } = plan;
-  const { phase, step, retryAt, lastDue, lastSuccess, lastFailure, lastVerify } = record;
+  const { phase, step, retryAt, knownSince, lastDue, lastSuccess, lastFailure, lastVerify } = record;
   const next = nextRun(plan, -Infinity, now);
   return {
     name,
@@ -48,8 +48,12 @@ export function statusOf(plan: JobPlan, record: JobRecord, now: number): JobStat
     lastSuccess,
     lastFailure,
     lastVerify,
-    lagMs: lagOf(plan, lastDue === null ? undefined : Date.parse(lastDue), now),
+    lagMs: lagOf(plan, { lastDue: timeOf(lastDue), knownSince: timeOf(knownSince) }, now),
   };
+}
+
+function timeOf(text: string | null): number | undefined {
+  return text === null ? undefined : Date.parse(text);
 }
 
 /** How the schedule of a configuration stands, by its state file and the repositories. Disturbs nobody. */
