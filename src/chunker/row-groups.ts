@@ -81,10 +81,7 @@ export class RowGrouper {
     }
     const held = new HeldBatch(batch, this.#hashes(batch));
     this.#pending.push(held);
-    for (const hash of held.hashes) {
-      const size = this.#cutter.push(hash);
-      if (size > 0) yield this.#take(size);
-    }
+    for (const size of this.#cutter.pushAll(held.hashes)) yield this.#take(size);
   }
 
   /** The groups that remain at the end. */
