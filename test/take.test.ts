@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { concatBytes, type RecordBatch, type Schema, utf8, VecsnapError } from 'vecsnap/core';
 import { SnapshotManager } from 'vecsnap/snapshot';
-import type { Content, FileEntry, Source } from 'vecsnap/source';
+import type { FileEntry, OpenSource, Source } from 'vecsnap/source';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import { type TestRecord, toBatch } from './support/records.js';
@@ -15,7 +15,7 @@ function record(n: number): TestRecord {
 }
 
 /** A source of any content, also such as no source should give. */
-function sourceOf(content: Partial<Content>): Source {
+function sourceOf(content: Partial<OpenSource>): Source {
   return {
     place: 'memory:test',
     collection: 'test',
@@ -123,13 +123,13 @@ describe('a source', () => {
     let [opened, closed] = [0, 0];
     let changes = 0;
     const changed = () => new VecsnapError('SOURCE_CHANGED', 'The source changed.', { remedy: 'Wait.' });
-    const { open, ...source } = sourceOf({
+    const source = sourceOf({
       close: async () => void closed++,
       confirmUnchanged: async () => {
         if (changes-- > 0) throw changed();
       },
     });
-    const counted: Source = { ...source, open: () => (opened++, open()) };
+    const counted: Source = { ...source, open: () => (opened++, source.open()) };
     await manager.createSnapshot(counted, 'first');
     expect([opened, closed]).toEqual([1, 1]);
     const unknown = manager.createIncrementalSnapshot(counted, 'second', '01m8aa2dx6atwcnzgz4wkgxyb6');
