@@ -211,8 +211,8 @@ function matchRecords(
   };
   const copy = (from: number, to: number, count: number): void => {
     const last = copies.at(-1);
-    const goesOn = last !== undefined && last.to + last.count === to && last.from + last.count === from;
-    if (goesOn) last.count += count;
+    if (last !== undefined && last.to + last.count === to && last.from + last.count === from)
+      last.count += count;
     else copies.push({ from, to, count });
   };
   let expected = 0;

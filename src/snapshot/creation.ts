@@ -82,10 +82,9 @@ class Opening {
     return opened;
   }
 
-  /** Closes what nobody has taken. */
+  /** Closes what nobody has taken, because something else failed, which is what counts. */
   async closeUnused(): Promise<void> {
-    const open = await this.#next?.catch(() => undefined);
-    await open?.close();
+    await this.#next?.then((open) => open.close()).catch(() => undefined);
   }
 }
 
