@@ -99,6 +99,20 @@ describe('a delta', () => {
     expect(chunk.bytes.length).toBeLessThan(1536 + 24);
   });
 
+  it.each([
+    ['words', 64],
+    ['bytes', 63],
+  ])('goes on from one base to the next, and tells where that is, in %s', (_, unit) => {
+    const bases = [40, 3, 37].map((count, i) => seededBytes(count * unit, i));
+    const joined = Buffer.concat(bases);
+    const part = (from: number, to: number) => joined.subarray(from * unit, to * unit);
+    const target = new Uint8Array(Buffer.concat([part(70, 80), part(21, 70), seededBytes(unit, 9)]));
+    const chunk = told({ bytes: target, width: 0 }, unit, bases.map(alone));
+    expect(chunk.bases?.length).toBe(3);
+    expect(chunk.bytes.length).toBeLessThan(unit + 24);
+    expect(decodeChunk(chunk, true, NODE)).toEqual(target);
+  });
+
   it('has only those bases that it copies from', () => {
     const [a, b, c] = [1, 2, 3].map((seed) => seededBytes(4000, seed)) as [
       Uint8Array,

@@ -1,8 +1,8 @@
 /** Taking a snapshot: what a source may rely on, and what it is refused for. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { concatBytes, type RecordBatch, type Schema, utf8 } from 'vecsnap/core';
+import { concatBytes, type RecordBatch, type Schema, utf8, VecsnapError } from 'vecsnap/core';
 import { SnapshotManager } from 'vecsnap/snapshot';
-import type { Content, FileEntry, Source } from 'vecsnap/source';
+import type { FileEntry, OpenSource, Source } from 'vecsnap/source';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import { type TestRecord, toBatch } from './support/records.js';
@@ -15,7 +15,7 @@ function record(n: number): TestRecord {
 }
 
 /** A source of any content, also such as no source should give. */
-function sourceOf(content: Partial<Content>): Source {
+function sourceOf(content: Partial<OpenSource>): Source {
   return {
     place: 'memory:test',
     collection: 'test',
@@ -115,6 +115,36 @@ describe('a source is refused', () => {
     ['\u{10000}', '\uffff'],
   ])('for the path %j before %j', async (first, second) => {
     await refused(ofFiles([directory(first), directory(second)]), 'SOURCE_UNORDERED');
+  });
+});
+
+describe('a source', () => {
+  it('is closed as often as it is opened, also when it comes to nothing or is opened again', async () => {
+    let [opened, closed] = [0, 0];
+    let changes = 0;
+    const changed = () => new VecsnapError('SOURCE_CHANGED', 'The source changed.', { remedy: 'Wait.' });
+    const source = sourceOf({
+      close: async () => void closed++,
+      confirmUnchanged: async () => {
+        if (changes-- > 0) throw changed();
+      },
+    });
+    const counted: Source = { ...source, open: () => (opened++, source.open()) };
+    await manager.createSnapshot(counted, 'first');
+    expect([opened, closed]).toEqual([1, 1]);
+    const unknown = manager.createIncrementalSnapshot(counted, 'second', '01m8aa2dx6atwcnzgz4wkgxyb6');
+    await expect(unknown).rejects.toThrow(expect.objectContaining({ code: 'SNAPSHOT_UNKNOWN' }));
+    expect([opened, closed]).toEqual([2, 2]);
+    changes = 2;
+    await manager.createSnapshot(counted, 'third');
+    expect([opened, closed]).toEqual([5, 5]);
+  });
+
+  it('that cannot be opened leaves the repository free', async () => {
+    const missing = new VecsnapError('SOURCE_MISSING', 'It is gone.', { remedy: 'Look for it.' });
+    const source: Source = { ...sourceOf({}), open: () => Promise.reject(missing) };
+    await expect(manager.createSnapshot(source, 'any')).rejects.toBe(missing);
+    expect((await manager.createSnapshot(ofFiles([]), 'next')).name).toBe('next');
   });
 });
 

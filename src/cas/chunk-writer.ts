@@ -361,9 +361,9 @@ export class ChunkWriter {
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
-    const known = new Map<string, number | PlainBase>(await this.#plainBases(chunks, sound));
-    const unread = [...sound].filter((address) => !known.has(toHex(address)));
-    for (const [i, address] of unread.entries()) known.set(toHex(address), i);
+    const known: KnownBases = { numbers: sound, forms: await this.#plainBases(chunks, sound) };
+    const unread = [...sound].filter((_, number) => !known.forms.has(number));
+    for (const [i, address] of unread.entries()) known.forms.set(sound.find(address), i);
     try {
       return await this.#store.useChunks(unread, (stored) =>
         coder.encode(
@@ -378,14 +378,16 @@ export class ChunkWriter {
     }
   }
 
-  /** The bases whose plaintext came with the chunks, by their address in hexadecimal. */
-  async #plainBases(chunks: readonly NewChunk[], sound: DigestTable): Promise<Map<string, PlainBase>> {
+  /** The bases whose plaintext came with the chunks, by their numbers in `sound`. */
+  async #plainBases(chunks: readonly NewChunk[], sound: DigestTable): Promise<KnownBases['forms']> {
     const given = chunks.flatMap(({ similar }) =>
       (similar?.plain ?? []).map((plain, i) => ({ address: similar?.addresses[i] as Address, plain })),
     );
     const usable = given.filter(({ address }) => sound.has(address));
     const chains = await this.#store.chainLengths(usable.map(({ address }) => address));
-    return new Map(usable.map((base, i) => [toHex(base.address), { ...base, chain: chains[i] as number }]));
+    return new Map(
+      usable.map((base, i) => [sound.find(base.address), { ...base, chain: chains[i] as number }]),
+    );
   }
 
   async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
@@ -451,13 +453,16 @@ export class ChunkWriter {
   }
 }
 
-/** A chunk with those it may be told by, as far as they are known, by their addresses in hexadecimal. */
-function withKnown(
-  { bytes, width, similar }: NewChunk,
-  known: ReadonlyMap<string, number | PlainBase>,
-): ChunkToEncode {
+/** What chunks may be told by: their numbers, and by these their place in a graph, or their plaintext. */
+interface KnownBases {
+  readonly numbers: DigestTable;
+  readonly forms: Map<number, number | PlainBase>;
+}
+
+/** A chunk with those it may be told by, as far as they are known. */
+function withKnown({ bytes, width, similar }: NewChunk, { numbers, forms }: KnownBases): ChunkToEncode {
   if (similar === undefined) return { bytes, width };
-  const chunks = similar.addresses.flatMap((address) => known.get(toHex(address)) ?? []);
+  const chunks = similar.addresses.flatMap((address) => forms.get(numbers.find(address)) ?? []);
   return { bytes, width, kin: { unit: similar.unit, chunks } };
 }
 

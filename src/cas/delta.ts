@@ -11,7 +11,7 @@
  * Columns of numbers are compared record by record (the unit is the record), all else byte by byte. A base may be kept as a
  * delta itself; resolving follows the copies down to the bytes and copies each of them once, however long the chain.
  */
-import { concatBytes, copyBytes, viewOf } from '../core/bytes.js';
+import { concatBytes, copyBytes, totalLength, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
@@ -94,8 +94,8 @@ function findCopies(
   unit: number,
   compareRanges: CompareRanges,
 ): Copy[] {
-  const base = bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases);
-  return unit === 1 ? matchBytes(target, base) : matchRecords(target, base, unit, compareRanges);
+  if (unit > 1) return matchRecords(target, bases, unit, compareRanges);
+  return matchBytes(target, bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases));
 }
 
 function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: number): number[] {
@@ -193,38 +193,80 @@ interface Copy {
  */
 function matchRecords(
   target: Uint8Array,
-  base: Uint8Array,
+  bases: readonly Uint8Array[],
   unit: number,
   compareRanges: CompareRanges,
 ): Copy[] {
   let byHash: ReadonlyMap<number, readonly number[]> | undefined; // Made when a record is first not where it should be.
-  const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(base, unit));
-  const areEqual = compareRanges(target, base);
-  const isEqual: UnitComparer = (i, j) => areEqual(i * unit, j * unit, unit);
+  const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(bases, unit));
+  const areEqual = comparerOfUnits(target, bases, unit, compareRanges);
+  const isEqual: UnitComparer = (i, j) => areEqual(i, j, 1);
   const copies: { from: number; to: number; count: number }[] = [];
   const targetCount = target.length / unit;
-  const baseCount = base.length / unit;
+  const baseCount = totalLength(bases) / unit;
   /** Whether the record after one that is another is where it should be, so that this one was changed in place. */
   const goesOn = (i: number, from: number): boolean => {
     if (i + 1 === targetCount) return from + 1 === baseCount;
     return i + 1 < targetCount && from + 1 < baseCount && isEqual(i + 1, from + 1);
   };
+  const copy = (from: number, to: number, count: number): void => {
+    const last = copies.at(-1);
+    if (last !== undefined && last.to + last.count === to && last.from + last.count === from)
+      last.count += count;
+    else copies.push({ from, to, count });
+  };
   let expected = 0;
   for (let i = 0; i < targetCount; i++, expected++) {
-    const isThere = expected < baseCount && isEqual(i, expected);
-    if (!isThere && goesOn(i, expected)) continue;
-    const from = isThere ? expected : findRecord(target, i, unit, isEqual, elsewhere());
+    const run = equalRun(areEqual, i, expected, Math.min(targetCount - i, baseCount - expected));
+    if (run > 0) copy(expected, i, run);
+    i += run;
+    expected += run;
+    if (i === targetCount || goesOn(i, expected)) continue;
+    const from = findRecord(target, i, unit, isEqual, elsewhere());
     if (from === undefined) continue;
-    const last = copies.at(-1);
-    if (last !== undefined && last.to + last.count === i && last.from + last.count === from) last.count++;
-    else copies.push({ from, to: i, count: 1 });
+    copy(from, i, 1);
     expected = from;
   }
   return copies;
 }
 
-/** Says whether a record of the target equals one of the base. */
+/** Records that are compared at a time: in most chunks few are others, and each comparison has its price. */
+const COMPARED_TOGETHER = 16;
+
+/** How many units of the target, from `i` on, equal those of the base from `j` on, of at most `most`. */
+function equalRun(areEqual: UnitRangeComparer, i: number, j: number, most: number): number {
+  let run = 0;
+  while (run + COMPARED_TOGETHER <= most && areEqual(i + run, j + run, COMPARED_TOGETHER))
+    run += COMPARED_TOGETHER;
+  for (let step = COMPARED_TOGETHER / 2; step >= 1; step /= 2)
+    if (run + step <= most && areEqual(i + run, j + run, step)) run += step;
+  return run;
+}
+
+/** Says whether a record of the target equals one of the bases, counted over all of them. */
 type UnitComparer = (targetIndex: number, baseIndex: number) => boolean;
+/** Says it of so many, one after the other. */
+type UnitRangeComparer = (targetIndex: number, baseIndex: number, count: number) => boolean;
+
+/** Compares with bases as if they were joined, which would take longer than to compare them. */
+function comparerOfUnits(
+  target: Uint8Array,
+  bases: readonly Uint8Array[],
+  unit: number,
+  compareRanges: CompareRanges,
+): UnitRangeComparer {
+  let end = 0;
+  const parts = bases.map((base) => {
+    const start = end;
+    end += base.length / unit;
+    return { start, end, areEqual: compareRanges(target, base) };
+  });
+  return (i, j, count) =>
+    parts.every(({ start, end, areEqual }) => {
+      const [from, to] = [Math.max(j, start), Math.min(j + count, end)];
+      return from >= to || areEqual((i + from - j) * unit, (from - start) * unit, (to - from) * unit);
+    });
+}
 
 function findRecord(
   target: Uint8Array,
@@ -265,13 +307,17 @@ function wordsOf(bytes: Uint8Array): Int32Array {
   return new Int32Array(buffer, byteOffset, length / 4);
 }
 
-function recordsByHash(base: Uint8Array, unit: number): Map<number, number[]> {
+/** The numbers of records, counted over all bases. */
+function recordsByHash(bases: readonly Uint8Array[], unit: number): Map<number, number[]> {
   const byHash = new Map<number, number[]>();
-  for (let i = 0; i * unit < base.length; i++) {
-    const hash = hashUnit(base, i * unit, unit);
-    const there = byHash.get(hash);
-    if (there === undefined) byHash.set(hash, [i]);
-    else there.push(i);
+  let number = 0;
+  for (const base of bases) {
+    for (let at = 0; at < base.length; at += unit, number++) {
+      const hash = hashUnit(base, at, unit);
+      const there = byHash.get(hash);
+      if (there === undefined) byHash.set(hash, [number]);
+      else there.push(number);
+    }
   }
   return byHash;
 }

@@ -9,7 +9,7 @@ export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
 export * from './expendable-index.js';
-export * from './index-port.js';
+export type * from './index-port.js';
 export * from './known-damage.js';
 export { countMasked } from './kernels.js';
 export * from './level-index.js';

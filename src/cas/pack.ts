@@ -88,7 +88,7 @@ export function packEntryBytes({
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
-  readonly #directory: number[][] = [];
+  readonly #directory: Uint8Array[] = [];
   readonly entries: DirectoryEntry[] = [];
   #size = HEADER.length;
 
@@ -99,8 +99,9 @@ export class PackBuilder {
 
   /** Adds a chunk; the bytes are kept, not copied. */
   add({ bytes, address, kind, codec, length, bases }: PackedChunk): DirectoryEntry {
-    const plain = { address, kind, codec, length, offset: this.#size, storedLength: bytes.length };
-    const entry = codec === CODECS.delta ? withBases(plain, bases ?? []) : plain;
+    const own = codec === CODECS.delta ? (bases ?? []) : undefined;
+    const [offset, storedLength] = [this.#size, bytes.length];
+    const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
     this.entries.push(entry);
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
@@ -110,7 +111,7 @@ export class PackBuilder {
 
   /** The pack as parts to be written one after the other. */
   finish(sha256: Sha256): Uint8Array[] {
-    const directory = concatBytes(this.#directory.map((entry) => Uint8Array.from(entry)));
+    const directory = concatBytes(this.#directory);
     const footer = new Uint8Array(FOOTER_BYTES);
     const view = viewOf(footer);
     view.setUint32(0, directory.length, true);
@@ -248,19 +249,14 @@ export async function beginsAsPack(blobs: BlobStore, name: string, size: number)
   return bitsApart(start, HEADER.subarray(0, HEADER.length - 1)) <= 1;
 }
 
-function withBases(entry: PackEntry, bases: readonly Address[]): DirectoryEntry {
-  return { ...entry, baseCount: bases.length, bases };
-}
-
-function encodeEntry({ address, kind, codec, storedLength, length, bases = [] }: DirectoryEntry): number[] {
-  const out = [kind === 'node' ? codec | NODE_BIT : codec];
-  writeVarint(out, storedLength);
-  writeVarint(out, length);
-  out.push(...address);
-  if (codec !== CODECS.delta) return out;
-  writeVarint(out, bases.length);
-  for (const base of bases) out.push(...base);
-  return out;
+function encodeEntry({ address, kind, codec, storedLength, length, bases }: DirectoryEntry): Uint8Array {
+  const head = [kind === 'node' ? codec | NODE_BIT : codec];
+  writeVarint(head, storedLength);
+  writeVarint(head, length);
+  if (bases === undefined) return concatBytes([new Uint8Array(head), address]);
+  const count: number[] = [];
+  writeVarint(count, bases.length);
+  return concatBytes([new Uint8Array(head), address, new Uint8Array(count), ...bases]);
 }
 
 /**

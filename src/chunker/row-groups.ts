@@ -8,7 +8,7 @@
  * one group.
  */
 import {
-  concatBytes,
+  joinInto,
   type IdColumn,
   type RecordBatch,
   type Schema,
@@ -17,6 +17,7 @@ import {
   LocalMinimumCutter,
   type LocalMinimumOptions,
   recordVectorBytes,
+  totalLength,
   utf8,
   VecsnapError,
   vectorBytes,
@@ -81,10 +82,7 @@ export class RowGrouper {
     }
     const held = new HeldBatch(batch, this.#hashes(batch));
     this.#pending.push(held);
-    for (const hash of held.hashes) {
-      const size = this.#cutter.push(hash);
-      if (size > 0) yield this.#take(size);
-    }
+    for (const size of this.#cutter.pushAll(held.hashes)) yield this.#take(size);
   }
 
   /** The groups that remain at the end. */
@@ -234,8 +232,12 @@ function payloadsOf({ batch, from, to }: Slice): readonly Uint8Array[] {
   return (batch.payloads as readonly Uint8Array[]).slice(from, to);
 }
 
+/** Joined in shared memory, which need not be copied for every thread that works on it. */
 function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
-  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+  if (parts.length === 1) return parts[0] as Uint8Array;
+  const joined = new Uint8Array(new SharedArrayBuffer(totalLength(parts)));
+  joinInto(joined, parts);
+  return joined;
 }
 
 function keyOf({ held, to }: HeldSlice): GroupKey {

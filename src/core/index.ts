@@ -11,7 +11,7 @@ export * from './limits.js';
 export * from './local-minimum.js';
 export * from './number-column.js';
 export * from './numbers.js';
-export * from './platform.js';
+export type * from './platform.js';
 export * from './prefetch.js';
 export * from './records.js';
 export * from './recut.js';

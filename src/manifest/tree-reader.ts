@@ -61,10 +61,11 @@ export interface EntryDifference {
   readonly added: readonly Entry[];
 }
 
-/** A node or, below all nodes, an entry that a walk comes to. */
-export type Step =
-  | { readonly node: Address; readonly level: number; readonly key: Key }
-  | { readonly node: undefined; readonly entry: Entry };
+/** A node that a walk comes to. */
+export interface Step extends Node {
+  readonly address: Address;
+}
+
 /** Is told the error of a node that cannot be read, and throws it or lets the walk go on without that node. */
 export type DamageHandler = (error: unknown) => void;
 
@@ -132,8 +133,8 @@ export class TreeReader {
   }
 
   /**
-   * Every node, before what stands below it, and every entry of level 0, in order. A node that cannot be read is told to `onDamage`;
-   * unless that throws, it is left out with what stands below it.
+   * Every node, before what stands below it, in order. A node that cannot be read is told to `onDamage`; unless that throws, it is left
+   * out with what stands below it.
    */
   async *steps(root: Address, onDamage: DamageHandler = rethrow): AsyncGenerator<Step> {
     const node = await this.node(root).catch(onDamage);
@@ -164,14 +165,12 @@ export class TreeReader {
     after: Key,
     onDamage: DamageHandler,
   ): AsyncGenerator<Step> {
-    yield { node: address, level: node.level, key: node.entries.at(-1)?.key ?? null };
+    yield { address, ...node };
+    if (node.level === 0) return;
     let previous = after;
     for (const entry of node.entries) {
-      if (node.level === 0) yield { node: undefined, entry };
-      else {
-        const child = await this.#child(entry, node.level, previous).catch(onDamage);
-        if (child) yield* this.#stepsBelow(childAddress(entry), child, previous, onDamage);
-      }
+      const child = await this.#child(entry, node.level, previous).catch(onDamage);
+      if (child) yield* this.#stepsBelow(childAddress(entry), child, previous, onDamage);
       previous = entry.key;
     }
   }

@@ -30,6 +30,9 @@ export class Alignment {
   readonly #nodes = new Map<number, Map<string, PlacedNode>>();
   readonly #onEntries: ((entries: readonly Entry[]) => Promise<void>) | undefined;
   #ahead: Entry[] = [];
+  /** The node of level 0 that the walk has come to, and how many of its entries were read. */
+  #leaf: readonly Entry[] = [];
+  #readOfLeaf = 0;
   /** Plaintext bytes of the entries that were read. */
   #bytes = 0;
   #ended = false;
@@ -94,19 +97,24 @@ export class Alignment {
 
   async #read(count: number): Promise<void> {
     const known = this.#ahead.length;
-    for (let missing = count; missing > 0 && !this.#ended;) {
-      const { value, done } = await this.#steps.next();
-      if (done) {
-        this.#ended = true;
-      } else if (value.node === undefined) {
-        this.#ahead.push(value.entry);
-        this.#bytes += value.entry.bytes;
-        missing--;
-      } else {
-        this.#remember(value.level, value.key, value.node);
-      }
+    for (let missing = count; missing > 0; missing--) {
+      while (this.#readOfLeaf === this.#leaf.length && !this.#ended) await this.#nextNode();
+      const entry = this.#leaf[this.#readOfLeaf];
+      if (entry === undefined) break;
+      this.#readOfLeaf++;
+      this.#ahead.push(entry);
+      this.#bytes += entry.bytes;
     }
     if (this.#ahead.length > known) await this.#onEntries?.(this.#ahead.slice(known));
+  }
+
+  async #nextNode(): Promise<void> {
+    const { value, done } = await this.#steps.next();
+    this.#ended = done === true;
+    if (done) return;
+    this.#remember(value.level, value.entries.at(-1)?.key ?? null, value.address);
+    this.#leaf = value.level === 0 ? value.entries : [];
+    this.#readOfLeaf = 0;
   }
 
   #remember(level: number, key: Key, address: Address): void {

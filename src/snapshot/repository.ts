@@ -216,11 +216,6 @@ export class Repository {
     await this.environment.close();
   }
 
-  /** Runs `work` as the one writer; the chunks are opened after the lock is taken (docs/ordering.md, W5). @throws VecsnapError REPOSITORY_LOCKED. */
-  async write<T>(request: LockRequest, work: (session: Session) => Promise<T>): Promise<T> {
-    return this.locked(request, () => this.read(work, 'persistent', true));
-  }
-
   /** Runs `work` with the write lock but without opening the chunks (docs/ordering.md, L4). @throws VecsnapError REPOSITORY_LOCKED. */
   async locked<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     return this.#holding(await this.environment.lock(request), work);

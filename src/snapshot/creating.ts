@@ -1,0 +1,196 @@
+/** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
+import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
+import { ChunkWriter } from '../cas/index.js';
+import type { OpenSource } from '../source/port.js';
+import { readManifest } from './content.js';
+import type { CreateOptions } from './creation.js';
+import { knownSnapshot } from './find.js';
+import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
+import type { Session } from './repository.js';
+import { invalidOption } from './settings.js';
+import { newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
+import { manifestAddress } from './snapshot-blob.js';
+import { type BaseSnapshot, takeContent, type Taken } from './take.js';
+
+/** What is known of a snapshot before it is taken. */
+export type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
+
+/** How one attempt takes a snapshot. */
+interface TakePlan {
+  readonly base: BaseSnapshot | undefined;
+  readonly hints?: TakeHints | undefined;
+  /** To be kept with the snapshot beside those of the source. */
+  readonly notes: readonly string[];
+}
+
+/** See the head of this file. */
+export class Creating {
+  readonly #session: Session;
+  readonly #named: NamedSnapshot;
+  readonly #options: CreateOptions;
+
+  constructor(session: Session, named: NamedSnapshot, options: CreateOptions) {
+    this.#session = session;
+    this.#named = named;
+    this.#options = options;
+  }
+
+  /** Takes the snapshot, and closes the source. @throws VecsnapError SOURCE_CHANGED and others; everything is then as it was. */
+  async take(open: OpenSource): Promise<Snapshot> {
+    try {
+      const base = await this.#openBase();
+      const { hints, notes } = await this.#hintsOf(open, base);
+      if (hints === undefined) return await this.#takeAndCommit(open, { base, notes });
+      try {
+        return await this.#takeAndCommit(open, { base, hints, notes });
+      } catch (error) {
+        const refusal = refusalOf(error);
+        if (refusal === undefined) throw error;
+        return await this.#takeAndCommit(open, { base, notes: [...notes, refusal] });
+      }
+    } finally {
+      await open.close();
+    }
+  }
+
+  async #takeAndCommit(open: OpenSource, { notes, ...from }: TakePlan): Promise<Snapshot> {
+    const { repository, store } = this.#session;
+    const writer = new ChunkWriter(store);
+    let snapshot: Snapshot | undefined;
+    try {
+      const taken = await this.#takeFrom(open, writer, from);
+      const totals = await writer.commit();
+      snapshot = await this.#describe(taken, totals.bytes, [...open.notes, ...notes]);
+      await repository.putSnapshot(snapshot);
+    } catch (error) {
+      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
+      const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
+      await this.#undoTake(writer, own).catch(() => {});
+      throw error;
+    }
+    return this.#healed(await followedBy(open, snapshot));
+  }
+
+  /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
+  async #healed(snapshot: Snapshot): Promise<Snapshot> {
+    const { repository, store, notes } = this.#session;
+    if (notes.note === undefined || notes.note.snapshots.length === 0) return snapshot;
+    const { noteHealed } = await import('./healing.js');
+    try {
+      await noteHealed(repository, store, notes);
+      return snapshot;
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      const note = `Snapshots may be whole again and stay marked as damaged until the next repair: ${what}`;
+      return { ...snapshot, notes: [...snapshot.notes, note] };
+    }
+  }
+
+  /** What the source tells about changes since the base, or a note on why that cannot be used. */
+  async #hintsOf(
+    { changes, lookUp }: OpenSource,
+    base: BaseSnapshot | undefined,
+  ): Promise<{ hints?: TakeHints; notes: readonly string[] }> {
+    const { baseId } = this.#named;
+    const { auditRate = DEFAULT_AUDIT_RATE } = this.#options;
+    if (!(auditRate >= 0 && auditRate <= 1))
+      throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
+    if (changes === undefined || baseId === null) return { notes: [] };
+    if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
+    if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
+    if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };
+    const told = await changes.since(baseId);
+    if ('unknown' in told) return { notes: [scanNote(told.unknown)] };
+    const { random } = this.#session.repository.environment;
+    return { hints: { ids: told.ids, lookUp, auditRate, random }, notes: [] };
+  }
+
+  /**
+   * Removes what a take has written. The snapshot may be there although its put failed, when only the confirmation was lost; so
+   * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
+   */
+  async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    await this.#session.repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
+    if (snapshot !== undefined) await this.#session.repository.deleteSnapshot(snapshot.id);
+    await writer.abandon();
+  }
+
+  /** Undefined when it cannot be read: a snapshot does not need its base, it only takes less space with it. */
+  async #openBase(): Promise<BaseSnapshot | undefined> {
+    const { repository, store } = this.#session;
+    const { baseId } = this.#named;
+    if (baseId === null) return undefined;
+    const snapshot = await knownSnapshot(repository, baseId);
+    try {
+      const manifest = await readManifest(store, snapshot);
+      const { nonFiniteCount } = snapshot;
+      const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
+      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store, mayLack };
+    } catch (error) {
+      if (isUnreadable(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #takeFrom(
+    open: OpenSource,
+    writer: ChunkWriter,
+    from: Pick<TakePlan, 'base' | 'hints'>,
+  ): Promise<Taken> {
+    const { config, environment } = this.#session.repository;
+    const parts = { writer, config, sha256: environment.sha256, ...from };
+    const taken = await takeContent(open, parts, this.#options);
+    await open.confirmUnchanged();
+    return taken;
+  }
+
+  async #describe(
+    { manifest, ...taken }: Taken,
+    addedBytes: number,
+    notes: readonly string[],
+  ): Promise<Snapshot> {
+    const { repository } = this.#session;
+    const { tags = [], metadata = {}, createdAt } = this.#options;
+    const { clock, random } = repository.environment;
+    const time = nextCreationTime(
+      createdAt === undefined ? clock : { now: () => createdAt.getTime() },
+      await repository.snapshotIds(),
+    );
+    return {
+      id: newSnapshotId(time, random),
+      ...this.#named,
+      createdAt: new Date(time).toISOString(),
+      ...taken,
+      checksum: formatAddress(manifest, 'node'),
+      sizeBytes: taken.logicalBytes,
+      addedBytes,
+      tags: [...tags],
+      pinned: false,
+      metadata,
+      notes: [...notes],
+    };
+  }
+}
+
+/** Why a snapshot whose source tells what changed is taken by reading everything; undefined for an error that ends it. */
+function refusalOf(error: unknown): string | undefined {
+  if (error instanceof HintsRefused) return scanNote(error.message);
+  if (!isUnreadable(error)) return undefined;
+  return scanNote(`a part of the snapshot before cannot be read (${error.message})`);
+}
+
+function scanNote(reason: string): string {
+  return `Everything was read, and the hints about changes were not used: ${reason}.`;
+}
+
+/** Lets the source tell changes since this snapshot from now on. When that fails, the snapshot is there nevertheless. */
+async function followedBy({ changes }: OpenSource, snapshot: Snapshot): Promise<Snapshot> {
+  try {
+    await changes?.follow(snapshot.id);
+    return snapshot;
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const note = `The next snapshot will be taken by reading everything: ${what}`;
+    return { ...snapshot, notes: [...snapshot.notes, note] };
+  }
+}
