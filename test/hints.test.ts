@@ -8,7 +8,13 @@ import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
-import { hintedSource, type Scans, type TestHints } from './support/hinted-source.js';
+import {
+  hintedSource,
+  recordLookup,
+  type Scans,
+  sortedIds,
+  type TestHints,
+} from './support/hinted-source.js';
 import { memoryEnvironment, memorySource, MemoryTarget } from './support/memory-environment.js';
 import { recordText, type TestRecord } from './support/records.js';
 
@@ -479,4 +485,21 @@ describe('hints that cannot be used', () => {
     });
     await expect(noteOf(takeFirst, () => source)).rejects.toThrow('look-up');
   });
+
+  it.each(['record 0', 'record 9'])(
+    'fail when the source gives %s and was asked for another',
+    async (other) => {
+      const { schema, records } = collection;
+      const get = () => recordLookup(schema, records).get(sortedIds(schema, ['record 1', other]));
+      const hinted = collection.source({ since: () => ['record 1'] });
+      const source = {
+        ...hinted,
+        open: async () => ({ ...(await hinted.open()), lookUp: { get, count: 50 } }),
+      };
+      await expect(noteOf(takeFirst, () => source)).rejects.toMatchObject({
+        code: 'SOURCE_INVALID',
+        message: expect.stringContaining('asked for others') as string,
+      });
+    },
+  );
 });

@@ -17,7 +17,7 @@ import {
   type UnitPatch,
 } from 'vecsnap/cas';
 import { type Address, toHex } from 'vecsnap/core';
-import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
+import { nodeDeflate, nodeSha256, nodeSha256OfTwo, pooledCoder } from 'vecsnap/platform';
 import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { OPTIONS, putAll, reopen, storeParts } from './support/stores.js';
@@ -185,6 +185,35 @@ describe('a patch', () => {
       }),
       { numRuns: runs(100) },
     );
+  });
+
+  it.each([
+    ['begins with', 5],
+    ['holds', 77],
+    ['ends with', 120],
+  ])('is not made of a long chunk in a thread when what it %s is damaged', async (_, damagedAt) => {
+    const before = seededBytes(128 * 512, 1);
+    const patch: UnitPatch = {
+      length: before.length,
+      unit: 512,
+      width: 4,
+      places: [77],
+      bytes: seededBytes(512, 2),
+    };
+    const bytes = before.with(damagedAt * 512, (before[damagedAt * 512] as number) ^ 1);
+    const other = { ...(await stored(bytes, 4)), address: nodeSha256(before) };
+    expect(await pool.patch(graphInMemory([other]), [patch], AUTO)).toEqual(['damaged']);
+  });
+});
+
+describe('SHA-256 of two that begin alike', () => {
+  it('is that of each, however much they share', () => {
+    const size = 48 * 1024;
+    for (const shared of [0, 1, 63, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, size - 1, size]) {
+      const [a, b] = [seededBytes(size, 1), seededBytes(size + 5, 2)];
+      b.set(a.subarray(0, shared));
+      expect(nodeSha256OfTwo(a, b, shared).map(toHex)).toEqual([a, b].map(nodeSha256).map(toHex));
+    }
   });
 });
 

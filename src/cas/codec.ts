@@ -7,7 +7,7 @@
 import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
-import type { CompareRanges, Deflate, Sha256 } from '../core/platform.js';
+import type { CompareRanges, Deflate, Sha256, Sha256OfTwo } from '../core/platform.js';
 import { type Delta, deltaShape, encodeDelta, resolveDelta } from './delta.js';
 import { type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
@@ -81,6 +81,8 @@ export interface EncodedChunk {
 export interface CoderPrimitives {
   readonly sha256: Sha256;
   readonly deflate: Deflate;
+  /** Where the machine can go on from one hash to two. */
+  readonly sha256OfTwo?: Sha256OfTwo | undefined;
   /** Where the machine has something better for it than a loop. */
   readonly compareRanges?: CompareRanges | undefined;
   /** Gives memory for a result, of any content; without it, each result is in memory of its own. */
@@ -246,8 +248,17 @@ function basePlain(chunk: StoredChunk | PlainBase, primitives: CoderPrimitives):
  * be read.
  */
 export function decodeIfSound(chunk: StoredChunk, primitives: CoderPrimitives): Uint8Array | undefined {
+  return decodeIfWhole(chunk, true, primitives);
+}
+
+/** The same; undefined when it cannot be decoded or, when `verify` is set, is not what its address says. */
+export function decodeIfWhole(
+  chunk: StoredChunk,
+  verify: boolean,
+  primitives: CoderPrimitives,
+): Uint8Array | undefined {
   try {
-    return decodeChunk(chunk, true, { ...primitives, fresh: primitives.scratch });
+    return decodeChunk(chunk, verify, { ...primitives, fresh: primitives.scratch });
   } catch (error) {
     if (error instanceof VecsnapError) return undefined;
     throw error;

@@ -9,7 +9,7 @@ import {
   CODECS,
   type CoderPrimitives,
   type CompressionOptions,
-  decodeIfSound,
+  decodeIfWhole,
   encodeWith,
   type EncodedChunk,
   mayBeBase,
@@ -49,25 +49,36 @@ export function patchChunk(
   options: CompressionOptions,
   primitives: CoderPrimitives,
 ): PatchedChunk | 'same' | 'damaged' {
-  const before = decodeIfSound(chunk, primitives);
+  const before = decodeIfWhole(chunk, false, primitives); // Compared with its address below.
   if (before?.length !== patch.length || !isWithin(patch)) return 'damaged';
   const { unit, width, places, bytes } = patch;
   const at = (place: number) => before.subarray(place * unit, (place + 1) * unit);
   const now = (i: number) => bytes.subarray(i * unit, (i + 1) * unit);
   const changed = places.filter((place, i) => !equalBytes(at(place), now(i)));
-  if (changed.length === 0) return 'same';
+  const [first] = changed;
+  if (first === undefined) return equalBytes(primitives.sha256(before), chunk.address) ? 'same' : 'damaged';
   const replaced = new Uint8Array(bytes.length);
   for (const [i, place] of places.entries()) replaced.set(at(place), i * unit);
   const after = copyInto(before, primitives.scratch); // Others may copy from the old one, which may be shared with other threads.
   for (const [i, place] of places.entries()) after.set(now(i), place * unit);
+  const [addressBefore, address] = hashTwo(before, after, first * unit, primitives);
+  if (!equalBytes(addressBefore, chunk.address)) return 'damaged';
   const toDelta = (): EncodedChunk | undefined => {
     if (!mayBeBase(chunk)) return undefined;
     const shape = { unit, width };
     const delta = encodeChanged(after, changed, shape, options.compressionLevel, primitives.deflate);
     return delta && { codec: CODECS.delta, bytes: delta, bases: [chunk.address] };
   };
-  const address = primitives.sha256(after);
   return { ...encodeWith({ bytes: after, width }, toDelta, options, primitives), address, replaced };
+}
+
+function hashTwo(
+  a: Uint8Array,
+  b: Uint8Array,
+  shared: number,
+  { sha256, sha256OfTwo }: CoderPrimitives,
+): readonly [Address, Address] {
+  return sha256OfTwo?.(a, b, shared) ?? [sha256(a), sha256(b)];
 }
 
 /** Whether all places are units of the chunk, and there is as much for each. */

@@ -159,11 +159,11 @@ export interface RowPlace {
 
 /** The row group of these records, which come from any batches. Records must have ids. */
 export function gatherRowGroup(schema: Schema, rows: readonly RowPlace[]): RowGroup {
-  const slices: Slice[] = [];
+  const slices: { batch: RecordBatch; from: number; to: number }[] = [];
+  let last: (typeof slices)[number] | undefined;
   for (const { batch, row } of rows) {
-    const last = slices.at(-1);
-    if (last?.batch === batch && last.to === row) slices[slices.length - 1] = { ...last, to: row + 1 };
-    else slices.push({ batch, from: row, to: row + 1 });
+    if (last?.batch === batch && last.to === row) last.to++;
+    else slices.push((last = { batch, from: row, to: row + 1 }));
   }
   const columns = encodeColumns(schema, schema.vectors.map(vectorBytes), slices);
   const { batch, row } = rows.at(-1) as RowPlace;

@@ -4,6 +4,9 @@ import type { Address } from './address.js';
 /** SHA-256 of the bytes. */
 export type Sha256 = (bytes: Uint8Array) => Address;
 
+/** SHA-256 of two byte strings that begin with the same `shared` bytes, which are hashed once. */
+export type Sha256OfTwo = (a: Uint8Array, b: Uint8Array, shared: number) => readonly [Address, Address];
+
 /** Raw deflate, RFC 1951. */
 export interface Deflate {
   /** @param level from 1 (fast) to 9 (small). */

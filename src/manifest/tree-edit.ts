@@ -188,6 +188,7 @@ export async function* byPlace<C extends { readonly key: Uint8Array }>(
   changes: readonly C[],
   read = level,
 ) {
+  const lastKey = await places.lastKey();
   for (let start = 0, prepared = 0; start < changes.length;) {
     if (start >= prepared) {
       const keys = changes.slice(start, start + KEYS_PREPARED).map(({ key }) => key);
@@ -196,7 +197,7 @@ export async function* byPlace<C extends { readonly key: Uint8Array }>(
     const place = await places.find(level, (changes[start] as C).key);
     let end = start + 1;
     while (end < changes.length && compareBytes((changes[end] as C).key, place.key) <= 0) end++;
-    if (end < changes.length && (await place.next()) === undefined) end = changes.length;
+    if (end < changes.length && compareBytes(place.key, lastKey) >= 0) end = changes.length;
     yield { place, changes: changes.slice(start, end) };
     start = end;
   }

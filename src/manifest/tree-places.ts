@@ -42,6 +42,11 @@ export class TreePlaces {
     return node;
   }
 
+  /** The key of the last item, and of the last entry on every level. */
+  async lastKey(): Promise<Uint8Array> {
+    return keyOf((await this.node(this.root)).entries.at(-1));
+  }
+
   /**
    * Reads the nodes on the way to keys, which ascend, down to those of `level`. Each level is read at once: node by node takes
    * many times as long.

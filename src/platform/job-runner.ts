@@ -4,7 +4,7 @@ import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/code
 import { withKin } from '../cas/coder.js';
 import { decodeGraph } from '../cas/decode-graph.js';
 import { patchChunk, type UnitPatch } from '../cas/patch.js';
-import { nodeCompareRanges, nodeReadFile, nodeSha256 } from './node.js';
+import { nodeCompareRanges, nodeReadFile, nodeSha256, nodeSha256OfTwo } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
 import type { DecodedReply, EncodedReply, Job, PatchedReply, Reply } from './pool-protocol.js';
 import { ReadRoom } from './read-room.js';
@@ -17,6 +17,7 @@ export class JobRunner {
   readonly #reading = { readFile: nodeReadFile, room: (length: number) => this.#room.take(length) };
   readonly #primitives = {
     sha256: nodeSha256,
+    sha256OfTwo: nodeSha256OfTwo,
     deflate: nodeDeflate,
     compareRanges: nodeCompareRanges,
     fresh: (length: number) => this.#results.take(length),

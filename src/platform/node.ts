@@ -1,9 +1,9 @@
 /** The machine as Node.js offers it: its own SHA-256, a clock, randomness. */
-import { createHash, hash, randomBytes } from 'node:crypto';
+import { createHash, type Hash, hash, randomBytes } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { ReadFile } from '../cas/chunk-graph.js';
 import type { Address } from '../core/address.js';
-import type { Clock, CompareRanges, RandomBytes, Sha256 } from '../core/platform.js';
+import type { Clock, CompareRanges, RandomBytes, Sha256, Sha256OfTwo } from '../core/platform.js';
 
 /** SHA-256 by OpenSSL. */
 export const nodeSha256: Sha256 = (bytes) => new Uint8Array(digest(bytes)) as Address;
@@ -13,6 +13,20 @@ function digest(bytes: Uint8Array): Buffer {
   return typeof hash === 'function'
     ? hash('sha256', bytes, 'buffer')
     : createHash('sha256').update(bytes).digest();
+}
+
+/** The same of two that begin alike. Making a Hash object takes as long as hashing a few KiB. */
+export const nodeSha256OfTwo: Sha256OfTwo = (a, b, shared) => {
+  if (shared < WORTH_SHARING) return [nodeSha256(a), nodeSha256(b)];
+  const first = createHash('sha256').update(a.subarray(0, shared));
+  const second = first.copy();
+  return [restOf(first, a, shared), restOf(second, b, shared)];
+};
+
+const WORTH_SHARING = 16 * 1024;
+
+function restOf(begun: Hash, bytes: Uint8Array, from: number): Address {
+  return new Uint8Array(begun.update(bytes.subarray(from)).digest()) as Address;
 }
 
 /** Compares by memcmp, which takes a third of the time of a loop. */

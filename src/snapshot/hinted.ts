@@ -97,7 +97,7 @@ export async function takeHinted(
   const { count } = base.records;
   const auditParts = { ...parts, schema, places, count, old, groups, rowGroups };
   const run = taking.run();
-  // What is looked up for the audit would keep the first groups from the threads that wait for them.
+  // What is looked up for the audit would keep groups from the threads that wait for them.
   const audit = taking.isUnderWay.then(() => auditHints(hints, auditParts));
   const [taken, audited] = await Promise.allSettled([run, audit]);
   if (audited.status === 'rejected') throw audited.reason;
@@ -126,7 +126,7 @@ class HintedTaking {
   /** One after the other, so that the first is done when others still wait. */
   readonly #lookUps = new Semaphore(1);
   #getUnderWay = (): void => {};
-  /** Resolves when the first groups are being stored, or there are none. */
+  /** Resolves when all groups are being stored, or it has failed. */
   readonly isUnderWay = new Promise<void>((resolve) => (this.#getUnderWay = resolve));
 
   constructor(parts: TakingParts, base: HintedBase) {
@@ -146,7 +146,7 @@ class HintedTaking {
   async #run(): Promise<HintedRecords> {
     const { schema, config, hints, progress } = this.#parts;
     const replacements = recut(this.#touched(), this.#sequence(), rowGroupCuts(schema, config.rowGroups));
-    const runs = inBatches(replacements, sizeOf, batchBytes);
+    const runs = this.#untilUnderWay(inBatches(replacements, sizeOf, batchBytes));
     const changes: EntryChange[] = [];
     for await (const some of mapAhead(runs, BATCHES_AHEAD, (run) => this.#store(run))) changes.push(...some);
     const tree = changes.length === 0 ? this.#base.records : await this.#editTree(changes);
@@ -157,6 +157,12 @@ class HintedTaking {
       );
     progress.finish(tree.count, tree.bytes);
     return { tree, nonFiniteCount: this.#nonFinite };
+  }
+
+  /** Gives runs, and says so when whoever takes them has begun with the last. */
+  async *#untilUnderWay<T>(runs: AsyncIterable<T>): AsyncGenerator<T> {
+    yield* runs;
+    this.#getUnderWay();
   }
 
   /** The groups to which changed ids belong, with their records as they are now. */
@@ -231,7 +237,6 @@ class HintedTaking {
     throwIfAborted(this.#parts.signal);
     const patched = run.filter(isPatched);
     const cut = run.filter((replacement) => !isPatched(replacement));
-    this.#getUnderWay();
     const changes = await Promise.all([this.#storePatched(patched), this.#storeCut(cut)]);
     return changes.flat().toSorted((a, b) => compareBytes(a.key, b.key));
   }

@@ -156,14 +156,15 @@ export async function findRows(
   schema: Schema,
   ids: readonly RecordId[],
 ): Promise<Map<RecordId, Row>> {
-  const asked = new Set(ids);
   const found = new Map<RecordId, Row>();
   const order = new OrderCheck();
+  let next = 0;
   for await (const batch of lookUp.get(toColumn(schema, ids))) {
     checkBatch(batch, schema);
     order.check(batch.ids);
     for (const row of rowsOf({ batch }, batch.ids as NonNullable<IdColumn>)) {
-      if (!asked.has(row.id)) throw notAsked(row.id);
+      while (next < ids.length && ids[next] !== row.id) next++; // Both ascend.
+      if (next === ids.length) throw notAsked(row.id);
       found.set(row.id, row);
     }
   }

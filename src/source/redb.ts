@@ -458,18 +458,24 @@ class KeySearch {
       throw damaged(path, `table ${this.#progress.table.name}`, 'a tree that is too deep');
     for (const group of groupsOf(searched)) {
       const pages = await this.#read(group);
-      const found: FoundEntry[] = [];
+      // What stands below branches that follow each other is looked for at once, as long as order is kept.
+      let found: FoundEntry[] = [];
+      let children: SearchedPage[] = [];
       for (const [i, page] of group.entries()) {
         const bytes = pages[i] as Uint8Array;
-        if (bytes[0] !== BRANCH) {
-          found.push(...findInLeaf(leafOf(path, page, bytes), this.#keys, page));
-          continue;
+        if (bytes[0] === BRANCH) {
+          if (found.length > 0) yield found;
+          found = [];
+          remember(this.#branches, page.offset, bytes);
+          addSearchedChildren(path, this.#layout, bytes, this.#keys, page, children);
+        } else {
+          if (children.length > 0) yield* this.#below(children, depth + 1);
+          children = [];
+          findInLeaf(leafOf(path, page, bytes), this.#keys, page, found);
         }
-        if (found.length > 0) yield found.splice(0);
-        remember(this.#branches, page.offset, bytes);
-        yield* this.#below(searchedChildren(path, this.#layout, bytes, this.#keys, page), depth + 1);
       }
       if (found.length > 0) yield found;
+      if (children.length > 0) yield* this.#below(children, depth + 1);
     }
   }
 
@@ -483,24 +489,31 @@ class KeySearch {
     return known.map((bytes) => bytes ?? (read[next++] as Uint8Array));
   }
 
-  /** In the calling thread: pages that stand next to each other in one read, each checked. */
+  /** In the calling thread, into one piece of memory: pages that stand next to each other in one read, each checked. */
   async #readNow(pages: readonly PageRef[]): Promise<Uint8Array[]> {
     const read: Uint8Array[] = [];
+    const room = new Uint8Array(bytesOf(pages));
+    let start = 0;
     for (const run of neighbours(pages)) {
       this.#untilTurn -= run.length;
       if (this.#untilTurn < 0) await nextTurn();
       if (this.#untilTurn < 0) this.#untilTurn = PAGES_IN_TURN;
-      const start = (run[0] as PageRef).offset;
-      const bytes = new Uint8Array(run.reduce((sum, { length }) => sum + length, 0));
-      if (this.#file.readNow(bytes, start) < bytes.length)
+      const bytes = room.subarray(start, start + bytesOf(run));
+      if (this.#file.readNow(bytes, (run[0] as PageRef).offset) < bytes.length)
         throw truncated(this.#file.path, run.at(-1) as PageRef);
       for (const page of run) {
-        const own = bytes.subarray(page.offset - start, page.offset - start + page.length);
+        const own = room.subarray(start, (start += page.length));
         read.push(isWhole(page, own) ? own : await wholePage(this.#file, page, own));
       }
     }
     return read;
   }
+}
+
+function bytesOf(pages: readonly PageRef[]): number {
+  let bytes = 0;
+  for (const { length } of pages) bytes += length;
+  return bytes;
 }
 
 /** Runs of pages of which each stands where the one before it ends. */
@@ -522,26 +535,26 @@ function remember(branches: Map<number, Uint8Array>, offset: number, bytes: Uint
   if (branches.size > BRANCHES_KEPT && oldest !== undefined) branches.delete(oldest);
 }
 
-/** The children of a branch below which keys are looked for. The n-th child holds what is not after the n-th key of the branch. */
-function searchedChildren(
+/** Adds the children of a branch below which keys are looked for. The n-th child holds what is not after the n-th key of the branch. */
+function addSearchedChildren(
   path: string,
   layout: Layout,
   bytes: Uint8Array,
   keys: readonly Uint8Array[],
   { from, to }: SearchedPage,
-): SearchedPage[] {
+  found: SearchedPage[],
+): void {
   const view = viewOf(bytes);
   const last = view.getUint16(2, true); // The number of its keys, and of its last child.
   const keyOf = branchKeys(bytes, view);
-  const found: SearchedPage[] = [];
   for (let at = from, child = 0; at < to; child++) {
     child = firstNotBefore(keyOf, child, last, keys[at] as Uint8Array);
-    const first = at;
+    const first = at++;
     if (child === last) at = to;
-    while (at < to && compareBytes(keys[at] as Uint8Array, keyOf(child)) <= 0) at++;
-    found.push({ ...childOf(path, layout, bytes, view, child), from: first, to: at });
+    else for (const end = keyOf(child); at < to && compareBytes(keys[at] as Uint8Array, end) <= 0;) at++;
+    const { offset, length, checksum } = childOf(path, layout, bytes, view, child);
+    found.push({ offset, length, checksum, from: first, to: at });
   }
-  return found;
 }
 
 /** The first number from `low` on, and before `high`, whose key is not before `key`; else `high`. */
@@ -568,17 +581,20 @@ function branchKeys(bytes: Uint8Array, view: DataView): (index: number) => Uint8
   return (index) => bytes.subarray(endOfKey(index - 1), endOfKey(index));
 }
 
-function* findInLeaf(
+/** Adds the entries of a leaf that are looked for. Of keys that stand side by side, one after the other is tried first. */
+function findInLeaf(
   leaf: RedbLeaf,
   keys: readonly Uint8Array[],
   { from, to }: SearchedPage,
-): Generator<FoundEntry> {
+  found: FoundEntry[],
+): void {
   let at = 0;
   for (let index = from; index < to; index++) {
     const key = keys[index] as Uint8Array;
-    at = firstNotBefore((i) => leaf.key(i), at, leaf.count, key);
+    if (at < leaf.count && compareBytes(leaf.key(at), key) < 0)
+      at = firstNotBefore((i) => leaf.key(i), at + 1, leaf.count, key);
     if (at === leaf.count) return;
-    if (compareBytes(leaf.key(at), key) === 0) yield { index, value: leaf.value(at) };
+    if (equalBytes(leaf.key(at), key)) found.push({ index, value: leaf.value(at++) });
   }
 }
 

@@ -134,7 +134,7 @@ export class RuvectorFile {
         for (let i = 0; i < leaf.count; i++) {
           const key = leaf.key(i);
           if (metadata.atEndOfPage) await metadata.turnPage();
-          batch.add(key, leaf.value(i), metadata.take(key));
+          batch.add(textOf(this.#file.path, key), leaf.value(i), metadata.take(key));
           if (!batch.isFull) continue;
           yield batch.build();
           batch = new BatchBuilder(ring, rowBytes, this.#file.path);
@@ -155,13 +155,14 @@ export class RuvectorFile {
     const rowBytes = this.config.dimensions * 4;
     const rows = Math.max(1, Math.min(ids.length, Math.floor(BATCH_VECTOR_BYTES / rowBytes)));
     for (let start = 0; start < ids.length; start += rows) {
-      const keys = ids.slice(start, start + rows).map(utf8);
+      const asked = ids.slice(start, start + rows);
+      const keys = asked.map(utf8);
       const metadata = new Map<number, Uint8Array>();
       for await (const some of this.#file.find(this.#metadata, keys))
         for (const { index, value } of some) metadata.set(index, value);
       const batch = new BatchBuilder(new SlabRing(keys.length * rowBytes), rowBytes, this.#file.path);
       for await (const some of this.#file.find(this.vectors, keys))
-        for (const { index, value } of some) batch.add(keys[index] as Uint8Array, value, metadata.get(index));
+        for (const { index, value } of some) batch.add(asked[index] as string, value, metadata.get(index));
       if (batch.count > 0) yield batch.build();
     }
   }
@@ -271,8 +272,7 @@ class BatchBuilder {
     return (this.count + 1) * this.#rowBytes > this.#slab.length || this.#payloadBytes >= BATCH_PAYLOAD_BYTES;
   }
 
-  add(key: Uint8Array, value: Uint8Array, metadata: Uint8Array | undefined): void {
-    const id = textOf(this.#path, key);
+  add(id: string, value: Uint8Array, metadata: Uint8Array | undefined): void {
     this.#slab.set(this.#numbersOf(id, value), this.count * this.#rowBytes);
     const payload = metadata === undefined ? NO_PAYLOAD : this.#payloadOf(id, metadata);
     this.#ids.push(id);
