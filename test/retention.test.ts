@@ -64,8 +64,13 @@ describe('a policy', () => {
     ['has a time zone with a name', { keepLast: 1, timeZone: '+02:00' }],
     ['has tags that are texts', { keepTags: [1] }],
     ['has a list of tags', { keepTags: 'a' }],
+    ['has tags that are not empty', { keepTags: ['a', ''] }],
   ])('%s', (_, policy) => {
     expect(() => decideRetention([], policy as RetentionPolicy)).toThrow(invalid);
+  });
+
+  it('tells which tag is none', () => {
+    expect(() => decideRetention([], { keepTags: ['a', ''] })).toThrow('keepTags does not take ""');
   });
 });
 

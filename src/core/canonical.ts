@@ -238,7 +238,7 @@ export function quoteValue(value: unknown): string {
 
 /** The same, and text without quotes. */
 export function valueText(value: unknown): string {
-  return typeof value === 'string' ? value : quoteValue(value);
+  return typeof value === 'string' && value !== '' ? value : quoteValue(value);
 }
 
 function invalid(what: string, cause?: unknown): VecsnapError {

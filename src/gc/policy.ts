@@ -100,8 +100,10 @@ function checkCount(count: number, option: string): number {
 }
 
 function checkTags(tags: readonly string[]): ReadonlySet<string> {
-  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string' && tag !== '')) return new Set(tags);
-  throw invalid('keepTags', tags, 'Give a list of tags.');
+  if (!Array.isArray(tags)) throw invalid('keepTags', tags, 'Give a list of tags.');
+  const wrong = tags.findIndex((tag) => typeof tag !== 'string' || tag === '');
+  if (wrong >= 0) throw invalid('keepTags', tags[wrong], 'Give words that snapshots have as tags.');
+  return new Set(tags);
 }
 
 function invalid(option: string, value: unknown, remedy: string): VecsnapError {
