@@ -55,6 +55,11 @@ export function policyOf(
   return (collection) => byCollection.get(collection) ?? byCollection.get(null);
 }
 
+/** Whether these bytes are the policies of a repository, of whatever version. */
+export function arePolicies(bytes: Uint8Array, sha256: Where['sha256']): boolean {
+  return !('flaw' in unseal(MAGIC, bytes, sha256));
+}
+
 function encode(policies: readonly StoredPolicy[], { sha256 }: Where): Uint8Array {
   const sorted = policies.toSorted((a, b) => ((a.collection ?? '') < (b.collection ?? '') ? -1 : 1));
   return seal(MAGIC, { version: VERSION, policies: sorted } as unknown as Canonical, sha256);

@@ -37,7 +37,8 @@ export async function getSealed(
   return start.subarray(0, await blobs.read(name, 0, start));
 }
 
-const START_BYTES = 64;
+/** Enough to see what something is not. */
+export const START_BYTES = 64;
 
 /** The value of a sealed blob, or why there is none: another magic number, or a checksum that does not fit. */
 export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unsealed {
