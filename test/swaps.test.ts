@@ -153,6 +153,44 @@ describe('a repair', () => {
   });
 });
 
+describe('what is to be done', () => {
+  const remedyOf = (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => 'nothing',
+      (error: unknown) => (isVecsnapError(error) ? `${error.code}: ${error.remedy}` : String(error)),
+    );
+  const open = (blobs: BlobStore) => SnapshotManager.open({ environment: environmentOn(blobs) });
+
+  it.each([
+    ['is gone', undefined, 'REPOSITORY_DAMAGED'],
+    ['is cut', 60, 'REPOSITORY_DAMAGED'],
+    ['is cut to almost nothing', 3, 'REPOSITORY_DAMAGED'],
+    ['is empty', 0, 'NOT_A_REPOSITORY'],
+  ])('is a repair first of all when the config %s', async (_, length, code) => {
+    const blobs = await copyOf(base);
+    if (length === undefined) await blobs.delete('config');
+    else await replace(blobs, 'config', (await blobs.get('config')).slice(0, length));
+    expect(await remedyOf(open(blobs))).toMatch(new RegExp(`^${code}: .*run vecsnap repair`, 'i'));
+    expect(await SnapshotManager.repairConfig({ environment: environmentOn(blobs) })).toBe('made anew');
+  });
+
+  it('is a repair first of all when names are wrong', async () => {
+    for (const other of kinds.slice(1)) {
+      const blobs = await copyOf(base);
+      await rotate(blobs, ['config', other]);
+      expect(await remedyOf(open(blobs)), other).toMatch(/^REPOSITORY_DAMAGED: Run vecsnap repair/);
+    }
+    const blobs = await copyOf(base);
+    await rotate(blobs, kinds.slice(1, 3));
+    expect(await remedyOf((await open(blobs)).collectGarbage())).toMatch(
+      /^SWEEP_REFUSED: Run vecsnap repair/,
+    );
+    await rotate(blobs, kinds.slice(1, 3));
+    await rotate(blobs, kinds.slice(4, 7));
+    expect(await remedyOf((await open(blobs)).forget())).toMatch(/^POLICY_DAMAGED: Run vecsnap repair/);
+  });
+});
+
 describe('bytes that a repair does not know', () => {
   it('are kept when something else belongs where they stand', async () => {
     const blobs = await copyOf(base);

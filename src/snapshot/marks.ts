@@ -144,7 +144,7 @@ function marksDamaged(place: string): VecsnapError {
   return new VecsnapError('MARKS_DAMAGED', 'The tags and the pin of a snapshot cannot be read.', {
     place,
     remedy:
-      'Pin or unpin the snapshot, or change its tags, which writes them anew. Until then it counts as pinned.',
+      'Run vecsnap repair, which mends a flipped bit and puts back what stands under a wrong name. If it cannot, pin or unpin the snapshot, or change its tags, which writes them anew. Until then it counts as pinned.',
   });
 }
 

@@ -83,7 +83,8 @@ function isStoredPolicy(value: unknown): value is StoredPolicy {
 function policyDamaged(place: string): VecsnapError {
   return new VecsnapError('POLICY_DAMAGED', 'The policies of the repository cannot be read.', {
     place,
-    remedy: 'Put the file back from another copy of the repository, or delete it and set the policies again.',
+    remedy:
+      'Run vecsnap repair, which mends a flipped bit and puts back what stands under a wrong name. If it cannot, put the file back from another copy of the repository, or delete it and set the policies again.',
   });
 }
 

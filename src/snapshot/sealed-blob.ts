@@ -13,6 +13,7 @@ import type { BlobStore } from '../blob/port.js';
 const CHECKSUM_BYTES = 32;
 /** Each kind of blob has a magic number of this many ASCII letters. */
 const MAGIC_BYTES = 8;
+const FAMILY = 'vsn';
 
 /** What became of an attempt to open a sealed blob. */
 export type Unsealed = { readonly value: Canonical } | { readonly flaw: 'foreign' | 'damaged' };
@@ -52,6 +53,11 @@ export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unseal
 export function isSealed(bytes: Uint8Array, sha256: Sha256): boolean {
   const body = bytes.subarray(0, Math.max(0, bytes.length - CHECKSUM_BYTES));
   return body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
+}
+
+/** Whether bytes begin as all blobs of this program do, sealed ones and packs. */
+export function isOfFamily(bytes: Uint8Array): boolean {
+  return equalBytes(bytes.subarray(0, FAMILY.length), utf8(FAMILY));
 }
 
 /** A checksum that fits bytes which are never written is the work of another program, or of somebody who means harm. */
