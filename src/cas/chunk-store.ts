@@ -651,7 +651,7 @@ export function chunkMissing(address: Address, dependant?: Address): VecsnapErro
   return new VecsnapError('CHUNK_MISSING', 'A chunk stands in no pack.', {
     place: `${formatAddress(address, 'data')}${neededBy(dependant, 'data')}`,
     remedy:
-      'Run verify to see which snapshots this concerns. A new snapshot of the same source writes the chunk again.',
+      'Run verify to see which snapshots this concerns, and repair, which may find the chunk. A new snapshot of the same source writes it again.',
   });
 }
 
@@ -678,7 +678,7 @@ export function chunkDamaged(
   return new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.', {
     place,
     remedy:
-      'Run verify to see which snapshots this concerns; put the pack back from another copy if there is one.',
+      'Put the pack back from another copy if there is one; else run vecsnap repair, which mends or notes it, and take a new snapshot of the source.',
   });
 }
 
@@ -712,6 +712,6 @@ function sizeChanged(name: string, size: number, indexed: number | undefined): V
   return new VecsnapError('PACK_DAMAGED', `A pack has ${size} bytes; it was written with ${indexed}.`, {
     place: name,
     remedy:
-      'Run verify to see which snapshots this concerns; put the pack back from another copy if there is one.',
+      'Put the pack back from another copy if there is one; else run vecsnap repair, which saves what is sound in it.',
   });
 }

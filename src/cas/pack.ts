@@ -395,7 +395,7 @@ function packDamaged(name: string, what: string, cause?: unknown): VecsnapError 
   return new VecsnapError('PACK_DAMAGED', `A pack is damaged: ${what}.`, {
     place: name,
     remedy:
-      'Run verify to see which snapshots this concerns; restore the file from another copy if there is one.',
+      'Put the file back from another copy if there is one; else run vecsnap repair, which saves what is sound in it and puts back what stands under a wrong name.',
     cause,
   });
 }
@@ -415,7 +415,8 @@ function readShort(name: string, at: number): VecsnapError {
 export function packMissing(name: string, cause?: unknown): VecsnapError {
   return new VecsnapError('PACK_MISSING', 'A pack that the index names is gone.', {
     place: name,
-    remedy: 'Put the file back from another copy, or run repair to see what is lost without it.',
+    remedy:
+      'Run vecsnap repair, which finds a pack under another name; or put the file back from another copy.',
     cause,
   });
 }

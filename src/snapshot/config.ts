@@ -20,7 +20,7 @@ import {
   type GearOptions,
   type RowGroupOptions,
 } from '../chunker/parameters.js';
-import { seal, unseal } from './sealed-blob.js';
+import { isOfFamily, seal, unseal } from './sealed-blob.js';
 
 /** See the head of this file. */
 export interface RepositoryConfig {
@@ -85,7 +85,10 @@ export function encodeConfig({ id, packBytes, ...cuts }: RepositoryConfig, sha25
 /** @throws VecsnapError NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
 export function decodeConfig(bytes: Uint8Array, place: string, sha256: Sha256): RepositoryConfig {
   const unsealed = unseal(MAGIC, bytes, sha256);
-  if ('flaw' in unsealed) throw unsealed.flaw === 'foreign' ? notARepository(place) : configDamaged(place);
+  // Another blob of ours in the place of the config is a repository whose files have wrong names.
+  const isForeign = 'flaw' in unsealed && unsealed.flaw === 'foreign' && !isOfFamily(bytes);
+  if (isForeign) throw notARepository(place);
+  if ('flaw' in unsealed) throw configDamaged(place);
   const config = asMap(unsealed.value);
   if (config === undefined) throw configDamaged(place);
   if (config['format'] !== FORMAT) throw newerFormat(place, config['format']);
@@ -118,18 +121,24 @@ function checkedConfig(config: { readonly [key: string]: Canonical }, place: str
   return { id, rowGroups, gear, fixed, nodes, packBytes };
 }
 
-/** A place that holds something else. */
-export function notARepository(place: string): VecsnapError {
+/** What helps when the config cannot be read. */
+export const CONFIG_REMEDY =
+  'Run vecsnap repair, which mends it, finds it under another name, or makes it anew; or put the file config back from another copy of the repository.';
+
+/** A place that holds something else. @param hasContent whether there are packs or snapshots, or what is called so. */
+export function notARepository(place: string, hasContent = false): VecsnapError {
   return new VecsnapError('NOT_A_REPOSITORY', 'This is not a vecsnap repository.', {
     place,
-    remedy: 'Check the path, or make a repository at another one: vecsnap init REPO.',
+    remedy: hasContent
+      ? 'If there was a repository here, something has taken the place of its file config: run vecsnap repair. Else check the path.'
+      : 'Check the path, or make a repository at another one: vecsnap init REPO.',
   });
 }
 
 function configDamaged(place: string, cause?: unknown): VecsnapError {
   return new VecsnapError('REPOSITORY_DAMAGED', 'The config of the repository is damaged.', {
     place: `${place}, config`,
-    remedy: 'Put the file config back from another copy of the repository.',
+    remedy: CONFIG_REMEDY,
     cause,
   });
 }

@@ -6,7 +6,7 @@
  */
 import { type Address, ADDRESS_LENGTH, toAddress } from '../core/address.js';
 import { concatBytes, toHex } from '../core/bytes.js';
-import { type Canonical, encodeCanonical, quoteValue } from '../core/canonical.js';
+import { asMap, type Canonical, encodeCanonical, quoteValue } from '../core/canonical.js';
 import { DigestTable } from '../core/digest-table.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { Sha256 } from '../core/platform.js';
@@ -86,7 +86,7 @@ export async function replaceNotes(
   if (before !== undefined && isSame(before, note)) return;
   if (!isEmpty(note)) {
     const notedAt = Math.max(Math.floor(now), ...old.map((name) => timeOf(name) + 1));
-    const name = `${DAMAGE_PREFIX}${String(notedAt).padStart(TIME_DIGITS, '0')}-${toHex(random(8))}`;
+    const name = `${nameBeginning(notedAt)}${toHex(random(8))}`;
     await blobs.put(name, encodeNote({ ...note, notedAt }, sha256));
   }
   for (const name of old) await blobs.delete(name);
@@ -119,6 +119,19 @@ function isEmpty({ copies, lost, snapshots, emptied }: Omit<DamageNote, 'notedAt
 
 function isSame(a: Omit<DamageNote, 'notedAt'>, b: Omit<DamageNote, 'notedAt'>): boolean {
   return toHex(encodeCanonical(contentOf(a))) === toHex(encodeCanonical(contentOf(b)));
+}
+
+/** What the name of the note that these bytes are begins with; undefined for another blob. */
+export function noteNameIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  const notedAt = 'flaw' in unsealed ? undefined : asMap(unsealed.value)?.['notedAt'];
+  const isTime =
+    typeof notedAt === 'number' && Number.isSafeInteger(notedAt) && notedAt >= 0 && notedAt <= LATEST;
+  return isTime ? nameBeginning(notedAt) : undefined;
+}
+
+function nameBeginning(notedAt: number): string {
+  return `${DAMAGE_PREFIX}${String(notedAt).padStart(TIME_DIGITS, '0')}-`;
 }
 
 /** Milliseconds in the name of a note; below all others for a name that is none of ours. */

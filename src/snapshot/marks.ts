@@ -118,6 +118,13 @@ async function readOne({ blobs, sha256 }: Where, id: string, blob: string): Prom
   return marks instanceof VecsnapError ? { id, blob, error: marks } : { id, ...marks };
 }
 
+/** The id of the snapshot whose marks these bytes are; undefined for another blob. */
+export function markedIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
+  const unsealed = unseal(MAGIC, bytes, sha256);
+  const id = 'flaw' in unsealed ? undefined : asMap(unsealed.value)?.['id'];
+  return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
+}
+
 function encode(id: string, { tags, pinned }: Marks, sha256: Sha256): Uint8Array {
   return seal(MAGIC, { version: VERSION, id, tags, pinned }, sha256);
 }
@@ -137,7 +144,7 @@ function marksDamaged(place: string): VecsnapError {
   return new VecsnapError('MARKS_DAMAGED', 'The tags and the pin of a snapshot cannot be read.', {
     place,
     remedy:
-      'Pin or unpin the snapshot, or change its tags, which writes them anew. Until then it counts as pinned.',
+      'Run vecsnap repair, which mends a flipped bit and puts back what stands under a wrong name. If it cannot, pin or unpin the snapshot, or change its tags, which writes them anew. Until then it counts as pinned.',
   });
 }
 

@@ -41,6 +41,11 @@ function newest({ current, number, older }: Numbered, blob: BlobStat, next: numb
     : { current, number, older: [...older, blob] };
 }
 
+/** The number in a name; -1 in one that has none. */
+export function numberOf(name: string): number {
+  return Number(FORM.exec(name)?.[2] ?? -1);
+}
+
 /** Lets these bytes count from now on. The caller holds the lock. */
 export async function replaceNumbered(blobs: BlobStore, name: string, bytes: Uint8Array): Promise<void> {
   const before = (await listNumbered(blobs, `${name}-`)).get(name);

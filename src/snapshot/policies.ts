@@ -55,6 +55,11 @@ export function policyOf(
   return (collection) => byCollection.get(collection) ?? byCollection.get(null);
 }
 
+/** Whether these bytes are the policies of a repository, of whatever version. */
+export function arePolicies(bytes: Uint8Array, sha256: Where['sha256']): boolean {
+  return !('flaw' in unseal(MAGIC, bytes, sha256));
+}
+
 function encode(policies: readonly StoredPolicy[], { sha256 }: Where): Uint8Array {
   const sorted = policies.toSorted((a, b) => ((a.collection ?? '') < (b.collection ?? '') ? -1 : 1));
   return seal(MAGIC, { version: VERSION, policies: sorted } as unknown as Canonical, sha256);
@@ -78,7 +83,8 @@ function isStoredPolicy(value: unknown): value is StoredPolicy {
 function policyDamaged(place: string): VecsnapError {
   return new VecsnapError('POLICY_DAMAGED', 'The policies of the repository cannot be read.', {
     place,
-    remedy: 'Put the file back from another copy of the repository, or delete it and set the policies again.',
+    remedy:
+      'Run vecsnap repair, which mends a flipped bit and puts back what stands under a wrong name. If it cannot, put the file back from another copy of the repository, or delete it and set the policies again.',
   });
 }
 

@@ -1,13 +1,13 @@
 /**
- * Repair: gets back what can be had of a damaged repository, and notes what cannot (docs/repair.md, docs/ordering.md, P1 to P4).
+ * Repair: gets back what can be had of a damaged repository, and notes what cannot (docs/repair.md, docs/ordering.md, P1 to P5).
  *
- *   1. Snapshots with a flipped bit are mended.
+ *   1. What stands under the name of another is put where it belongs, and what has a flipped bit is mended.
  *   2. Of packs whose directory cannot be read, chunks are found all the same: by mending the directory, by reading what is left of it,
  *      or by what the index still knows.
  *   3. Every copy of every chunk is read. What is sound in such packs is written to new ones; so is what can be mended.
  *   4. Copies that stay damaged are noted, and so are the snapshots that lack chunks. The index is built anew without those copies.
  *
- * Nothing of the old is deleted but notes and the index.
+ * Nothing of the old is deleted but notes, the index, and wrong names of what has its right one.
  */
 import {
   DigestTable,
@@ -29,23 +29,17 @@ import {
   memoryIndex,
   mendChunk,
   mendDirectory,
-  PACK_PREFIX,
-  beginsAsPack,
   checkPackHeader,
   PACK_HEADER_BYTES,
   readRange,
 } from '../cas/index.js';
-import type { Environment } from './environment.js';
 import { type BadCopy, type FoundNotes, knownDamage, loadNotes, replaceNotes } from './damage-note.js';
-import { FORGOTTEN_PREFIX } from './forgotten.js';
 import { findLosses, type Losses } from './losses.js';
-import { mendSnapshots } from './mend-blobs.js';
 import { putInPlace } from './misplaced.js';
 import { overlayOn } from './overlay.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { Repository } from './repository.js';
 import { SNAPSHOT_PREFIX } from './snapshot.js';
-import { snapshotIdIn } from './snapshot-blob.js';
 
 /** How a repository is repaired. */
 export interface RepairOptions extends WorkOptions {
@@ -66,6 +60,8 @@ export interface RepairReport {
   readonly writtenBytes: number;
   /** Snapshots in whose blob a flipped bit was mended, or which stood under the name of another blob. */
   readonly mendedSnapshots: readonly string[];
+  /** Names of all blobs that are right again: what belongs there had a flipped bit, or stood under the name of another. */
+  readonly putBack: readonly string[];
   /** Copies of chunks that are damaged and were noted, so that they do not count as stored. */
   readonly damagedCopies: number;
   /** Chunks that snapshots need and that cannot be had, as CIDs. */
@@ -84,9 +80,8 @@ export async function repairRepository(
   const { environment } = repository;
   const blobs = dryRun ? overlayOn(environment.blobs) : environment.blobs;
   const within = { ...environment, blobs };
+  const putBack = await putInPlace(within);
   const notes = await loadNotes(within);
-  const putBack = await putBackMisplaced(within);
-  const mendedSnapshots = [...putBack, ...(await mendSnapshots(within))];
   const remembered = await rememberedEntries(repository, blobs);
   const store = await repository.openChunks(memoryIndex(), { blobs, isLocked: true });
   const progress = new ProgressCounter('repair', onProgress, { bytes: bytesIn(store) });
@@ -105,7 +100,8 @@ export async function repairRepository(
     damagedPacks: rescue.damagedPacks(),
     savedChunks: rescue.savedChunks,
     writtenBytes: rescue.writtenBytes,
-    mendedSnapshots,
+    mendedSnapshots: idsIn(putBack),
+    putBack,
     damagedCopies: note.copies.length,
     lostChunks: [...losses.lost].map((address) => formatAddress(address, 'data')),
     damagedSnapshots: losses.snapshots,
@@ -113,19 +109,10 @@ export async function repairRepository(
   };
 }
 
-/** Packs in the places of snapshots, and snapshots in those of packs. @returns the ids of snapshots that are there again. */
-async function putBackMisplaced(environment: Environment): Promise<string[]> {
-  const { blobs, sha256 } = environment;
-  const names: string[] = [];
-  for (const prefix of [SNAPSHOT_PREFIX, FORGOTTEN_PREFIX])
-    for await (const { name } of blobs.list(prefix))
-      if (snapshotIdIn(await blobs.get(name), sha256) === undefined) names.push(name);
-  for await (const { name, size } of blobs.list(PACK_PREFIX))
-    if (!(await beginsAsPack(blobs, name, size))) names.push(name);
-  const places: (string | undefined)[] = [];
-  for (const name of names) places.push(await putInPlace(blobs, name, environment));
-  return places.flatMap((place) =>
-    place?.startsWith(SNAPSHOT_PREFIX) ? [place.slice(SNAPSHOT_PREFIX.length)] : [],
+/** Ids of the snapshots among these blobs. */
+function idsIn(names: readonly string[]): string[] {
+  return names.flatMap((name) =>
+    name.startsWith(SNAPSHOT_PREFIX) ? [name.slice(SNAPSHOT_PREFIX.length)] : [],
   );
 }
 

@@ -6,6 +6,7 @@ import { DAMAGE_PREFIX } from '../cas/known-damage.js';
 import type { ChunkIndex, ChunkStore, CompressionOptions, KnownDamage } from '../cas/index.js';
 import {
   CONFIG_BLOB,
+  CONFIG_REMEDY,
   decodeConfig,
   encodeConfig,
   newConfig,
@@ -97,7 +98,12 @@ export class Repository {
       if (await hasBlobs(environment)) throw configMissing(blobs.place, cause);
       throw notARepository(blobs.place);
     });
-    return new Repository(environment, decodeConfig(bytes, blobs.place, sha256), options);
+    try {
+      return new Repository(environment, decodeConfig(bytes, blobs.place, sha256), options);
+    } catch (error) {
+      const isForeign = isVecsnapError(error, 'NOT_A_REPOSITORY');
+      throw isForeign && (await hasBlobs(environment, false)) ? notARepository(blobs.place, true) : error;
+    }
   }
 
   get place(): string {
@@ -328,9 +334,10 @@ function newestFirst(a: Snapshot, b: Snapshot): number {
   return a.id < b.id ? 1 : -1;
 }
 
-async function hasBlobs({ blobs }: Environment): Promise<boolean> {
+async function hasBlobs({ blobs }: Environment, withConfig = true): Promise<boolean> {
   for await (const { name } of blobs.list('')) {
-    if (name === CONFIG_BLOB || name.startsWith('packs/') || name.startsWith(SNAPSHOT_PREFIX)) return true;
+    if ((withConfig && name === CONFIG_BLOB) || name.startsWith('packs/') || name.startsWith(SNAPSHOT_PREFIX))
+      return true;
   }
   return false;
 }
@@ -345,7 +352,7 @@ function repositoryExists(place: string): VecsnapError {
 function configMissing(place: string, cause: unknown): VecsnapError {
   return new VecsnapError('REPOSITORY_DAMAGED', 'The config of the repository is gone.', {
     place: `${place}, config`,
-    remedy: 'Put the file config back from another copy of the repository.',
+    remedy: CONFIG_REMEDY,
     cause,
   });
 }

@@ -13,6 +13,7 @@ import type { BlobStore } from '../blob/port.js';
 const CHECKSUM_BYTES = 32;
 /** Each kind of blob has a magic number of this many ASCII letters. */
 const MAGIC_BYTES = 8;
+const FAMILY = 'vsn';
 
 /** What became of an attempt to open a sealed blob. */
 export type Unsealed = { readonly value: Canonical } | { readonly flaw: 'foreign' | 'damaged' };
@@ -37,7 +38,8 @@ export async function getSealed(
   return start.subarray(0, await blobs.read(name, 0, start));
 }
 
-const START_BYTES = 64;
+/** Enough to see what something is not. */
+export const START_BYTES = 64;
 
 /** The value of a sealed blob, or why there is none: another magic number, or a checksum that does not fit. */
 export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unsealed {
@@ -51,6 +53,11 @@ export function unseal(magic: string, bytes: Uint8Array, sha256: Sha256): Unseal
 export function isSealed(bytes: Uint8Array, sha256: Sha256): boolean {
   const body = bytes.subarray(0, Math.max(0, bytes.length - CHECKSUM_BYTES));
   return body.length > MAGIC_BYTES && equalBytes(sha256(body), bytes.subarray(body.length));
+}
+
+/** Whether bytes begin as all blobs of this program do, sealed ones and packs. */
+export function isOfFamily(bytes: Uint8Array): boolean {
+  return equalBytes(bytes.subarray(0, FAMILY.length), utf8(FAMILY));
 }
 
 /** A checksum that fits bytes which are never written is the work of another program, or of somebody who means harm. */

@@ -69,7 +69,8 @@ export function manifestAddress({ checksum }: Pick<Snapshot, 'checksum'>): Addre
 function snapshotDamaged(blob: string): VecsnapError {
   return new VecsnapError('SNAPSHOT_DAMAGED', 'The blob of a snapshot is damaged.', {
     place: blob,
-    remedy: 'Put the file back from another copy of the repository, or delete it to give the snapshot up.',
+    remedy:
+      'Run vecsnap repair, which mends a flipped bit and puts back what stands under a wrong name. If it cannot, put the file back from another copy of the repository; only if there is none, delete it to give the snapshot up.',
   });
 }
 

@@ -70,6 +70,8 @@ function reportLines(report: RepairReport): string[] {
     lines.push(`${plural(savedChunks, 'chunk')} ${would} saved: ${bytesText(writtenBytes)} written.`);
   for (const id of report.mendedSnapshots)
     lines.push(`Snapshot ${shortId(id)} ${dryRun ? 'could be' : 'is'} mended.`);
+  for (const name of report.putBack.filter((one) => !one.startsWith('snapshots/')))
+    lines.push(`${shown(name, 1000)} ${dryRun ? 'could be' : 'is'} in its place again.`);
   for (const pack of damagedPacks)
     lines.push(`${shown(pack, 1000)} is damaged and is left alone; what is sound in it stands elsewhere.`);
   for (const blob of report.unreadableSnapshots)
