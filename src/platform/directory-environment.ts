@@ -39,6 +39,7 @@ export function directoryEnvironment(
   const coder = coderOnDemand({ threads: workers, helps: ownsThread });
   const indexPath = join(directory, 'index');
   return {
+    directory,
     blobs,
     coder,
     sha256: nodeSha256,

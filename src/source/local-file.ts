@@ -5,6 +5,7 @@ import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm, stat } 
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
+import { checkApart } from './apart.js';
 import type { WriteOptions } from './port.js';
 
 /** A regular file that is open for reading, and that knows whether it changed since. */
@@ -217,8 +218,12 @@ export async function sizeOfFile(path: string): Promise<number | undefined> {
   );
 }
 
-/** @throws VecsnapError TARGET_EXISTS when something stands at `path` and `overwrite` is not set. */
-export async function checkTargetFree(path: string, { overwrite }: WriteOptions): Promise<void> {
+/**
+ * @throws VecsnapError TARGET_IN_REPOSITORY when what is written to `path` would touch the repository, TARGET_EXISTS when something
+ * stands there and `overwrite` is not set.
+ */
+export async function checkTargetFree(path: string, { overwrite, repository }: WriteOptions): Promise<void> {
+  await checkApart(path, repository);
   if (overwrite || !(await pathExists(path))) return;
   throw targetExists(path);
 }
@@ -233,7 +238,7 @@ function targetExists(path: string): VecsnapError {
 /**
  * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
  * there still and the other path is removed (docs/ordering.md, T1 to T4).
- * @throws VecsnapError TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
+ * @throws VecsnapError TARGET_IN_REPOSITORY, TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
  */
 export async function replaceAtomically<T>(
   path: string,

@@ -124,6 +124,11 @@ export interface Source {
 export interface WriteOptions {
   /** Replace what stands at the place. Without it, that is an error. The old content goes only when the new is complete. */
   readonly overwrite?: boolean | undefined;
+  /**
+   * The directory of the repository that the content is read from, where it is in one. A place that is it, lies in it or contains it must
+   * be refused, whatever `overwrite` says.
+   */
+  readonly repository?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -141,12 +146,12 @@ export interface Target {
   readonly place: string;
   /**
    * Checks, before anything is read, that the place is free.
-   * @throws VecsnapError TARGET_EXISTS, PEER_MISSING.
+   * @throws VecsnapError TARGET_EXISTS, TARGET_IN_REPOSITORY, PEER_MISSING.
    */
   prepare(options: WriteOptions): Promise<void>;
   /**
    * Writes all of `content`, or nothing: a failure leaves the place as it was.
-   * @throws VecsnapError TARGET_EXISTS, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
+   * @throws VecsnapError TARGET_EXISTS, TARGET_IN_REPOSITORY, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
    */
   write(content: Content, options: WriteOptions): Promise<WriteReport>;
 }
