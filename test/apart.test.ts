@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SnapshotManager } from 'vecsnap';
+import { type Snapshot, SnapshotManager } from 'vecsnap';
 import {
   directorySource,
   directoryTarget,
@@ -172,5 +172,33 @@ describe('a program', () => {
     );
     expect(await everything()).toEqual(before);
     await manager.close();
+  });
+});
+
+describe('a snapshot of a directory that contains the repository', () => {
+  it.each(['.', '../base', '../link', '../same/base'])('leaves it out and says so: %s', async (source) => {
+    await symlink('base', path('link'));
+    await symlink('.', path('same'));
+    await mkdir(base('sub'));
+    await symlink('../repo', base('sub', 'repo'));
+    await cli('init', base('sub', 'other'));
+    const run = () => startCli(['create', 'repo', `dir:${source}`, '--json'], base()).finished;
+    const { fileCount, notes, id } = JSON.parse((await run()).stdout) as Snapshot;
+    expect(notes).toEqual(['Left out, being the repository that the snapshot is in: repo.']);
+    await text('restore', repo(), id, path('out'));
+    const found = await readdir(path('out'), { recursive: true });
+    expect(found).toHaveLength(fileCount);
+    expect(found).toEqual(expect.arrayContaining(['data/f', 'sub/repo', 'sub/other/config']));
+    expect(found.filter((name) => /^repo/.test(name))).toEqual([]);
+    // Nothing in the tree has changed, although the repository has.
+    expect(JSON.parse((await run()).stdout)).toMatchObject({ addedBytes: 0, fileCount });
+  });
+
+  it.each(['repo', 'repo/packs', 'link', 'link/snapshots'])('is none where it is it: %s', async (source) => {
+    await symlink('repo', base('link'));
+    const { code, stderr } = await startCli(['create', 'repo', `dir:${source}`], base()).finished;
+    expect(code).toBe(1);
+    expect(stderr).toContain('The source is the repository itself, or lies in it.');
+    expect(stderr).toContain('SOURCE_INVALID');
   });
 });

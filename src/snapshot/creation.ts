@@ -104,7 +104,7 @@ class Creating {
   }
 
   async take(source: Source): Promise<Snapshot> {
-    const open = await source.open();
+    const open = await source.open({ repository: this.#session.repository.environment.directory });
     try {
       const base = await this.#openBase();
       const { hints, notes } = await this.#hintsOf(open, base);

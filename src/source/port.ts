@@ -105,6 +105,12 @@ export interface OpenSource extends Content {
   close(): Promise<void>;
 }
 
+/** How a source is opened. */
+export interface OpenOptions {
+  /** The directory of the repository that the snapshot goes into, where it is in one: a tree that contains it is taken without it. */
+  readonly repository?: string | undefined;
+}
+
 /** Something that snapshots are taken of. */
 export interface Source {
   /** `scheme:location`. */
@@ -117,7 +123,7 @@ export interface Source {
    */
   roughBytes?(): Promise<number | undefined>;
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_TRUNCATED, SOURCE_INVALID, SOURCE_DUPLICATE_ID, PEER_MISSING, … */
-  open(): Promise<OpenSource>;
+  open(options?: OpenOptions): Promise<OpenSource>;
 }
 
 /** How a target is written. */
