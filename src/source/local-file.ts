@@ -144,7 +144,7 @@ export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'
 function followed(path: string) {
   return async (stats: Stats): Promise<string> => {
     if (!stats.isSymbolicLink()) return identityOf(stats);
-    const handle = await open(path, constants.O_RDONLY);
+    const handle = await open(path, READ_FLAGS);
     try {
       return identityOf(await handle.stat({ bigint: true }));
     } finally {
@@ -153,9 +153,40 @@ function followed(path: string) {
   };
 }
 
+/** Opening a FIFO would else wait for a writer, in a thread that nothing can call back. Windows has neither flag. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+/**
+ * Opens a file that somebody else may have put there, to be read.
+ * @throws the error of the system, or one that says that something else than a regular file stands there.
+ */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const handle = await open(path, READ_FLAGS).catch((cause: unknown) => {
+    throw systemCode(cause) === 'ENXIO' ? notAFile(cause) : cause; // A socket, or a device without a driver.
+  });
+  const stats = await handle.stat();
+  if (stats.isFile()) return handle;
+  await handle.close();
+  throw notAFile();
+}
+
+function notAFile(cause?: unknown): Error {
+  return new Error('it is no regular file', { cause });
+}
+
+/** The bytes of a file. @throws as {@link openRegular}. */
+export async function readRegular(path: string): Promise<Buffer> {
+  const handle = await openRegular(path);
+  try {
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
 async function openForReading(path: string): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await open(path, READ_FLAGS);
   } catch (cause) {
     if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') {
       throw new VecsnapError('SOURCE_MISSING', 'There is no file at this path.', {
