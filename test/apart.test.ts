@@ -20,7 +20,7 @@ import {
 import { beforeEach, describe, expect, it } from 'vitest';
 import { expectCode } from './contract/source.js';
 import { cli, failure, MAIN, startCli, text } from './support/cli.js';
-import { freshDirectory } from './support/files.js';
+import { freshDirectory, seededBytes } from './support/files.js';
 import { finiteFbin } from './support/matrices.js';
 import { canMount } from './support/mounts.js';
 
@@ -175,6 +175,55 @@ describe('a program', () => {
   });
 });
 
+describe('an export', () => {
+  it('that fails takes away the folders that it has made, but for those in which something stands', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: repo() });
+    const { id } = await manager.findSnapshot('tree');
+    const fail = (directory: string) =>
+      expectCode('ABORTED', () => manager.exportSnapshot(id, directory, { signal: AbortSignal.abort() }));
+    await fail(path('new/deeper'));
+    expect(await readdir(path())).toEqual(['base']);
+    await mkdir(path('there'));
+    await fail(path('there/deeper'));
+    await fail(path('there'));
+    expect(await readdir(path('there'))).toEqual([]);
+    await manager.exportSnapshot(id, path('new/deeper'));
+    expect(await readdir(path('new/deeper'))).toEqual([`snapshot-${id}`]);
+    await manager.close();
+  });
+
+  const mayMount = canMount();
+
+  it.runIf(mayMount)('onto a full disk leaves nothing behind', async () => {
+    await mkdir(path('disk'));
+    await writeFile(base('large'), seededBytes(2 ** 20, 3));
+    await text('create', repo(), base('large'));
+    const script = `
+      mount -t tmpfs -o size=256k none "$PLACE/disk" || exit 99
+      "$NODE" "$MAIN" export "$PLACE/base/repo" large "$PLACE/disk/new/deeper" > "$PLACE/out" 2>&1 && exit 98
+      grep -q STORE_FULL "$PLACE/out" || exit 97
+      ls -A "$PLACE/disk" > "$PLACE/left"
+    `;
+    execFileSync('unshare', ['--mount', '--map-root-user', 'sh', '-c', script], {
+      env: { ...process.env, PLACE: path(), MAIN, NODE: process.execPath },
+    });
+    expect(await readFile(path('left'), 'utf8')).toBe('');
+  });
+});
+
+describe('create, export and restore of a directory', () => {
+  it('say the same of what there is', async () => {
+    await mkdir(base('data/sub/empty'), { recursive: true });
+    await symlink('f', base('data/link'));
+    const what = '4 files and folders, 6 B';
+    expect(await text('create', repo(), base('data'), '--full')).toContain(what);
+    expect(await text('restore', repo(), 'data', path('out'))).toContain(what);
+    expect(await text('export', repo(), 'data', path('exported'))).toContain('4 files and folders, ');
+    expect(await text('list', repo())).toContain(' 4 entries ');
+    expect(await text('restore', repo(), 'one', path('one.txt'))).toContain(': 1 file, ');
+  });
+});
+
 describe('a snapshot of a directory that contains the repository', () => {
   it.each(['.', '../base', '../link', '../same/base'])('leaves it out and says so: %s', async (source) => {
     await symlink('base', path('link'));
@@ -189,7 +238,7 @@ describe('a snapshot of a directory that contains the repository', () => {
     const found = await readdir(path('out'), { recursive: true });
     expect(found).toHaveLength(fileCount);
     expect(found).toEqual(expect.arrayContaining(['data/f', 'sub/repo', 'sub/other/config']));
-    expect(found.filter((name) => /^repo/.test(name))).toEqual([]);
+    expect(found.filter((name) => name.startsWith('repo'))).toEqual([]);
     // Nothing in the tree has changed, although the repository has.
     expect(JSON.parse((await run()).stdout)).toMatchObject({ addedBytes: 0, fileCount });
   });

@@ -141,6 +141,7 @@ export interface WriteOptions {
 /** What a target wrote. */
 export interface WriteReport {
   readonly records: number;
+  /** Entries of the tree of files: files, folders and links, as `fileCount` of the snapshot counts them. */
   readonly files: number;
   /** Bytes of vectors, payloads and files handed to the target. */
   readonly bytes: number;

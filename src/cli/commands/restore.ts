@@ -4,7 +4,7 @@ import type { CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
-import { bytesText, contentText, plural, shortId, shown } from '../text.js';
+import { bytesText, contentText, filesText, plural, shortId, shown } from '../text.js';
 
 interface Flags {
   readonly overwrite?: boolean;
@@ -88,7 +88,7 @@ function recordsLine({ count, ids, after, to, firstRow }: LostRecords): string {
 
 function filesLine({ count, path, after, to }: LostFiles): string {
   if (path !== undefined) return `  ${shown(path, 1000)}`;
-  return `  ${plural(count, 'file')} after ${shown(after ?? '', 1000)} to ${shown(to ?? '', 1000)}`;
+  return `  ${filesText(count)} after ${shown(after ?? '', 1000)} to ${shown(to ?? '', 1000)}`;
 }
 
 /** Ids as text: JSON has no numbers of 64 bits. */
