@@ -4,11 +4,10 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { VecsnapError } from '../core/index.js';
 
 /**
- * @param repository the directory of a repository; undefined when it is in none.
+ * @param repository the directory of a repository.
  * @throws VecsnapError TARGET_IN_REPOSITORY when `path` is the repository, lies in it or contains it (docs/ordering.md, T5).
  */
-export async function checkApart(path: string, repository: string | undefined): Promise<void> {
-  if (repository === undefined) return;
+export async function checkApart(path: string, repository: string): Promise<void> {
   if (await isWithin(path, repository)) throw notApart('is the repository, or lies in it', path);
   const own = await namesOf(await ancestorsOf(repository));
   if ([...(await namesOf(await placesOf(path)))].some((name) => own.has(name)))

@@ -11,10 +11,11 @@ import {
   throwIfAborted,
   utf8,
   vectorBytes,
+  VecsnapError,
   viewOf,
 } from '../core/index.js';
 import { FILE_TYPES, FOLDER_FILES, FOLDER_VERSION, formatChecksums } from './folder-layout.js';
-import { checkTargetFree, replaceAtomically, syncDirectory, writeFailure } from './local-file.js';
+import { checkTargetFree, replaceAtomically, syncDirectory, systemCode, writeFailure } from './local-file.js';
 import type { Content, FileEntry, Target, WriteOptions, WriteReport } from './port.js';
 
 /**
@@ -40,7 +41,12 @@ export function folderTarget(path: string, snapshot: unknown): Target {
 /** Runs `write` in a folder that need not be there yet. When it fails, what was made for it goes again. */
 async function inFolder<T>(folder: string, write: () => Promise<T>): Promise<T> {
   const first = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw writeFailure(folder, cause);
+    if (systemCode(cause) !== 'EEXIST' && systemCode(cause) !== 'ENOTDIR') throw writeFailure(folder, cause);
+    throw new VecsnapError('TARGET_FAILED', 'The folder for the export is no directory.', {
+      place: folder,
+      remedy: 'Give the path of a directory that exists, or of one that can be made.',
+      cause,
+    });
   });
   try {
     return await write();

@@ -5,7 +5,6 @@ import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm, stat } 
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
-import { checkApart } from './apart.js';
 import type { WriteOptions } from './port.js';
 
 /** A regular file that is open for reading, and that knows whether it changed since. */
@@ -254,7 +253,7 @@ export async function sizeOfFile(path: string): Promise<number | undefined> {
  * stands there and `overwrite` is not set.
  */
 export async function checkTargetFree(path: string, { overwrite, repository }: WriteOptions): Promise<void> {
-  await checkApart(path, repository);
+  if (repository !== undefined) await (await import('./apart.js')).checkApart(path, repository);
   if (overwrite || !(await pathExists(path))) return;
   throw targetExists(path);
 }
