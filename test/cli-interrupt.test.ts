@@ -64,8 +64,8 @@ describe('a signal in the middle of create', () => {
     running.child.kill('SIGINT');
     running.child.kill('SIGTERM');
     const { code, signal } = await running.finished;
-    expect({ code, signal }).toMatchObject({ signal: null });
-    expect([130, 143]).toContain(code);
+    expect(code).toBe(null); // A shell shows 130 or 143.
+    expect(['SIGINT', 'SIGTERM']).toContain(signal);
     expect(await create(repo, path('small.fbin'))).toMatchObject({ addedBytes: 0 });
     await text('gc', repo);
     expect(Object.keys(await contentOf(repo)).filter((name) => name.startsWith('packs/'))).toHaveLength(1);

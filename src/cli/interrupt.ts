@@ -1,4 +1,9 @@
-/** Ctrl-C and SIGTERM: the first stops the work in an orderly way, the second ends the process at once. */
+/**
+ * Ctrl-C and SIGTERM: the first stops the work in an orderly way, the second ends the process at once.
+ *
+ * `process.exit` is not at once: it waits for the threads of the pool, and one that opens a FIFO, or reads from a disk that is gone, never
+ * comes back. So the second signal is left to the system, which ends the process by it; shells show the same exit code.
+ */
 import { constants } from 'node:os';
 import type { CliCommand } from './command.js';
 
@@ -22,14 +27,17 @@ export function watchSignals(
   const listen = (name: (typeof SIGNALS)[number]): void => {
     const isFirst = exitCode === undefined;
     exitCode = 128 + constants.signals[name];
-    if (!isFirst || onInterrupt === 'exit') process.exit(exitCode);
+    if (!isFirst || onInterrupt === 'exit') stopWatching();
+    if (!isFirst) process.kill(process.pid, name);
+    if (!isFirst || onInterrupt === 'exit') process.exit(exitCode); // To the first process of a container the system sends none.
     warn('stopping; once more to end at once');
     controller.abort(name);
   };
+  const stopWatching = (): void => SIGNALS.forEach((name) => void process.off(name, listen));
   for (const name of SIGNALS) process.on(name, listen);
   return {
     signal: controller.signal,
     exitCode: () => exitCode,
-    stopWatching: () => SIGNALS.forEach((name) => process.off(name, listen)),
+    stopWatching,
   };
 }

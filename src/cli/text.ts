@@ -108,6 +108,11 @@ export function shortId(id: string): string {
   return id.slice(-SHORT_ID);
 }
 
+/** Entries of a tree of files. Only of a tree can there be several. */
+export function filesText(count: number): string {
+  return plural(count, 'file', 'files and folders');
+}
+
 /** What a snapshot has: records, files or both. */
 export function contentText({
   records,
@@ -118,7 +123,7 @@ export function contentText({
 }): string {
   const counts = [
     ...(records > 0 || files === 0 ? [plural(records, 'record')] : []),
-    ...(files > 0 ? [plural(files, 'file')] : []),
+    ...(files > 0 ? [filesText(files)] : []),
   ];
   return counts.join(', ');
 }

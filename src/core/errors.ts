@@ -45,6 +45,7 @@ export const ERROR_CODES = {
   SOURCE_CHANGED: 'The source changed while it was read.',
   SOURCE_FAILED: 'The source could not be read.',
   TARGET_EXISTS: 'Something already stands where the restore should go.',
+  TARGET_IN_REPOSITORY: 'The target is the repository, lies in it or contains it.',
   TARGET_UNSUITABLE: 'The target cannot hold what the snapshot has.',
   TARGET_FAILED: 'The target could not be written.',
   IMPORT_DAMAGED: 'An exported folder is incomplete, fails its checksum or is of a newer version.',

@@ -39,6 +39,7 @@ export function directoryEnvironment(
   const coder = coderOnDemand({ threads: workers, helps: ownsThread });
   const indexPath = join(directory, 'index');
   return {
+    directory,
     blobs,
     coder,
     sha256: nodeSha256,
@@ -81,7 +82,8 @@ function cacheFile(path: string): DerivedBytes {
   return {
     async load() {
       try {
-        return (await stat(path)).size > MOST_CACHE_BYTES ? undefined : await readFile(path);
+        const found = await stat(path); // A FIFO would keep its reader waiting.
+        return found.isFile() && found.size <= MOST_CACHE_BYTES ? await readFile(path) : undefined;
       } catch {
         return undefined; // As DerivedBytes says.
       }

@@ -5,6 +5,7 @@
  * (docs/ordering.md, R11). The seal comes before all other files, and goes after them, so files without one are damage too.
  */
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { lstat, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../core/index.js';
@@ -33,11 +34,14 @@ const OUT_OF_SIGHT_MS = 24 * 60 * 60 * 1000;
 /** An index whose seal was another one after each of so many looks at it is in use. */
 const MOST_LOOKS = 3;
 
+/** A FIFO without a writer is as an empty file. Windows has no such flag. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
 type Seal = { readonly files: string } | { readonly holder: ProcessIdentity | null };
 
 /** See the head of this file. @throws the system's error when files cannot be read. */
 export async function conditionOf(path: string): Promise<IndexCondition> {
-  if (await hasLinks(path)) return 'damaged';
+  if (await hasStrangers(path)) return 'damaged';
   for (let look = 0; look < MOST_LOOKS; look++) {
     const text = await sealText(path);
     const seal = parseSeal(text);
@@ -82,15 +86,15 @@ export async function removeIndex(path: string): Promise<void> {
 }
 
 /**
- * Whether the index, or anything in it, is a link. LevelDB writes files under names that can be foretold, and whoever made the
- * repository could let these lead to any file of who opens it.
+ * Whether the index, or anything in it, is neither a directory nor a regular file. LevelDB writes files under names that can be foretold,
+ * and whoever made the repository could let links of these names lead to any file of who opens it, and FIFOs keep it waiting for ever.
  */
-async function hasLinks(path: string): Promise<boolean> {
+async function hasStrangers(path: string): Promise<boolean> {
   const index = await unlessMissing(lstat(path));
   if (index === undefined) return false;
   if (!index.isDirectory()) return true;
   const entries = (await unlessMissing(readdir(path, { withFileTypes: true }))) ?? [];
-  return entries.some((entry) => entry.isSymbolicLink());
+  return entries.some((entry) => !entry.isFile() && !entry.isDirectory());
 }
 
 async function isDirectory(path: string): Promise<boolean> {
@@ -111,7 +115,7 @@ async function fingerprint(path: string): Promise<string | undefined> {
   if (sealed.length === 0) return undefined;
   const all = createHash('sha256');
   for (const name of sealed) {
-    const bytes = await unlessMissing(readFile(join(path, name)));
+    const bytes = await unlessMissing(readFile(join(path, name), { flag: READ_FLAGS }));
     if (bytes === undefined) return `without ${name}`; // Gone since, so somebody has it open.
     all.update(`${name} ${bytes.length} `).update(createHash('sha256').update(bytes).digest());
   }
@@ -132,7 +136,7 @@ async function syncLogs(path: string): Promise<void> {
 }
 
 function sealText(path: string): Promise<string | undefined> {
-  return unlessMissing(readFile(join(path, SEAL), 'utf8'));
+  return unlessMissing(readFile(join(path, SEAL), { encoding: 'utf8', flag: READ_FLAGS }));
 }
 
 /** Undefined also for one that is garbled itself. One that is empty was not synced yet when the power was cut, so it was a broken one. */

@@ -1,5 +1,4 @@
 /** The configuration of a schedule: a file in YAML, or JSON, with every problem at its line and column. */
-import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { VecsnapError } from '../core/index.js';
@@ -11,7 +10,7 @@ import {
   type ScheduledJob,
   unknownKeys,
 } from './job.js';
-import { SCHEMES } from '../source/index.js';
+import { readRegular, SCHEMES } from '../source/index.js';
 
 /** A schedule, as its file says it. Relative paths are resolved. */
 export interface ScheduleConfig {
@@ -64,9 +63,10 @@ export async function loadScheduleConfig(path: string): Promise<ScheduleConfig> 
 export async function readScheduleConfig(path: string): Promise<ReadConfig> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegular(path);
   } catch (cause) {
-    throw new VecsnapError('OPTION_INVALID', 'The configuration of the schedule cannot be read.', {
+    const what = cause instanceof Error ? cause.message : String(cause);
+    throw new VecsnapError('OPTION_INVALID', `The configuration of the schedule cannot be read: ${what}.`, {
       place: path,
       remedy: 'Check the path and the permissions of the file.',
       cause,

@@ -2,10 +2,11 @@
  * What a scheduler must know after a restart beyond what the repositories tell, in one small file that is replaced as a whole. It can be
  * deleted at any time: the newest snapshots say which runs were done.
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { isProcessAlive, processIdentity, type ProcessIdentity } from '../blob/index.js';
 import { VecsnapError } from '../core/index.js';
 import { systemClock } from '../platform/index.js';
+import { readRegular } from '../source/index.js';
 import type { FailureReport, Step } from './events.js';
 
 /** What a job does now. */
@@ -62,7 +63,7 @@ export interface LoadedState {
 export async function loadState(path: string): Promise<LoadedState> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readRegular(path)).toString('utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { state: NO_STATE };
     return { state: NO_STATE, problem: stateFailed(path, 'read', cause) };

@@ -54,7 +54,7 @@ export async function takeSnapshot(
   loadCreating().catch(() => undefined); // Told when it is needed.
   // The chunks are opened after the lock is taken (docs/ordering.md, W5), and the source meanwhile, because some wait before they are read.
   return repository.locked(creation.lock, async () => {
-    const opening = new Opening(source);
+    const opening = new Opening(source, repository.environment.directory);
     try {
       const work = (session: Session) => takeIn(session, { ...creation, collection }, opening, options);
       return await repository.read(work, 'persistent', true);
@@ -66,18 +66,19 @@ export async function takeSnapshot(
 
 /** A source that is being opened, once for each attempt, the first time at once. */
 class Opening {
-  readonly #source: Source;
+  readonly #open: () => Promise<OpenSource>;
   #next: Promise<OpenSource> | undefined;
 
-  constructor(source: Source) {
-    this.#source = source;
-    this.#next = source.open();
+  /** @param repository the directory that the source must not take for its own content; undefined when there is none. */
+  constructor(source: Source, repository: string | undefined) {
+    this.#open = () => source.open({ repository });
+    this.#next = this.#open();
     this.#next.catch(() => undefined); // Told to who takes it.
   }
 
   /** The source, to be closed by the caller. */
   async take(): Promise<OpenSource> {
-    const opened = this.#next ?? this.#source.open();
+    const opened = this.#next ?? this.#open();
     this.#next = undefined;
     return opened;
   }

@@ -42,6 +42,8 @@ export interface Reserve {
 
 /** See the head of this file. */
 export interface Environment {
+  /** The directory of the repository, where it is in one: targets and sources are kept apart from it. */
+  readonly directory?: string | undefined;
   readonly blobs: BlobStore;
   readonly coder: ChunkCoder;
   readonly sha256: Sha256;

@@ -220,8 +220,8 @@ export class SnapshotManager {
   /**
    * Writes a snapshot, or the selected records of one, into a target.
    * @param target where to; or a function that is called with the format of the snapshot and gives that.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws. The target is then as it
-   * was.
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, OPTION_INVALID, TARGET_IN_REPOSITORY, CHUNK_MISSING, CHUNK_DAMAGED, …, and what the target throws.
+   * The target is then as it was.
    */
   async restoreSnapshot(
     id: string,
@@ -229,7 +229,8 @@ export class SnapshotManager {
     options: RestoreOptions = {},
   ): Promise<RestoreReport> {
     const snapshot = await this.#mustGet(id);
-    if (typeof target !== 'function') await target.prepare(options);
+    const writing = { ...options, repository: this.#repository.environment.directory };
+    if (typeof target !== 'function') await target.prepare(writing);
     if (snapshot.logicalBytes >= WORTH_WORKERS) this.#repository.environment.coder.prepare?.();
     const { contentOf, readManifest } = await loadReading();
     return this.#reading([id], async (store) => {
@@ -238,8 +239,8 @@ export class SnapshotManager {
         ? await wholeContentOf(store, manifest, options)
         : { content: contentOf(store, manifest, options) };
       const made = typeof target === 'function' ? await target(manifest.format) : target;
-      if (typeof target === 'function') await made.prepare(options);
-      const report = await made.write(content, options);
+      if (typeof target === 'function') await made.prepare(writing);
+      const report = await made.write(content, writing);
       return lost === undefined ? report : { ...report, lost };
     });
   }
@@ -271,10 +272,10 @@ export class SnapshotManager {
   }
 
   /**
-   * Writes a snapshot as a folder of plain files, `snapshot-{id}` in `directory` (docs/format.md), for tools that do not know
-   * vecsnap.
+   * Writes a snapshot as a folder of plain files, `snapshot-{id}` in `directory` (docs/format.md), which need not be there, for tools
+   * that do not know vecsnap.
    * @returns the path of the folder, and what was written.
-   * @throws VecsnapError SNAPSHOT_UNKNOWN, TARGET_EXISTS, TARGET_FAILED, …
+   * @throws VecsnapError SNAPSHOT_UNKNOWN, TARGET_EXISTS, TARGET_IN_REPOSITORY, TARGET_FAILED, …
    */
   async exportSnapshot(
     id: string,

@@ -21,7 +21,7 @@ export interface Snapshot {
   readonly baseId: string | null;
   /** Records in the snapshot. */
   readonly vectorCount: number;
-  /** Files in the snapshot. */
+  /** Entries of the tree of files in the snapshot: files, folders and links. */
   readonly fileCount: number;
   /** The address of the manifest: equal for equal content, whenever and however it was taken. */
   readonly checksum: string;

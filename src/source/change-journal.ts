@@ -11,7 +11,6 @@
  * A frame that is not whole at the end was never acknowledged, and is passed over.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import {
   type Canonical,
   concatBytes,
@@ -24,7 +23,7 @@ import {
   VecsnapError,
   viewOf,
 } from '../core/index.js';
-import { readFailure, replaceAtomically, systemCode } from './local-file.js';
+import { readFailure, readRegular, replaceAtomically, systemCode } from './local-file.js';
 
 /** What a frame says: a tracker began its work, something is about to be written, or an earlier write is over. */
 export type FrameKind = 'opened' | 'write' | 'settled';
@@ -256,7 +255,7 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path);
+    return await readRegular(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw readFailure(path, error);

@@ -50,7 +50,7 @@ async function writeTree(
   for await (const entry of content.files?.() ?? []) {
     throwIfAborted(signal);
     bytes += await tree.add(entry, signal);
-    if (entry.type === 'file') files++;
+    files++;
   }
   throwIfAborted(signal);
   const mode = content.format['mode'];

@@ -2,28 +2,32 @@
  * A directory tree as a source: its directories (empty ones too), its files and its symbolic links, which are not followed.
  *
  * Names, permissions, bytes and the targets of links are kept. Times and owners are not: they would make two copies of one
- * tree two different snapshots. Sockets, fifos and devices have no content; they are left out, and a note says so.
+ * tree two different snapshots. Sockets, fifos and devices have no content; they are left out, and so is the repository that the
+ * snapshot goes into, which would have to hold itself. A note says so.
  */
 import type { Buffer } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
+import { directoryIdentity, identityText, isWithin } from './apart.js';
 import { collectionName } from './collection-name.js';
 import { identityOf, LocalFile, passTick, readFailure, sourceChanged, systemCode } from './local-file.js';
-import type { FileEntry, OpenSource, Source } from './port.js';
+import type { FileEntry, OpenOptions, OpenSource, Source } from './port.js';
 
 /** A source that reads the tree at `path`. */
 export function directorySource(path: string): Source {
   return {
     place: `dir:${path}`,
     collection: collectionName(path, [], 'dir'),
-    open: () => openDirectory(path),
+    open: (options) => openDirectory(path, options),
   };
 }
 
-async function openDirectory(root: string): Promise<OpenSource> {
-  const tree = await scan(root);
+async function openDirectory(root: string, { repository }: OpenOptions = {}): Promise<OpenSource> {
+  await checkNotOwn(root, repository);
+  const own = repository === undefined ? undefined : await directoryIdentity(repository);
+  const tree = await scan(root, own);
   await passTick();
   return {
     format: { name: 'directory', mode: tree.mode },
@@ -35,9 +39,9 @@ async function openDirectory(root: string): Promise<OpenSource> {
     expected: {
       bytes: tree.entries.reduce((sum, found) => sum + (found.type === 'file' ? found.size : 0), 0),
     },
-    notes: skippedNotes(tree.skipped),
+    notes: [...ownNotes(tree.own), ...skippedNotes(tree.skipped)],
     confirmUnchanged: async () => {
-      if (listingOf(await scan(root)) !== listingOf(tree)) throw sourceChanged(root);
+      if (listingOf(await scan(root, own)) !== listingOf(tree)) throw sourceChanged(root);
     },
     close: async () => {},
   };
@@ -50,6 +54,14 @@ interface Tree {
   readonly entries: readonly Found[];
   /** Paths of what is neither a directory, a regular file nor a link. */
   readonly skipped: readonly string[];
+  /** Paths of the repository that the snapshot goes into. */
+  readonly own: readonly string[];
+}
+
+/** What is left out. */
+interface LeftOut {
+  readonly type: 'skipped' | 'own';
+  readonly path: string;
 }
 
 type Found = { readonly path: string; readonly mode: number } & (
@@ -58,20 +70,32 @@ type Found = { readonly path: string; readonly mode: number } & (
   | { readonly type: 'file'; readonly size: number; readonly identity: string }
 );
 
-async function scan(root: string): Promise<Tree> {
+/** @param own the identity of the repository that the snapshot goes into. */
+async function scan(root: string, own: string | undefined): Promise<Tree> {
   const mode = await checkRoot(root);
   const entries: Found[] = [];
-  const skipped: string[] = [];
+  const leftOut: LeftOut[] = [];
   const open = [''];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-    for (const found of await scanDirectory(root, directory)) {
-      if (typeof found === 'string') skipped.push(found);
-      else entries.push(found);
-      if (typeof found !== 'string' && found.type === 'directory') open.push(found.path);
+    for (const found of await scanDirectory(root, directory, own)) {
+      if (found.type === 'directory') open.push(found.path);
+      if ('mode' in found) entries.push(found);
+      else leftOut.push(found);
     }
   }
   entries.sort((a, b) => compareText(a.path, b.path));
-  return { mode, entries, skipped: skipped.toSorted(compareText) };
+  const pathsOf = (type: LeftOut['type']) =>
+    leftOut.flatMap((one) => (one.type === type ? [one.path] : [])).toSorted(compareText);
+  return { mode, entries, skipped: pathsOf('skipped'), own: pathsOf('own') };
+}
+
+/** Its packs grow while they are read. */
+async function checkNotOwn(root: string, repository: string | undefined): Promise<void> {
+  if (repository === undefined || !(await isWithin(root, repository))) return;
+  throw new VecsnapError('SOURCE_INVALID', 'The source is the repository itself, or lies in it.', {
+    place: root,
+    remedy: 'Take a snapshot of another directory. A repository is copied by a program that copies files.',
+  });
 }
 
 async function checkRoot(root: string): Promise<number> {
@@ -97,31 +121,36 @@ function rootFailure(root: string, cause: unknown): VecsnapError {
 /** Entries that are looked at side by side. */
 const LOOKS_AT_ONCE = 64;
 
-/** The entries of one directory; those to skip as bare paths. */
-async function scanDirectory(root: string, directory: string): Promise<(Found | string)[]> {
+/** The entries of one directory. */
+async function scanDirectory(
+  root: string,
+  directory: string,
+  own: string | undefined,
+): Promise<(Found | LeftOut)[]> {
   const names = await reading(join(root, directory), () =>
     readdir(join(root, directory), { encoding: 'buffer' }),
   );
-  const found: (Found | string)[] = [];
+  const found: (Found | LeftOut)[] = [];
   for (let i = 0; i < names.length; i += LOOKS_AT_ONCE) {
     const some = names.slice(i, i + LOOKS_AT_ONCE).map((name) => nameOf(root, directory, name));
     found.push(
       ...(await Promise.all(
-        some.map((name) => look(root, directory === '' ? name : `${directory}/${name}`)),
+        some.map((name) => look(root, directory === '' ? name : `${directory}/${name}`, own)),
       )),
     );
   }
   return found;
 }
 
-async function look(root: string, path: string): Promise<Found | string> {
+async function look(root: string, path: string, own: string | undefined): Promise<Found | LeftOut> {
   const place = join(root, path);
   const stats = await reading(place, () => lstat(place, { bigint: true }));
   const mode = modeOf(stats);
+  if (stats.isDirectory() && identityText(stats) === own) return { type: 'own', path };
   if (stats.isDirectory()) return { type: 'directory', path, mode };
   if (stats.isFile())
     return { type: 'file', path, mode, size: Number(stats.size), identity: identityOf(stats) };
-  if (!stats.isSymbolicLink()) return path;
+  if (!stats.isSymbolicLink()) return { type: 'skipped', path };
   const target = await reading(place, () => readlink(place, { encoding: 'buffer' }));
   return { type: 'link', path, mode, target: textOf(place, 'target of a link', target) };
 }
@@ -183,11 +212,15 @@ async function* readFound(path: string, identity: string): AsyncGenerator<Uint8A
 }
 
 /** Two trees are equal when these are. */
-function listingOf({ mode, entries, skipped }: Tree): string {
-  return JSON.stringify([mode, entries, skipped]);
+function listingOf({ mode, entries, skipped, own }: Tree): string {
+  return JSON.stringify([mode, entries, skipped, own]);
 }
 
 const NAMED_SKIPPED = 5;
+
+function ownNotes(own: readonly string[]): string[] {
+  return own.map((path) => `Left out, being the repository that the snapshot is in: ${path}.`);
+}
 
 function skippedNotes(skipped: readonly string[]): string[] {
   if (skipped.length === 0) return [];

@@ -1,8 +1,8 @@
 /** Reads a snapshot from a folder of plain files; see folder-layout.ts. Every digest is checked before anything is taken. */
 import { createHash } from 'node:crypto';
-import { createReadStream, type ReadStream } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import {
   asMap,
@@ -26,7 +26,7 @@ import {
   importDamaged,
   parseChecksums,
 } from './folder-layout.js';
-import { sourceChanged, systemCode } from './local-file.js';
+import { openRegular, readRegular, sourceChanged, systemCode } from './local-file.js';
 import type { FileEntry, FormatNote, OpenSource, Source } from './port.js';
 
 /** A source that is an exported folder, with what its `metadata.json` says about the snapshot. */
@@ -116,7 +116,8 @@ async function checkDigests(folder: string): Promise<string> {
 async function digestOf(folder: string, name: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const piece of createReadStream(join(folder, name), { highWaterMark: PIECE_BYTES }))
+    const handle = await openRegular(join(folder, name));
+    for await (const piece of handle.createReadStream({ highWaterMark: PIECE_BYTES }))
       hash.update(piece as Uint8Array);
   } catch (cause) {
     throw unreadable(folder, name, cause);
@@ -125,13 +126,17 @@ async function digestOf(folder: string, name: string): Promise<string> {
 }
 
 async function readText(folder: string, name: string): Promise<string> {
-  return readFile(join(folder, name), 'utf8').catch((cause: unknown) => {
+  const bytes = await readRegular(join(folder, name)).catch((cause: unknown) => {
     throw unreadable(folder, name, cause);
   });
+  return bytes.toString('utf8');
 }
 
 function unreadable(folder: string, name: string, cause: unknown): VecsnapError {
-  const what = systemCode(cause) === 'ENOENT' ? `${name} is missing` : `${name} cannot be read`;
+  const isMissing = systemCode(cause) === 'ENOENT';
+  const what = isMissing
+    ? `${name} is missing`
+    : `${name} cannot be read (${cause instanceof Error ? cause.message : String(cause)})`;
   return importDamaged(what, join(folder, name), cause);
 }
 
@@ -285,7 +290,7 @@ class GzipReader {
   readonly #place: string;
   /** Begun with the first byte that is asked for: a stream that fails while nobody reads it would end the program. */
   #pieces: AsyncIterator<Uint8Array> | undefined;
-  #file: ReadStream | undefined;
+  #file: Readable | undefined;
   #gunzip: Gunzip | undefined;
   #rest = new Uint8Array(0);
   #offset = 0;
@@ -351,9 +356,10 @@ class GzipReader {
     this.#gunzip?.destroy();
   }
 
-  #begin(): AsyncIterator<Uint8Array> {
+  async #begin(): Promise<AsyncIterator<Uint8Array>> {
     const gunzip = createGunzip();
-    const file = createReadStream(this.#place, { highWaterMark: PIECE_BYTES });
+    const handle = await openRegular(this.#place);
+    const file = handle.createReadStream({ highWaterMark: PIECE_BYTES });
     file.on('error', (error) => gunzip.destroy(error)); // Which pipe does not do.
     gunzip.on('error', () => undefined); // Who asks for the next piece is told; whoever does not, does not care.
     file.pipe(gunzip);
@@ -363,7 +369,7 @@ class GzipReader {
 
   async #more(): Promise<boolean> {
     try {
-      this.#pieces ??= this.#begin();
+      this.#pieces ??= await this.#begin();
       const { value, done } = await this.#pieces.next();
       this.#rest = done ? new Uint8Array(0) : new Uint8Array(value);
       this.#offset = 0;

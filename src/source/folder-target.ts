@@ -1,7 +1,7 @@
 /** Writes a snapshot as a folder of plain files; see folder-layout.ts. */
 import { createHash } from 'node:crypto';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, rmdir, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { createGzip, type Gzip } from 'node:zlib';
 import {
   concatBytes,
@@ -11,26 +11,54 @@ import {
   throwIfAborted,
   utf8,
   vectorBytes,
+  VecsnapError,
   viewOf,
 } from '../core/index.js';
 import { FILE_TYPES, FOLDER_FILES, FOLDER_VERSION, formatChecksums } from './folder-layout.js';
-import { checkTargetFree, replaceAtomically, syncDirectory } from './local-file.js';
+import { checkTargetFree, replaceAtomically, syncDirectory, systemCode, writeFailure } from './local-file.js';
 import type { Content, FileEntry, Target, WriteOptions, WriteReport } from './port.js';
 
 /**
- * A target that makes the folder `path`.
+ * A target that makes the folder `path`, and those above it that are missing.
  * @param snapshot what `metadata.json` says about the snapshot; a value that JSON can hold.
  */
 export function folderTarget(path: string, snapshot: unknown): Target {
   return {
     place: path,
     prepare: (options) => checkTargetFree(path, options),
-    write: (content, options) =>
-      replaceAtomically(path, options, async (temporary) => {
-        await mkdir(temporary);
-        return writeFolder(temporary, content, snapshot, options);
-      }),
+    async write(content, options) {
+      await checkTargetFree(path, options); // Before anything is made.
+      return inFolder(dirname(resolve(path)), () =>
+        replaceAtomically(path, options, async (temporary) => {
+          await mkdir(temporary);
+          return writeFolder(temporary, content, snapshot, options);
+        }),
+      );
+    },
   };
+}
+
+/** Runs `write` in a folder that need not be there yet. When it fails, what was made for it goes again. */
+async function inFolder<T>(folder: string, write: () => Promise<T>): Promise<T> {
+  const first = await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    if (systemCode(cause) !== 'EEXIST' && systemCode(cause) !== 'ENOTDIR') throw writeFailure(folder, cause);
+    throw new VecsnapError('TARGET_FAILED', 'The folder for the export is no directory.', {
+      place: folder,
+      remedy: 'Give the path of a directory that exists, or of one that can be made.',
+      cause,
+    });
+  });
+  try {
+    return await write();
+  } catch (error) {
+    if (first !== undefined) await removeEmpty(folder, resolve(first)).catch(() => undefined); // Somebody uses it by now.
+    throw error;
+  }
+}
+
+async function removeEmpty(folder: string, first: string): Promise<void> {
+  await rmdir(folder);
+  if (folder !== first) await removeEmpty(dirname(folder), first);
 }
 
 async function writeFolder(

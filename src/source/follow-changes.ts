@@ -19,10 +19,10 @@ export function followChanges(source: Source, { journal: path }: FollowOptions):
   return {
     place: source.place,
     collection: source.collection,
-    async open() {
+    async open(options) {
       // Whatever is over now is in what the source gives; what comes later may be, or not (docs/ordering.md, J2).
       const before = await readJournal(path);
-      const open = await source.open();
+      const open = await source.open(options);
       return following(open, new JournalHints(path, before, open));
     },
   };

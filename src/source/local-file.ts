@@ -143,7 +143,7 @@ export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'
 function followed(path: string) {
   return async (stats: Stats): Promise<string> => {
     if (!stats.isSymbolicLink()) return identityOf(stats);
-    const handle = await open(path, constants.O_RDONLY);
+    const handle = await open(path, READ_FLAGS);
     try {
       return identityOf(await handle.stat({ bigint: true }));
     } finally {
@@ -152,9 +152,40 @@ function followed(path: string) {
   };
 }
 
+/** Opening a FIFO would else wait for a writer, in a thread that nothing can call back. Windows has neither flag. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+/**
+ * Opens a file that somebody else may have put there, to be read.
+ * @throws the error of the system, or one that says that something else than a regular file stands there.
+ */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const handle = await open(path, READ_FLAGS).catch((cause: unknown) => {
+    throw systemCode(cause) === 'ENXIO' ? notAFile(cause) : cause; // A socket, or a device without a driver.
+  });
+  const stats = await handle.stat();
+  if (stats.isFile()) return handle;
+  await handle.close();
+  throw notAFile();
+}
+
+function notAFile(cause?: unknown): Error {
+  return new Error('it is no regular file', { cause });
+}
+
+/** The bytes of a file. @throws as {@link openRegular}. */
+export async function readRegular(path: string): Promise<Buffer> {
+  const handle = await openRegular(path);
+  try {
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
 async function openForReading(path: string): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await open(path, READ_FLAGS);
   } catch (cause) {
     if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') {
       throw new VecsnapError('SOURCE_MISSING', 'There is no file at this path.', {
@@ -217,8 +248,12 @@ export async function sizeOfFile(path: string): Promise<number | undefined> {
   );
 }
 
-/** @throws VecsnapError TARGET_EXISTS when something stands at `path` and `overwrite` is not set. */
-export async function checkTargetFree(path: string, { overwrite }: WriteOptions): Promise<void> {
+/**
+ * @throws VecsnapError TARGET_IN_REPOSITORY when what is written to `path` would touch the repository, TARGET_EXISTS when something
+ * stands there and `overwrite` is not set.
+ */
+export async function checkTargetFree(path: string, { overwrite, repository }: WriteOptions): Promise<void> {
+  if (repository !== undefined) await (await import('./apart.js')).checkApart(path, repository);
   if (overwrite || !(await pathExists(path))) return;
   throw targetExists(path);
 }
@@ -233,7 +268,7 @@ function targetExists(path: string): VecsnapError {
 /**
  * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
  * there still and the other path is removed (docs/ordering.md, T1 to T4).
- * @throws VecsnapError TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
+ * @throws VecsnapError TARGET_IN_REPOSITORY, TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
  */
 export async function replaceAtomically<T>(
   path: string,

@@ -105,6 +105,12 @@ export interface OpenSource extends Content {
   close(): Promise<void>;
 }
 
+/** How a source is opened. */
+export interface OpenOptions {
+  /** The directory of the repository that the snapshot goes into, where it is in one: a tree that contains it is taken without it. */
+  readonly repository?: string | undefined;
+}
+
 /** Something that snapshots are taken of. */
 export interface Source {
   /** `scheme:location`. */
@@ -117,19 +123,25 @@ export interface Source {
    */
   roughBytes?(): Promise<number | undefined>;
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_TRUNCATED, SOURCE_INVALID, SOURCE_DUPLICATE_ID, PEER_MISSING, … */
-  open(): Promise<OpenSource>;
+  open(options?: OpenOptions): Promise<OpenSource>;
 }
 
 /** How a target is written. */
 export interface WriteOptions {
   /** Replace what stands at the place. Without it, that is an error. The old content goes only when the new is complete. */
   readonly overwrite?: boolean | undefined;
+  /**
+   * The directory of the repository that the content is read from, where it is in one. A place that is it, lies in it or contains it must
+   * be refused, whatever `overwrite` says.
+   */
+  readonly repository?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a target wrote. */
 export interface WriteReport {
   readonly records: number;
+  /** Entries of the tree of files: files, folders and links, as `fileCount` of the snapshot counts them. */
   readonly files: number;
   /** Bytes of vectors, payloads and files handed to the target. */
   readonly bytes: number;
@@ -141,12 +153,12 @@ export interface Target {
   readonly place: string;
   /**
    * Checks, before anything is read, that the place is free.
-   * @throws VecsnapError TARGET_EXISTS, PEER_MISSING.
+   * @throws VecsnapError TARGET_EXISTS, TARGET_IN_REPOSITORY, PEER_MISSING.
    */
   prepare(options: WriteOptions): Promise<void>;
   /**
    * Writes all of `content`, or nothing: a failure leaves the place as it was.
-   * @throws VecsnapError TARGET_EXISTS, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
+   * @throws VecsnapError TARGET_EXISTS, TARGET_IN_REPOSITORY, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
    */
   write(content: Content, options: WriteOptions): Promise<WriteReport>;
 }

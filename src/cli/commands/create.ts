@@ -55,7 +55,7 @@ export const create: CliCommand<Flags> = {
     ['vecsnap create repo vectors.fbin --json | jq .addedBytes', 'prints the snapshot as JSON'],
   ],
   notes: `Whether full or incremental, a snapshot stores only what the repository does not have yet, and restores on its own.
-Ctrl-C leaves the repository as it was.`,
+Of a directory that contains the repository, the repository is left out. Ctrl-C leaves the repository as it was.`,
   run: (call, [repo, place], flags) =>
     withRepository(repo, flags, async (manager) => {
       checkFlags(flags);

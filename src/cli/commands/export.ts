@@ -1,5 +1,4 @@
 /** `vecsnap export`: writes a snapshot into a folder that stands on its own. */
-import { mkdir } from 'node:fs/promises';
 import type { CliCommand } from '../command.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
@@ -19,12 +18,12 @@ export const exportCommand: CliCommand = {
       'from one repository to another',
     ],
   ],
-  notes: `The folder holds plain files with checksums (docs/format.md) and needs no vecsnap to be read. Ctrl-C leaves nothing behind.`,
+  notes: `The folder holds plain files with checksums (docs/format.md) and needs no vecsnap to be read. It must be apart from the
+repository. Ctrl-C leaves nothing behind.`,
   run: (call, [repo, snap, dir]) =>
     withRepository(repo, {}, async (manager) => {
       const snapshot = await findOne(manager, call, snap);
       const { signal, onProgress } = call;
-      await makeDirectory(dir as string);
       const report = await manager.exportSnapshot(snapshot.id, dir as string, { signal, onProgress });
       return {
         value: { id: snapshot.id, ...report },
@@ -33,16 +32,3 @@ export const exportCommand: CliCommand = {
       };
     }),
 };
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (cause) {
-    const { VecsnapError } = await import('../../index.js');
-    throw new VecsnapError('TARGET_FAILED', `The directory cannot be made: ${(cause as Error).message}.`, {
-      place: path,
-      remedy: 'Give the path of a directory that exists, or of one that can be made.',
-      cause,
-    });
-  }
-}

@@ -91,5 +91,5 @@ function tagsText({ tags, pinned }: Snapshot): string {
 }
 
 function contentText({ vectorCount, fileCount }: Snapshot): string {
-  return vectorCount === 0 && fileCount > 0 ? plural(fileCount, 'file') : countText(vectorCount);
+  return vectorCount === 0 && fileCount > 0 ? plural(fileCount, 'file', 'entries') : countText(vectorCount);
 }

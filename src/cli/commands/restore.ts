@@ -4,7 +4,7 @@ import type { CliCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { REPO, SNAP } from '../options.js';
 import { findOne, withRepository } from '../session.js';
-import { bytesText, contentText, plural, shortId, shown } from '../text.js';
+import { bytesText, contentText, filesText, plural, shortId, shown } from '../text.js';
 
 interface Flags {
   readonly overwrite?: boolean;
@@ -30,7 +30,7 @@ export const restore: CliCommand<Flags> = {
     ['vecsnap restore repo latest rest.jsonl --salvage', 'what is left of a damaged one'],
   ],
   notes: `For a path without a telling ending, the format is the one that the snapshot came from. What stands at the target goes only
-when the new content is complete. Everything that is read is checked; damage ends the restore with exit code 3. With --salvage what is whole is given all the same, and the
+when the new content is complete; a target that is the repository, lies in it or contains it is refused. Everything that is read is checked; damage ends the restore with exit code 3. With --salvage what is whole is given all the same, and the
 exit code is 3 when anything is lost; --json lists it.`,
   run: (call, [repo, snap, place], { overwrite, salvage }) =>
     withRepository(repo, {}, async (manager) => {
@@ -88,7 +88,7 @@ function recordsLine({ count, ids, after, to, firstRow }: LostRecords): string {
 
 function filesLine({ count, path, after, to }: LostFiles): string {
   if (path !== undefined) return `  ${shown(path, 1000)}`;
-  return `  ${plural(count, 'file')} after ${shown(after ?? '', 1000)} to ${shown(to ?? '', 1000)}`;
+  return `  ${filesText(count)} after ${shown(after ?? '', 1000)} to ${shown(to ?? '', 1000)}`;
 }
 
 /** Ids as text: JSON has no numbers of 64 bits. */

@@ -36,7 +36,7 @@ function snapshotText(snapshot: Snapshot): string {
     ['time', `${timeText(createdAt)} UTC`],
     ['type', baseId === null ? 'full' : `incremental on ${baseId}`],
     ['records', countText(vectorCount)],
-    ['files', countText(fileCount)],
+    ['files, folders', countText(fileCount)],
     ['logical', exactText(snapshot.logicalBytes)],
     ['added', exactText(snapshot.addedBytes)],
     ['NaN or infinite', countText(snapshot.nonFiniteCount)],
