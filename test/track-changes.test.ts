@@ -403,6 +403,20 @@ describe('a journal that cannot be relied on', () => {
     expect(await noteAfter(spoil)).toMatch(note);
   });
 
+  it('is not begun in place of another file', async () => {
+    await writeFile(journal, 'somebody else wrote this');
+    const db = filled();
+    const tracked = trackChanges(db, { journal });
+    await expect(tracked.insertBatch([{ id: 'new', vector: [1, 1] }])).rejects.toMatchObject({
+      code: 'JOURNAL_FAILED',
+      place: journal,
+      message: expect.stringContaining('no journal') as string,
+    });
+    await tracked[Symbol.asyncDispose]();
+    expect(await readFile(journal, 'utf8')).toBe('somebody else wrote this');
+    expect(db.rows.has('new')).toBe(false);
+  });
+
   async function flipByte(fromEnd: number): Promise<void> {
     const bytes = await readFile(journal);
     const first = bytes.indexOf('record 1');

@@ -262,8 +262,24 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
+/**
+ * Sees to it that no journal is begun in place of somebody's file, which a slip of the hand may name. One whose header alone is damaged begins as
+ * journals do.
+ * @throws VecsnapError JOURNAL_FAILED for a file that is none.
+ */
+export async function refuseForeign(path: string): Promise<void> {
+  const bytes = await readIfThere(path);
+  if (bytes === undefined || bytes.length === 0 || equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return;
+  throw new VecsnapError('JOURNAL_FAILED', 'The file is no journal of changes, and was left as it is.', {
+    place: path,
+    remedy:
+      'Nothing was written to the database. Give the journal a name of its own, or move the file away if it was a journal and is damaged.',
+  });
+}
+
 /** A journal that cannot be written. */
 export function journalFailed(path: string, cause: unknown): VecsnapError {
+  if (isVecsnapError(cause, 'JOURNAL_FAILED')) return cause;
   const what = cause instanceof Error ? cause.message : String(cause);
   return new VecsnapError('JOURNAL_FAILED', `The journal of changes could not be written: ${what}.`, {
     place: path,
