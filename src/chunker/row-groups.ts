@@ -8,7 +8,7 @@
  * one group.
  */
 import {
-  joinInto,
+  concatBytes,
   type IdColumn,
   type RecordBatch,
   type Schema,
@@ -17,7 +17,6 @@ import {
   LocalMinimumCutter,
   type LocalMinimumOptions,
   recordVectorBytes,
-  totalLength,
   utf8,
   VecsnapError,
   vectorBytes,
@@ -232,12 +231,8 @@ function payloadsOf({ batch, from, to }: Slice): readonly Uint8Array[] {
   return (batch.payloads as readonly Uint8Array[]).slice(from, to);
 }
 
-/** Joined in shared memory, which need not be copied for every thread that works on it. */
 function joinSlices(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array;
-  const joined = new Uint8Array(new SharedArrayBuffer(totalLength(parts)));
-  joinInto(joined, parts);
-  return joined;
+  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
 }
 
 function keyOf({ held, to }: HeldSlice): GroupKey {

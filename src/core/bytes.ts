@@ -27,17 +27,12 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
 /** The byte strings one after the other, copied. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(totalLength(parts));
-  joinInto(joined, parts);
-  return joined;
-}
-
-/** Copies the byte strings one after the other to the beginning of `joined`. */
-export function joinInto(joined: Uint8Array, parts: readonly Uint8Array[]): void {
   let offset = 0;
   for (const part of parts) {
     joined.set(part, offset);
     offset += part.length;
   }
+  return joined;
 }
 
 /** A copy of the bytes in memory of its own. (The `slice` of a Node.js Buffer is a view and no copy.) */
