@@ -104,6 +104,21 @@ export async function readJournal(path: string): Promise<Journal | undefined> {
   return bytes && decodeJournal(bytes);
 }
 
+/**
+ * The same for who writes it, who must begin none in place of somebody's file, which a slip of the hand may name.
+ * @throws VecsnapError JOURNAL_FAILED for a file that does not begin as journals do; SOURCE_FAILED.
+ */
+export async function readOwnJournal(path: string): Promise<Journal | undefined> {
+  const bytes = await readIfThere(path);
+  if (bytes === undefined || bytes.length === 0) return undefined;
+  if (equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return decodeJournal(bytes);
+  throw new VecsnapError('JOURNAL_FAILED', 'The file is no journal of changes, and was left as it is.', {
+    place: path,
+    remedy:
+      'Nothing was written to the database. Give the journal a name of its own, or move the file away if it was a journal and is damaged.',
+  });
+}
+
 function decodeJournal(bytes: Uint8Array): Journal | undefined {
   const head = bytes.subarray(0, HEADER_BYTES - CHECK_BYTES);
   const isSound =
@@ -260,21 +275,6 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw readFailure(path, error);
   }
-}
-
-/**
- * Sees to it that no journal is begun in place of somebody's file, which a slip of the hand may name. One whose header alone is damaged begins as
- * journals do.
- * @throws VecsnapError JOURNAL_FAILED for a file that is none.
- */
-export async function refuseForeign(path: string): Promise<void> {
-  const bytes = await readIfThere(path);
-  if (bytes === undefined || bytes.length === 0 || equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return;
-  throw new VecsnapError('JOURNAL_FAILED', 'The file is no journal of changes, and was left as it is.', {
-    place: path,
-    remedy:
-      'Nothing was written to the database. Give the journal a name of its own, or move the file away if it was a journal and is damaged.',
-  });
 }
 
 /** A journal that cannot be written. */

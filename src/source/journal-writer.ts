@@ -11,9 +11,8 @@ import {
   type Journal,
   journalFailed,
   newJournalId,
-  readJournal,
-  refuseForeign,
   readMarks,
+  readOwnJournal,
   writeWhole,
 } from './change-journal.js';
 
@@ -167,8 +166,7 @@ export class JournalWriter {
 
   /** Opens the journal, or begins a new one where there is none that is whole (docs/ordering.md, J5). */
   async #openFile(): Promise<OpenJournal> {
-    let journal = await readJournal(this.path);
-    if (journal === undefined) await refuseForeign(this.path);
+    let journal = await readOwnJournal(this.path);
     if (journal === undefined || journal.isDamaged) journal = await this.#begin();
     const { id, start, end } = journal;
     const handle = await open(this.path, 'a+'); // Two that write at once, which must not be, lose nothing of each other.
