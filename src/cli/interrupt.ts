@@ -27,11 +27,14 @@ export function watchSignals(
   const listen = (name: (typeof SIGNALS)[number]): void => {
     const isFirst = exitCode === undefined;
     exitCode = 128 + constants.signals[name];
-    if (!isFirst || onInterrupt === 'exit') stopWatching();
+    if (isFirst && onInterrupt === 'abort') {
+      warn('stopping; once more to end at once');
+      controller.abort(name);
+      return;
+    }
+    stopWatching(); // So the next one ends the process, whatever holds up this one.
     if (!isFirst) process.kill(process.pid, name);
-    if (!isFirst || onInterrupt === 'exit') process.exit(exitCode); // To the first process of a container the system sends none.
-    warn('stopping; once more to end at once');
-    controller.abort(name);
+    process.exit(exitCode); // To the first process of a container the system sends no signal.
   };
   const stopWatching = (): void => SIGNALS.forEach((name) => void process.off(name, listen));
   for (const name of SIGNALS) process.on(name, listen);
