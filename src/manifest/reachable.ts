@@ -127,18 +127,18 @@ function openManifest(plain: Uint8Array): Opened {
 function openFile(entry: Entry): Opened {
   const file = entryToFile(entry);
   if (file.type !== 'file' || file.content === null) return {};
-  return { nodes: [rootOf({ root: file.content, bytes: file.size }, openStreamChunk)] };
+  const told = { root: file.content, bytes: file.size };
+  return { nodes: [rootOf(file.content, openStreamChunk, told)] };
 }
 
 function openStreamChunk(entry: Entry): Opened {
   return { data: [entryToStreamChunk(entry).address] };
 }
 
-/** @param openEntry tells what an entry of level 0 names. */
-function rootOf(tree: Address | ToldTree, openEntry: (entry: Entry) => Opened): Wanted {
-  const told = tree instanceof Uint8Array ? undefined : tree;
+/** @param openEntry tells what an entry of level 0 names. @param told what the tree must hold, where the walk is to see to it. */
+function rootOf(address: Address, openEntry: (entry: Entry) => Opened, told?: ToldTree): Wanted {
   return {
-    address: told?.root ?? (tree as Address),
+    address,
     open(plain, tell) {
       const node = decodeNode(plain);
       if (told !== undefined) checkTotals(node, told, 'what refers to it');
