@@ -1,7 +1,7 @@
 /**
- * Repairs the config, without which a repository cannot be opened. A flipped bit is mended, and one that stands elsewhere comes back. What cannot be mended is made anew with the
- * default parameters: these only say how new content is cut, so all snapshots are read as before, and at worst the next ones share
- * nothing with them.
+ * Repairs the config, without which a repository cannot be opened. A flipped bit is mended, and one that stands elsewhere comes
+ * back. What cannot be mended is made anew with the default parameters: these only say how new content is cut, so all snapshots are
+ * read as before, and at worst the next ones share nothing with them.
  */
 import { isVecsnapError } from '../core/index.js';
 import { CONFIG_BLOB, decodeConfig, encodeConfig, newConfig, notARepository } from './config.js';
