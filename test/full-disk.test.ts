@@ -142,18 +142,23 @@ describe('a quota', () => {
   it('of little gives back what can be, and says what it takes to give back the rest', async () => {
     const { quota, first, second, open } = await make(14 * 1024);
     // Nothing is wholly dead, and there is room for the lock but not for what the first pack to be rewritten needs.
-    await fsBlobStore(at('repo')).delete(`forgotten/${first.id}`);
     quota.free = 0;
     const manager = await SnapshotManager.open({ environment: open() });
     const before = await blobsIn();
     const report = await manager.collectGarbage({ maxUnused: 0 });
     expect(report.postponedPacks?.length ?? 0).toBeGreaterThan(0);
     expect(report.roomNeeded ?? 0).toBeGreaterThan(0);
+    expect(report.rewrittenPacks).toEqual([]);
+    expect(report).toMatchObject({ deletedPacks: [], reclaimedBytes: 0, forgottenSnapshots: [] });
+    expect((await manager.listForgotten()).snapshots.map(({ id }) => id)).toEqual([first.id]); // It can be had back, for nothing was given.
     expect((await manager.verifyRepository()).problems).toEqual([]);
     await manager.restoreSnapshot(second.id, new MemoryTarget());
     expect((await blobsIn()).length).toBeLessThanOrEqual(before.length);
     quota.free = 1_000_000;
-    await manager.collectGarbage({ maxUnused: 0 });
+    await manager.unforget([first.id]);
+    await manager.restoreSnapshot(first.id, new MemoryTarget());
+    await manager.deleteSnapshot(first.id);
+    expect((await manager.collectGarbage({ maxUnused: 0 })).forgottenSnapshots).toEqual([first.id]);
     expect((await manager.stats()).unreferencedBytes).toBe(0);
     await manager.close();
   });

@@ -33,7 +33,10 @@ export interface SweepReport extends SweepPlan {
 
 /** What others do in the middle of a sweep. */
 export interface SweepSteps {
-  /** Is called when nothing stands against the plan any more, before the first pack is deleted. */
+  /**
+   * Is called once, when nothing stands against the plan any more, before the first pack is deleted; also when none has to be, but not
+   * when none can be, because the store is full.
+   */
   readonly beforeDeleting?: () => Promise<void>;
   /** Is called when the store is full, before it is tried whether less fits: there may be space that is held back. */
   readonly onFull?: () => Promise<void>;
@@ -58,9 +61,10 @@ export async function sweep(
   spent.add(plan);
   const before = await packBytesIn(store);
   await confirm(store, prepared);
-  await beforeDeleting?.();
-  await remove(store, plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
-  const done = await rewriteAsFarAsFits(store, prepared, onFull, confirmLock);
+  const deletion = new Deletion(store, beforeDeleting);
+  await deletion.remove(plan.deletedPacks); // First, so that a full disk has room for what is rewritten.
+  const done = await rewriteAsFarAsFits(store, prepared, { deletion, onFull, confirmLock });
+  if (done.postponedPacks.length === 0) await deletion.begin();
   await store.refresh();
   const kept = new Set([...done.damagedPacks, ...done.postponedPacks]);
   return {
@@ -74,24 +78,54 @@ export async function sweep(
 
 type Done = Pick<SweepReport, 'writtenBytes' | 'damagedPacks' | 'postponedPacks' | 'roomNeeded'>;
 
+/** What a rewriting does beside writing. */
+interface RewriteSteps {
+  readonly deletion: Deletion;
+  readonly onFull: SweepSteps['onFull'];
+  readonly confirmLock: () => Promise<void>;
+}
+
+/** Deletes packs, and before the first of them what {@link SweepSteps.beforeDeleting} does. */
+class Deletion {
+  readonly #store: ChunkStore;
+  #before: (() => Promise<void>) | undefined;
+
+  constructor(store: ChunkStore, before: (() => Promise<void>) | undefined) {
+    this.#store = store;
+    this.#before = before;
+  }
+
+  async begin(): Promise<void> {
+    await this.#before?.();
+    this.#before = undefined;
+  }
+
+  async remove(packs: readonly string[]): Promise<void> {
+    if (packs.length === 0) return;
+    await this.begin();
+    const chunks = await chunksIn(this.#store, packs);
+    for (const pack of packs) await this.#store.parts.blobs.delete(pack);
+    await this.#store.removePacks(new Set(packs), chunks);
+  }
+}
+
 /** All together, as it was planned; when that does not fit, what does. */
 async function rewriteAsFarAsFits(
   store: ChunkStore,
   prepared: PreparedSweep,
-  onFull: (() => Promise<void>) | undefined,
-  confirmLock: () => Promise<void>,
+  steps: RewriteSteps,
 ): Promise<Done> {
   const { rewrittenPacks } = prepared.plan;
   try {
     return {
-      ...(await rewrite(store, prepared, rewrittenPacks, confirmLock)),
+      ...(await rewrite(store, prepared, rewrittenPacks, steps)),
       postponedPacks: [],
       roomNeeded: 0,
     };
   } catch (error) {
     if (!isVecsnapError(error, 'STORE_FULL')) throw error;
-    await onFull?.();
-    return rewriteOneByOne(store, prepared, confirmLock);
+    await steps.onFull?.();
+    return rewriteOneByOne(store, prepared, steps);
   }
 }
 
@@ -102,7 +136,7 @@ async function rewriteAsFarAsFits(
 async function rewriteOneByOne(
   store: ChunkStore,
   prepared: PreparedSweep,
-  confirmLock: () => Promise<void>,
+  steps: RewriteSteps,
 ): Promise<Done> {
   const unflattened = { ...prepared, flattened: [], isNeeded: prepared.isLive };
   const packs = await byNeededBytes(store, prepared.plan.rewrittenPacks, prepared.isLive);
@@ -110,7 +144,7 @@ async function rewriteOneByOne(
   let written = 0;
   for (const [i, { pack, bytes }] of packs.entries()) {
     try {
-      const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack], confirmLock);
+      const { writtenBytes, damagedPacks } = await rewrite(store, unflattened, [pack], steps);
       written += writtenBytes;
       damaged.push(...damagedPacks);
     } catch (error) {
@@ -139,7 +173,7 @@ async function rewrite(
   store: ChunkStore,
   { flattened, isNeeded }: Pick<PreparedSweep, 'flattened' | 'isNeeded'>,
   packs: readonly string[],
-  confirmLock: () => Promise<void>,
+  { deletion, confirmLock }: RewriteSteps,
 ): Promise<Pick<Done, 'writtenBytes' | 'damagedPacks'>> {
   const writer = new ChunkWriter(store);
   const damagedPacks: string[] = [];
@@ -152,10 +186,7 @@ async function rewrite(
     }
     const { bytes } = await writer.commit();
     await confirmLock(); // Writing took long.
-    await remove(
-      store,
-      packs.filter((pack) => !damagedPacks.includes(pack)),
-    );
+    await deletion.remove(packs.filter((pack) => !damagedPacks.includes(pack)));
     return { writtenBytes: bytes, damagedPacks };
   } catch (error) {
     await confirmLock(); // Else somebody may rely on the copies by now.
@@ -227,12 +258,6 @@ async function confirmPlaces(
     const found = there.get(offset);
     if (found === undefined || !equalBytes(found, address)) throw indexWrong(pack, address);
   }
-}
-
-async function remove(store: ChunkStore, packs: readonly string[]): Promise<void> {
-  const chunks = await chunksIn(store, packs);
-  for (const pack of packs) await store.parts.blobs.delete(pack);
-  if (packs.length > 0) await store.removePacks(new Set(packs), chunks);
 }
 
 /** What packs hold that the index knows, so that it can forget it without looking at everything else. Undefined when it cannot be told. */

@@ -60,7 +60,8 @@ export async function collectGarbage(
 }
 
 /**
- * What was forgotten is deleted, durably, before any pack goes (docs/ordering.md, G6): else it could be had back without its chunks.
+ * What was forgotten is deleted, durably, before any pack goes (docs/ordering.md, G6): else it could be had back without its chunks. It
+ * stays when the store is too full for any pack to go.
  */
 async function collect(
   { repository, store, notes }: Session,
@@ -70,18 +71,21 @@ async function collect(
   const prepared = await prepareSweep(store, snapshots, notes, { maxUnused, signal });
   const standing = new Set(snapshots.map(({ id }) => id));
   const small = await goingBlobs(repository, standing);
+  let gone = small;
   const report = <P extends SweepPlan>(plan: P, packBytes: number): P & CollectReport => ({
     ...plan,
-    reclaimedBytes: packBytes + small.reduce((sum, { size }) => sum + size, 0),
-    forgottenSnapshots: small.flatMap(({ name }) => idOfForgotten(name, standing)),
+    reclaimedBytes: packBytes + gone.reduce((sum, { size }) => sum + size, 0),
+    forgottenSnapshots: gone.flatMap(({ name }) => idOfForgotten(name, standing)),
   });
   if (dryRun) return report(prepared.plan, await priceOf(store, prepared));
   const { blobs, reserve } = repository.environment;
+  gone = [];
   const swept = await sweep(store, prepared, {
     confirmLock: () => repository.confirmLock(),
     beforeDeleting: async () => {
       await repository.confirmLock();
       for (const { name } of small) await blobs.delete(name);
+      gone = small;
     },
     onFull: async () => void (await reserve?.giveUp()),
   });
