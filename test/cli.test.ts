@@ -353,6 +353,11 @@ describe('forget and gc', () => {
     expect(output).toContain(`vecsnap gc ${repo}`);
     expect(await json<Snapshot[]>('list', repo)).toHaveLength(3);
     expect(await text('forget', repo, '--keep-last', '5')).toBe('Nothing to drop; 3 snapshots stay.\n');
+    expect(await cli('forget', repo, '--keep-last', '5', '--collection', 'dosc')).toMatchObject({
+      code: 0,
+      stdout: 'Nothing to drop; 0 snapshots stay.\n',
+      stderr: 'vecsnap: no snapshot is of the collection dosc; vecsnap list shows those there are\n',
+    });
   });
 
   it('says the same in a dry run as it then does, and gives the space back', async () => {

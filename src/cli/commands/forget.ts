@@ -38,6 +38,7 @@ incremental snapshot does it no harm.`,
     withRepository(repo, flags, async (manager) => {
       const { dryRun = false, collection } = flags;
       const before = (await manager.listAll()).snapshots;
+      warnOfUnknown(collection, before, call);
       const what = await whatToForget(call, manager, snaps as readonly string[], flags);
       const report = await manager.forget({ ...what, collection, dryRun, signal: call.signal });
       if (report.reclaimableBytes === null)
@@ -46,6 +47,12 @@ incremental snapshot does it no harm.`,
       return { value: valueOf(report), text: () => reportText(report, before, repo as string) };
     }),
 };
+
+/** A slip in a name would otherwise look as if there were nothing to do. */
+function warnOfUnknown(collection: string | undefined, snapshots: readonly Snapshot[], call: Call): void {
+  if (collection === undefined || snapshots.some((one) => one.collection === collection)) return;
+  call.warn(`no snapshot is of the collection ${collection}; vecsnap list shows those there are`);
+}
 
 /** `final` is told only when there is something to tell. */
 function valueOf({ final, ...report }: ForgetReport): object {
