@@ -171,6 +171,11 @@ describe('a mistake', () => {
       /^17:24 attempts does not take "many"\./,
     ],
     [
+      'a map that stands in itself',
+      VALID.replace('retry: { attempts: 5', 'retry: &own { attempts: *own'),
+      /^17:29 attempts does not take a map\./,
+    ],
+    [
       'an unknown key of retry',
       VALID.replace('attempts: 5', 'tries: 5'),
       /^17:\d+ retry has no key "tries"\./,

@@ -1,5 +1,5 @@
 /** Jobs: what they are made of, their defaults, and what is wrong with those that make no sense. */
-import { isVecsnapError } from '../core/index.js';
+import { isVecsnapError, quoteValue } from '../core/index.js';
 import { checkPolicy, type RetentionPolicy } from '../gc/index.js';
 import { checkName, type SnapshotManager } from '../snapshot/index.js';
 import { SCHEMES, type Source } from '../source/index.js';
@@ -363,8 +363,17 @@ function given(value: unknown): boolean {
 
 function show(value: unknown): string {
   if (typeof value === 'function') return 'a function';
-  const text = JSON.stringify(value) ?? String(value);
+  const text = jsonOf(value) ?? quoteValue(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** Undefined for what JSON cannot hold, such as a map that an alias puts into itself. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A part of `jitterMs` that depends on the name alone (FNV-1a), in milliseconds. */

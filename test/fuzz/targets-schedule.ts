@@ -19,6 +19,16 @@ jobs:
     verify: 7d
   - { <<: *docs, name: other, cron: '@daily', tags: [x], jitter: 90s }
 `,
+  // Maps and lists that stand in themselves.
+  `stateFile: &s [*s]
+shutdownGrace: *s
+jobs: &jobs
+  - *jobs
+  - &own { name: *own, source: *own, repository: *own, collection: *own, cron: *own, timeZone: *own, verify: *own, gc: *own }
+  - &all { name: a, source: a.fbin, repository: r, cron: '@daily', policy: &p { keepTags: [*p], keepLast: *p, keepWithin: *p } }
+  - { <<: *all, name: b, changes: *jobs, mode: *jobs, jitter: *jobs, catchUp: *jobs, tags: &t [*t], lockTimeout: *t }
+  - { <<: *all, name: c, policy: *own, retry: &r { attempts: *r, delay: *r, maxDelay: *r }, *r : *r }
+`,
   '{"jobs":[{"name":"j","source":"a.fbin","repository":"r","cron":"0 0 1 1 *"}],"stateFile":"s.json"}',
 ].map(utf8);
 
