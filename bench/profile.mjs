@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 import { resolveSource, SnapshotManager } from 'vecsnap';
 import { fsBlobStore } from 'vecsnap/blob';
-import { encodeChunk, levelIndex, PackBuilder } from 'vecsnap/cas';
+import { decodeDirectory, encodeChunk, FOOTER_BYTES, levelIndex, PackBuilder } from 'vecsnap/cas';
 import { DEFAULT_ROW_GROUPS, RowGrouper } from 'vecsnap/chunker';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { DEFAULT_CONFIG } from 'vecsnap/snapshot';
@@ -127,8 +127,7 @@ class Stages {
   }
 
   async #writePack() {
-    const { entries } = this.#builder;
-    const parts = this.#builder.finish(nodeSha256);
+    const { parts, directory } = this.#builder.finish(nodeSha256);
     const size = parts.reduce((sum, { length }) => sum + length, 0);
     const name = `pack-${this.#packs.length}`;
     await this.#timeAsync(
@@ -136,7 +135,8 @@ class Stages {
       () => this.#blobs.put(name, parts),
       () => size,
     );
-    this.#packs.push({ name, size, entries });
+    const end = size - directory.length - FOOTER_BYTES;
+    this.#packs.push({ name, size, entries: decodeDirectory(name, directory, undefined, end) });
     this.#builder = new PackBuilder();
   }
 

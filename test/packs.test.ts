@@ -38,8 +38,8 @@ function build(chunks: readonly Parameters<PackBuilder['add']>[0][]): {
   entries: readonly PackEntry[];
 } {
   const builder = new PackBuilder();
-  for (const chunk of chunks) builder.add(chunk);
-  return { bytes: concatBytes(builder.finish(nodeSha256)), entries: builder.entries };
+  const entries = chunks.map((chunk) => builder.add(chunk));
+  return { bytes: concatBytes(builder.finish(nodeSha256).parts), entries };
 }
 
 /** A pack around a directory of any bytes, with a footer that fits it. */

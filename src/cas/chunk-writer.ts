@@ -21,7 +21,14 @@ import { checkCopies } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
-import { type DirectoryEntry, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import {
+  decodeDirectory,
+  type DirectoryEntry,
+  FOOTER_BYTES,
+  PACK_PREFIX,
+  PackBuilder,
+  type PackedChunk,
+} from './pack.js';
 import type { PatchedChunk, UnitPatch } from './patch.js';
 import { standAlone } from './stand-alone.js';
 import { type Standing, Wholeness } from './wholeness.js';
@@ -73,8 +80,9 @@ interface Fresh {
   readonly position: number;
 }
 
+/** A pack that is durable, and that the index does not know yet. There may be thousands, and a million chunks in them. */
 interface WrittenPack extends BlobStat {
-  readonly entries: readonly DirectoryEntry[];
+  readonly directory: Uint8Array;
 }
 
 /** Packs that are being written at the same time; each is held in memory until it is durable. */
@@ -244,7 +252,7 @@ export class ChunkWriter {
     await Promise.all(this.#writing);
     this.#throwFailure();
     this.#committed = this.#written.length > 0;
-    for (const pack of this.#written) await this.#store.addPack(pack, pack.entries);
+    for (const pack of this.#written) await this.#store.addPack(pack, entriesOf(pack));
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
@@ -428,17 +436,16 @@ export class ChunkWriter {
 
   /** The name is random, so it is never used twice (docs/ordering.md, R5). */
   #writePack(): void {
-    const { entries } = this.#pack;
-    if (entries.length === 0) return;
+    if (this.#pack.count === 0) return;
     const { blobs, random, sha256 } = this.#store.parts;
-    const parts = this.#pack.finish(sha256);
+    const { parts, directory } = this.#pack.finish(sha256);
     this.#pack = new PackBuilder();
     const name = `${PACK_PREFIX}${toHex(random(16))}`;
     this.#names.add(name);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     const onWritten = (): void => {
       this.#store.parts.coder.release?.(parts);
-      this.#written.push({ name, size, entries });
+      this.#written.push({ name, size, directory });
     };
     const written = blobs.put(name, parts).then(onWritten, (error: unknown) => {
       this.#failure ??= { error };
@@ -464,6 +471,10 @@ function withKnown({ bytes, width, similar }: NewChunk, { numbers, forms }: Know
   if (similar === undefined) return { bytes, width };
   const chunks = similar.addresses.flatMap((address) => forms.get(numbers.find(address)) ?? []);
   return { bytes, width, kin: { unit: similar.unit, chunks } };
+}
+
+function entriesOf({ name, size, directory }: WrittenPack): DirectoryEntry[] {
+  return decodeDirectory(name, directory, undefined, size - directory.length - FOOTER_BYTES);
 }
 
 function toUnitPatch({ of: _, ...patch }: ChunkPatch): UnitPatch {

@@ -85,11 +85,18 @@ export function packEntryBytes({
   return storedLength + 1 + varintLength(storedLength) + varintLength(length) + ADDRESS_LENGTH + told;
 }
 
+/** A pack that is ready to be written. */
+export interface FinishedPack {
+  /** All of it, to be written one after the other. */
+  readonly parts: readonly Uint8Array[];
+  /** One of the parts, from which its entries are told again by {@link decodeDirectory}: a fraction of what these take in memory. */
+  readonly directory: Uint8Array;
+}
+
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
   readonly #directory: Uint8Array[] = [];
-  readonly entries: DirectoryEntry[] = [];
   #size = HEADER.length;
 
   /** Bytes so far, without the directory. */
@@ -97,28 +104,31 @@ export class PackBuilder {
     return this.#size;
   }
 
+  /** Chunks so far. */
+  get count(): number {
+    return this.#directory.length;
+  }
+
   /** Adds a chunk; the bytes are kept, not copied. */
   add({ bytes, address, kind, codec, length, bases }: PackedChunk): DirectoryEntry {
     const own = codec === CODECS.delta ? (bases ?? []) : undefined;
     const [offset, storedLength] = [this.#size, bytes.length];
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
-    this.entries.push(entry);
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
     this.#size += bytes.length;
     return entry;
   }
 
-  /** The pack as parts to be written one after the other. */
-  finish(sha256: Sha256): Uint8Array[] {
+  finish(sha256: Sha256): FinishedPack {
     const directory = concatBytes(this.#directory);
     const footer = new Uint8Array(FOOTER_BYTES);
     const view = viewOf(footer);
     view.setUint32(0, directory.length, true);
-    view.setUint32(4, this.entries.length, true);
+    view.setUint32(4, this.count, true);
     footer.set(sha256(directory), 8);
     footer.set(FOOTER_MAGIC, 40);
-    return [...this.#parts, directory, footer];
+    return { parts: [...this.#parts, directory, footer], directory };
   }
 }
 

@@ -137,7 +137,7 @@ export class HostileRepository {
   async write(): Promise<void> {
     const pack = new PackBuilder();
     for (const chunk of this.#chunks) pack.add(chunk);
-    await this.blobs.put(`packs/${toHex(new Uint8Array(16))}`, pack.finish(nodeSha256));
+    await this.blobs.put(`packs/${toHex(new Uint8Array(16))}`, pack.finish(nodeSha256).parts);
     const config = newConfig((length) => new Uint8Array(length));
     await this.blobs.put('config', encodeConfig(config, nodeSha256));
   }
