@@ -1,6 +1,9 @@
 /** Snapshots: named and dated pointers to manifests. */
 import { asMap, type Canonical } from '../core/canonical.js';
-import type { Clock, RandomBytes } from '../core/platform.js';
+import type { Clock } from '../core/platform.js';
+import { isSnapshotId, timeOfId } from '../core/snapshot-id.js';
+
+export { isSnapshotId, newSnapshotId } from '../core/snapshot-id.js';
 
 /** A value that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -54,36 +57,6 @@ export interface SnapshotDamage {
 
 /** Where snapshot blobs stand. */
 export const SNAPSHOT_PREFIX = 'snapshots/';
-
-const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
-/** Letters of an id that tell its time; the others are chance. */
-const TIME_LETTERS = 10;
-const ID_FORM = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
-
-/** A new id for a snapshot of the time `now`, in milliseconds since 1970. */
-export function newSnapshotId(now: number, random: RandomBytes): string {
-  let value = BigInt(now);
-  for (const byte of random(10)) value = (value << 8n) | BigInt(byte);
-  let id = '';
-  for (let i = 0; i < 26; i++) {
-    id = ID_ALPHABET[Number(value & 31n)] + id;
-    value >>= 5n;
-  }
-  return id;
-}
-
-/** Whether `text` has the form of a whole snapshot id. */
-export function isSnapshotId(text: string): boolean {
-  return ID_FORM.test(text);
-}
-
-/** The time in an id, in milliseconds since 1970; NaN for what has not the form of one. */
-function timeOfId(id: string): number {
-  if (!isSnapshotId(id)) return NaN;
-  let time = 0;
-  for (const letter of id.slice(0, TIME_LETTERS)) time = time * 32 + ID_ALPHABET.indexOf(letter);
-  return time;
-}
 
 /** A time other than that of every snapshot there is, so that ids sort as snapshots were taken. */
 export function nextCreationTime(clock: Clock, existing: readonly string[]): number {
