@@ -1,6 +1,7 @@
 /** Retention as a pure function: every rule, every combination, and clocks that lie. */
 import fc from 'fast-check';
 import { decideRetention, type Retained, type RetentionPolicy } from 'vecsnap/gc';
+import { newSnapshotId } from 'vecsnap/snapshot';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
 
@@ -17,6 +18,34 @@ function chain(times: readonly number[], prefix = 'r'): Retained[] {
   return times.map((time, i) =>
     at(time, { id: `${prefix}${i}`, baseId: i === 0 ? null : `${prefix}${i - 1}` }),
   );
+}
+
+/** A snapshot taken by a clock that is right, or by one that is misset. */
+interface Taken {
+  readonly isReal: boolean;
+  readonly time: number;
+}
+
+/** Full snapshots with ids as they are, each taken after the one before; and the ids of those that are real. */
+function line(taken: readonly Taken[]): { all: Retained[]; real: ReadonlySet<string> } {
+  const all: Retained[] = [];
+  const real = new Set<string>();
+  const used = new Set<number>();
+  for (const { isReal, time: told } of taken) {
+    let time = told;
+    while (used.has(time)) time++; // As vecsnap does.
+    used.add(time);
+    const id = newSnapshotId(time, (length) => new Uint8Array(length).fill(all.length));
+    all.push(at(time, { id, baseId: null, afterId: all.at(-1)?.id }));
+    if (isReal) real.add(id);
+  }
+  return { all, real };
+}
+
+/** The real ones of a line, as if there had been no others. */
+function alone({ all, real }: ReturnType<typeof line>): Retained[] {
+  const own = all.filter(({ id }) => real.has(id));
+  return own.map((one, i) => ({ ...one, afterId: own[i - 1]?.id }));
 }
 
 function kept(snapshots: readonly Retained[], policy: RetentionPolicy, now?: number): string[] {
@@ -306,10 +335,92 @@ describe('clocks that lie', () => {
       ).toContain('last');
   });
 
+  it('that begin anew date full snapshots before those after which they were taken', () => {
+    const boot = Date.UTC(2020, 0, 1);
+    const taken = days(10).flatMap((time, i) => [
+      { isReal: false, time: boot + 10_000 + ((i * 7) % 10) * 1000 },
+      { isReal: true, time },
+    ]);
+    const { all, real } = line(taken);
+    const reasons = reasonsOf(all, { keepLast: 2, keepYearly: 5 }, now);
+    const [last, before] = [...real].toReversed() as [string, string];
+    expect(reasons[last]).toEqual(['last 1 of 2', 'yearly 1 of 5 (2024)']);
+    expect(reasons[before]).toEqual(['last 2 of 2']);
+    const others = Object.entries(reasons).filter(([id]) => id !== last && id !== before);
+    expect(others).toHaveLength(10);
+    for (const [id, why] of others) {
+      expect(real.has(id)).toBe(false);
+      expect(why).toEqual(['dated against the order in which the snapshots were taken']);
+    }
+  });
+
+  it('are told by the date in the id of a forgotten snapshot, unless it is itself in the future', () => {
+    const { all } = line([
+      { isReal: true, time: now - 5 * DAY },
+      { isReal: false, time: now - 90 * DAY },
+      { isReal: false, time: now - 89 * DAY },
+    ]);
+    const why = 'dated before a snapshot, forgotten since, after which it was taken';
+    const gone = all.slice(1);
+    const right = at(now - 80 * DAY, { id: 'right' });
+    expect(reasonsOf([right, ...gone], { keepLast: 1 }, now)).toEqual({
+      right: ['last 1 of 1'],
+      [gone[0]?.id as string]: [why],
+      [gone[1]?.id as string]: [why],
+    });
+    expect(kept([right, ...gone], { keepLast: 1 }, now - 6 * DAY)).toEqual(['right']);
+    const inOther = at(now - 5 * DAY, { ...all[0], collection: 'other' });
+    expect(kept([inOther, right, ...gone], { keepLast: 1 }, now)).toEqual(['right', inOther.id]);
+  });
+
+  it('count neither way where as many hours say one thing as the other', () => {
+    const { all } = line([
+      { isReal: true, time: now - 5 * DAY },
+      { isReal: true, time: now - 3 * DAY },
+      { isReal: false, time: now - 4 * DAY },
+      { isReal: false, time: now - 4 * DAY + 1000 },
+      { isReal: true, time: now - 2 * DAY },
+    ]);
+    const disorder = ['dated against the order in which the snapshots were taken'];
+    expect(Object.values(reasonsOf(all, { keepLast: 2 }, now))).toEqual([
+      ['last 1 of 2'],
+      disorder,
+      disorder,
+      disorder,
+      ['last 2 of 2'],
+    ]);
+  });
+
+  it('that contradict each other within an hour count neither way', () => {
+    const hour = Math.floor((now - DAY) / HOUR) * HOUR;
+    const { all } = line([
+      { isReal: true, time: hour },
+      { isReal: true, time: hour + 30 * 60_000 },
+      { isReal: false, time: hour + 10 * 60_000 },
+      { isReal: true, time: hour + 40 * 60_000 },
+    ]);
+    expect(Object.values(reasonsOf(all, { keepLast: 9 }, now)).map(([why]) => why?.slice(0, 5))).toEqual([
+      'last ',
+      'dated',
+      'dated',
+      'last ',
+    ]);
+  });
+
   it('is quick for many', () => {
     const many = chain(Array.from({ length: 20_000 }, (_, i) => now - (20_000 - i) * HOUR));
     const policy = { keepHourly: 1000, keepDaily: 500, keepWithin: '1y', timeZone: 'Europe/Berlin' };
     expect(kept(many, policy, now).length).toBeGreaterThan(8760);
+  });
+
+  it('do not make a decision about a hundred thousand take for ever', () => {
+    const taken = Array.from({ length: 100_000 }, (_, i) => {
+      const isReal = i % 3 !== 0;
+      return { isReal, time: isReal ? now - (100_000 - i) * HOUR : (i % 50_000) * 60_000 };
+    });
+    const { all } = line(taken);
+    for (const many of [all, all.toReversed()])
+      expect(decideRetention(many, { keepLast: 10 }, { now }).keep.length).toBeGreaterThan(30_000);
   });
 });
 
@@ -439,7 +550,8 @@ describe('properties', () => {
         fc.array(fc.nat(600), { minLength: 1, maxLength: 20 }),
         anyPolicy,
         (real, ago, seconds, policy) => {
-          fc.pre(real.length >= 3);
+          const hours = new Set(real.map(({ createdAt }) => createdAt.slice(0, 13)));
+          fc.pre(hours.size >= 2); // Of one hour against one, neither counts.
           const start = Date.parse(real[0]?.createdAt as string) - ago - 2 * HOUR;
           const top = Math.floor(start / HOUR) * HOUR; // All in one hour.
           const liars = seconds.map((second, i) =>
@@ -452,6 +564,107 @@ describe('properties', () => {
         },
       ),
       { numRuns: runs(100) },
+    );
+  });
+
+  /** Gaps in minutes before real snapshots, and seconds after a start of a clock that is misset. */
+  const anyTaking = fc.array(
+    fc.oneof(
+      fc.record({ gap: fc.oneof(fc.integer({ min: 1, max: 90 }), fc.integer({ min: 1, max: 20_000 })) }),
+      fc.record({ second: fc.nat(3599) }),
+    ),
+    { minLength: 2, maxLength: 50 },
+  );
+  /** The line of such snapshots; the misset clock begins anew so many hours after the first real one, or before it. */
+  function lineOf(taking: readonly ({ gap: number } | { second: number })[], hoursLater: number): Taken[] {
+    const gaps = taking.reduce((sum, one) => sum + ('gap' in one ? one.gap : 0), 0);
+    let time = NOW - (gaps + 1) * 60_000;
+    const start = (Math.floor(time / HOUR) + hoursLater) * HOUR;
+    return taking.map((one) =>
+      'gap' in one
+        ? { isReal: true, time: (time += one.gap * 60_000) }
+        : { isReal: false, time: start + one.second * 1000 },
+    );
+  }
+  const hourOf = ({ time }: Taken): number => Math.floor(time / HOUR);
+  const keptOf = (all: readonly Retained[], ids: ReadonlySet<string>, policy: RetentionPolicy): string[] =>
+    kept(all, policy, NOW).filter((id) => ids.has(id));
+
+  it('full snapshots from a clock that begins anew, in any pattern and number, change nothing for the real ones', () => {
+    const anyStart = fc.integer({ min: -10_000, max: -1 });
+    fc.assert(
+      fc.property(anyTaking, anyStart, anyPolicy, (taking, hoursLater, policy) => {
+        const taken = lineOf(taking, hoursLater);
+        const last = taken.findLastIndex(({ isReal }) => !isReal);
+        const before = taken.slice(0, Math.max(last, 0)).filter(({ isReal }) => isReal);
+        fc.pre(new Set(before.map(hourOf)).size >= 2);
+        const made = line(taken);
+        const misset = new Set(made.all.map(({ id }) => id).filter((id) => !made.real.has(id)));
+        expect(keptOf(made.all, made.real, policy)).toEqual(kept(alone(made), policy, NOW));
+        expect(keptOf(made.all, misset, policy)).toHaveLength(misset.size);
+      }),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('and lose nothing that is real, whenever the clock begins', () => {
+    fc.assert(
+      fc.property(
+        anyTaking,
+        fc.integer({ min: -100, max: 2000 }),
+        anyPolicy,
+        (taking, hoursLater, policy) => {
+          const taken = lineOf(taking, hoursLater).filter(({ time }) => time <= NOW);
+          const contradicts = (a: Taken, b: Taken): boolean => a.isReal !== b.isReal && hourOf(a) > hourOf(b);
+          fc.pre(taken.some((one, i) => taken.slice(0, i).some((other) => contradicts(other, one))));
+          const made = line(taken);
+          const keptWithAll = keptOf(made.all, made.real, policy);
+          expect(kept(alone(made), policy, NOW).filter((id) => !keptWithAll.includes(id))).toEqual([]);
+        },
+      ),
+      { numRuns: runs(1000) },
+    );
+  });
+
+  it('nor when snapshots after which they were taken were forgotten since', () => {
+    const anyStart = fc.integer({ min: -10_000, max: -1 });
+    const anyLoss = fc.option(fc.infiniteStream(fc.boolean()), { nil: 'all' });
+    fc.assert(
+      fc.property(anyTaking, anyStart, anyPolicy, anyLoss, (taking, hoursLater, policy, loss) => {
+        const made = line(lineOf(taking, hoursLater));
+        const isLost = ({ id }: Retained): boolean =>
+          made.real.has(id) && (loss === 'all' || (loss as fc.Stream<boolean>).next().value);
+        const left = made.all.filter((one) => !isLost(one));
+        const standing = alone(made).filter((one) => left.some(({ id }) => id === one.id));
+        const keptWithAll = keptOf(left, made.real, policy);
+        expect(kept(standing, policy, NOW).filter((id) => !keptWithAll.includes(id))).toEqual([]);
+        if (standing.length > 0) return;
+        const first = made.all.findIndex(({ id }) => made.real.has(id));
+        const contradicted = first < 0 ? [] : made.all.slice(first).filter(({ id }) => !made.real.has(id));
+        const ids = new Set(contradicted.map(({ id }) => id));
+        expect(keptOf(left, ids, policy)).toHaveLength(ids.size);
+      }),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('whatever snapshots say that they were taken after, each is decided once, and the same whatever the order of the list', () => {
+    const anyLinks = fc.array(fc.tuple(fc.nat(30), fc.nat(30), fc.nat(100)), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(anyLinks, fc.boolean(), anyPolicy, (links, hasCircles, policy) => {
+        const idOf = (target: number, i: number): string => `s${hasCircles || target < i ? target : 'none'}`;
+        const all = links.map(([base, after, hours], i) =>
+          at(NOW - hours * HOUR - i, { id: `s${i}`, baseId: idOf(base, i), afterId: idOf(after, i) }),
+        );
+        const decision = decideRetention(all, policy, { now: NOW });
+        const { keep, forget } = decision;
+        expect([...keep.map(({ id }) => id), ...forget].toSorted()).toEqual(
+          all.map(({ id }) => id).toSorted(),
+        );
+        expect(keep.length).toBeGreaterThan(0);
+        if (!hasCircles) expect(decideRetention(all.toReversed(), policy, { now: NOW })).toEqual(decision);
+      }),
+      { numRuns: runs(200) },
     );
   });
 });
