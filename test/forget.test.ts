@@ -3,8 +3,14 @@ import fc from 'fast-check';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { inlineCoder, PACK_OVERHEAD } from 'vecsnap/cas';
 import { type Schema, utf8 } from 'vecsnap/core';
-import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
-import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { nodeDeflate, nodeSha256, systemRandom } from 'vecsnap/platform';
+import {
+  type CreateOptions,
+  decodeSnapshot,
+  encodeSnapshot,
+  type Snapshot,
+  SnapshotManager,
+} from 'vecsnap/snapshot';
 import { describe, expect, it } from 'vitest';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
 import { runs } from './support/arbitraries.js';
@@ -452,6 +458,122 @@ describe('stored policies', () => {
       { code: 'POLICY_DAMAGED', blob: 'policies/all-1' },
     ]);
     expect(await manager.listSnapshots()).toHaveLength(2);
+  });
+});
+
+describe('a clock that begins anew at each start', () => {
+  const DAY = 86_400_000;
+  const BOOT = Date.UTC(2020, 0, 1);
+  const FIRST_NIGHT = Date.UTC(2024, 0, 1, 2);
+  const NIGHTS = 12;
+  let now = 0;
+  const opened = async (store: BlobStore, isNew = false): Promise<SnapshotManager> => {
+    const environment = memoryEnvironment({
+      blobs: store,
+      sha256: nodeSha256,
+      coder: CODER,
+      clock: { now: () => now },
+      random: systemRandom,
+    });
+    return isNew ? SnapshotManager.init({ environment }, PARAMETERS) : SnapshotManager.open({ environment });
+  };
+  const source = (seed: number, collection = 'test') => memorySource(contentOf(20, seed), collection);
+
+  /** Full snapshots: each night one by the right clock, and after every start before it one by a clock that was not set yet. */
+  async function manyNights(): Promise<{ manager: SnapshotManager; real: Snapshot[]; misset: Snapshot[] }> {
+    const store = memoryBlobStore();
+    const [real, misset]: [Snapshot[], Snapshot[]] = [[], []];
+    for (let night = 0; night < NIGHTS; night++) {
+      const manager = await opened(store, night === 0);
+      if (night > 1) {
+        now = BOOT + 20_000 + ((night * 5) % NIGHTS) * 1000;
+        misset.push(await manager.createSnapshot(source(night), `start ${night}`));
+      }
+      now = FIRST_NIGHT + night * DAY;
+      real.push(await manager.createSnapshot(source(night), `night ${night}`));
+      await manager.close();
+    }
+    now += DAY;
+    return { manager: await opened(store), real, misset };
+  }
+
+  it('is told by what each snapshot was taken after, and pushes nothing real out', async () => {
+    const { manager, real, misset } = await manyNights();
+    const { forget, keep } = await manager.forget({ policy: { keepLast: 3, keepDaily: 5, keepYearly: 9 } });
+    expect(forget).toEqual(real.slice(0, -5).map(({ id }) => id));
+    const reasons = new Map(keep.map(({ id, reasons }) => [id, reasons]));
+    expect(real.slice(-5).map(({ id }) => reasons.get(id)?.at(-1))).toEqual([
+      'daily 5 of 5 (2024-01-08)',
+      'daily 4 of 5 (2024-01-09)',
+      'daily 3 of 5 (2024-01-10)',
+      'daily 2 of 5 (2024-01-11)',
+      'yearly 1 of 9 (2024)',
+    ]);
+    for (const { id } of misset) expect(reasons.get(id)).toEqual([expect.stringMatching(/^dated /)]);
+
+    // What says so is gone by now for most, and known from the ids.
+    const again = await manager.forget({ policy: { keepLast: 1, keepYearly: 9 } });
+    expect(again.forget).toEqual(real.slice(-5, -1).map(({ id }) => id));
+    const third = await manager.forget({ policy: { keepLast: 1, keepYearly: 9 } });
+    expect(third.forget).toEqual([]);
+    expect(third.keep).toHaveLength(1 + misset.length);
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true });
+    await manager.close();
+  });
+
+  it('is stored with the snapshot: the last one of its collection, when the time is that of the clock', async () => {
+    const store = memoryBlobStore();
+    now = FIRST_NIGHT;
+    const manager = await opened(store, true);
+    const take = async (options: CreateOptions = {}, base?: Snapshot): Promise<Snapshot> => {
+      now += 1000;
+      return base === undefined
+        ? manager.createSnapshot(source(1), 'one', options)
+        : manager.createIncrementalSnapshot(source(1), 'one', base.id, options);
+    };
+    const first = await take();
+    const other = await take({ collection: 'other' });
+    now = BOOT;
+    const misset = await take();
+    const later = await take({}, first);
+    now = FIRST_NIGHT + DAY;
+    const given = await take({ createdAt: new Date(FIRST_NIGHT - DAY) });
+    const last = await take();
+    expect([first, other, given].map((one) => 'afterId' in one)).toEqual([false, false, false]);
+    expect([misset, later, last].map(({ afterId }) => afterId)).toEqual([first.id, misset.id, later.id]);
+    const stored = new Map((await manager.listSnapshots()).map((one) => [one.id, one]));
+    for (const one of [first, other, misset, later, given, last]) expect(stored.get(one.id)).toEqual(one);
+
+    const bytes = await store.get(`snapshots/${last.id}`);
+    await store.delete(`snapshots/${last.id}`);
+    await store.put(`snapshots/${last.id}`, bytes.subarray(1));
+    const { afterId } = await take(); // The one that cannot be read is passed over.
+    expect(afterId).toBe(later.id);
+    await manager.close();
+  });
+
+  it.each([null, '', 7])('is an id: a snapshot that says %j is damaged', async (afterId) => {
+    now = FIRST_NIGHT;
+    const manager = await opened(memoryBlobStore(), true);
+    const snapshot = await manager.createSnapshot(source(1), 'one');
+    const blob = `snapshots/${snapshot.id}`;
+    const bytes = encodeSnapshot({ ...snapshot, afterId: afterId as unknown as string }, nodeSha256);
+    expect(() => decodeSnapshot(bytes, blob, nodeSha256)).toThrow(coded('SNAPSHOT_DAMAGED'));
+    await manager.close();
+  });
+
+  it('is not known where the store does not give the others, which is told and ends nothing', async () => {
+    const inner = memoryBlobStore();
+    now = FIRST_NIGHT;
+    const first = await (await opened(inner, true)).createSnapshot(source(1), 'first');
+    now += DAY;
+    const name = new RegExp(first.id);
+    const failing = faultyBlobStore(inner, { failures: [{ nth: 1, onwards: true, method: 'get', name }] });
+    const second = await (await opened(failing)).createSnapshot(source(2), 'second');
+    expect('afterId' in second).toBe(false);
+    expect(second.notes).toEqual([
+      expect.stringMatching(/^It is not known which snapshot was taken before this one: /),
+    ]);
   });
 });
 

@@ -1,6 +1,7 @@
 /** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
 import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
 import { ChunkWriter } from '../cas/index.js';
+import { lastTaken } from '../gc/dates.js';
 import type { OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';
@@ -156,9 +157,11 @@ export class Creating {
       createdAt === undefined ? clock : { now: () => createdAt.getTime() },
       await repository.snapshotIds(),
     );
+    const { afterId, unknown } = createdAt === undefined ? await this.#lastTaken() : {};
     return {
       id: newSnapshotId(time, random),
       ...this.#named,
+      ...(afterId !== undefined && { afterId }),
       createdAt: new Date(time).toISOString(),
       ...taken,
       checksum: formatAddress(manifest, 'node'),
@@ -167,8 +170,21 @@ export class Creating {
       tags: [...tags],
       pinned: false,
       metadata,
-      notes: [...notes],
+      notes: unknown === undefined ? [...notes] : [...notes, unknown],
     };
+  }
+
+  /** The last snapshot of the collection that there is, or a note on why that cannot be told. Those that cannot be read are passed over. */
+  async #lastTaken(): Promise<{ afterId?: string | undefined; unknown?: string }> {
+    const { collection } = this.#named;
+    try {
+      const { snapshots } = await this.#session.repository.listSnapshots();
+      return { afterId: lastTaken(snapshots.filter((one) => one.collection === collection))?.id };
+    } catch (error) {
+      // A place on the disk that cannot be read must not be in the way of new snapshots.
+      if (!isVecsnapError(error, 'STORE_FAILED')) throw error;
+      return { unknown: `It is not known which snapshot was taken before this one: ${error.message}` };
+    }
   }
 }
 

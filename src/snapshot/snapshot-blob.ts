@@ -12,9 +12,10 @@ const VERSION = 1;
 /** The bytes of a snapshot blob. */
 export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
   // Pins and damage stand elsewhere: they change.
-  const { checksum, createdAt, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
+  const { checksum, createdAt, afterId, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
   const value = {
     ...plain,
+    ...(afterId !== undefined && { afterId }),
     version: VERSION,
     createdAt: Date.parse(createdAt),
     manifest: parseAddress(checksum).address,

@@ -22,6 +22,11 @@ export interface Snapshot {
   readonly snapshotType: SnapshotType;
   /** The snapshot that an incremental one was compared with; null for a full one. That snapshot may be gone since. */
   readonly baseId: string | null;
+  /**
+   * The last snapshot of the collection that there was when this one was taken, whatever the dates said; it may be gone since. Not
+   * there when there was none, when the time was given instead of being that of the clock, and in snapshots of earlier versions.
+   */
+  readonly afterId?: string | undefined;
   /** Records in the snapshot. */
   readonly vectorCount: number;
   /** Entries of the tree of files in the snapshot: files, folders and links. */
@@ -84,6 +89,7 @@ export function isSnapshot(value: unknown): value is Snapshot {
     isText(one.checksum) &&
     (one.snapshotType === 'full' || one.snapshotType === 'incremental') &&
     (one.baseId === null || isText(one.baseId)) &&
+    (one.afterId === undefined || isText(one.afterId)) &&
     isCount(one.vectorCount) &&
     isCount(one.fileCount) &&
     isCount(one.logicalBytes) &&

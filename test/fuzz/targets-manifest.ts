@@ -113,6 +113,7 @@ export const SNAPSHOT: Snapshot = {
   createdAt: '2023-11-14T22:13:21.000Z',
   snapshotType: 'incremental',
   baseId: '01hf7yatz8h63zh7xdw4tpw39w',
+  afterId: '01hf7yatz8h63zh7xdw4tpw39w',
   vectorCount: 100,
   fileCount: 0,
   checksum: formatAddress(A(1), 'node'),
