@@ -46,6 +46,7 @@ interface Description {
 const BATCH_BYTES = 1024 * 1024;
 /** And by about this many of ids and payloads. */
 const BATCH_VALUE_BYTES = 4 * 1024 * 1024;
+/** What is read of a file at once. */
 const PIECE_BYTES = 1024 * 1024;
 /** Files up to this size are read whole. */
 const SMALL_FILE_BYTES = 4 * 1024 * 1024;
@@ -116,13 +117,18 @@ async function checkDigests(folder: string): Promise<string> {
 async function digestOf(folder: string, name: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    const handle = await openRegular(join(folder, name));
-    for await (const piece of handle.createReadStream({ highWaterMark: PIECE_BYTES }))
-      hash.update(piece as Uint8Array);
+    for await (const piece of await openPieces(join(folder, name))) hash.update(piece as Uint8Array);
   } catch (cause) {
     throw unreadable(folder, name, cause);
   }
   return hash.digest('hex');
+}
+
+/** The bytes of a file. Memory is taken for each piece before it is read, so for a short file no more than it needs. */
+async function openPieces(path: string): Promise<Readable> {
+  const handle = await openRegular(path);
+  const { size } = await handle.stat();
+  return handle.createReadStream({ highWaterMark: Math.min(size + 1, PIECE_BYTES) });
 }
 
 async function readText(folder: string, name: string): Promise<string> {
@@ -358,8 +364,7 @@ class GzipReader {
 
   async #begin(): Promise<AsyncIterator<Uint8Array>> {
     const gunzip = createGunzip();
-    const handle = await openRegular(this.#place);
-    const file = handle.createReadStream({ highWaterMark: PIECE_BYTES });
+    const file = await openPieces(this.#place);
     file.on('error', (error) => gunzip.destroy(error)); // Which pipe does not do.
     gunzip.on('error', () => undefined); // Who asks for the next piece is told; whoever does not, does not care.
     file.pipe(gunzip);

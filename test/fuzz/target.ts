@@ -17,8 +17,6 @@ export interface FuzzTarget {
   readonly budget: Budget;
   /** Whether an input takes long, as where files are written: then fewer are tried in CI. */
   readonly isSlow?: boolean;
-  /** The part of the inputs of a campaign that is tried, where one takes milliseconds. */
-  readonly share?: number;
 }
 
 /** `multiple` × the bytes of the input + `constant`. */

@@ -306,7 +306,6 @@ export function sourceTargets(directory: string): FuzzTarget[] {
       decode: async (input) => importFolder(join(directory, 'folder'), input),
       budget: { multiple: 2000, constant: 32 << 20 },
       isSlow: true,
-      share: 0.1, // Seven streams, and five files to be written.
     },
     {
       name: 'journal',

@@ -145,7 +145,7 @@ class Campaign {
   async run(): Promise<Report> {
     for (const seed of this.#target.seeds) await this.#try(seed);
     this.#coverage.takeNew();
-    const wanted = this.#order.inputs * (this.#target.share ?? 1);
+    const wanted = this.#order.inputs;
     for (let done = 0, batches = 0; done < wanted; done += BATCH, batches++) {
       const inputs = Array.from({ length: Math.min(BATCH, wanted - done) }, () => this.#make());
       for (const input of inputs) await this.#try(input);
