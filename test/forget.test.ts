@@ -521,7 +521,7 @@ describe('a clock that begins anew at each start', () => {
     await manager.close();
   });
 
-  it('is stored with the snapshot: the last one of its collection, when the time is that of the clock', async () => {
+  it('is stored with a full snapshot: the last one of its collection, when the time is that of the clock', async () => {
     const store = memoryBlobStore();
     now = FIRST_NIGHT;
     const manager = await opened(store, true);
@@ -539,8 +539,8 @@ describe('a clock that begins anew at each start', () => {
     now = FIRST_NIGHT + DAY;
     const given = await take({ createdAt: new Date(FIRST_NIGHT - DAY) });
     const last = await take();
-    expect([first, other, given].map((one) => 'afterId' in one)).toEqual([false, false, false]);
-    expect([misset, later, last].map(({ afterId }) => afterId)).toEqual([first.id, misset.id, later.id]);
+    expect([first, other, later, given].map((one) => 'afterId' in one)).toEqual([false, false, false, false]);
+    expect([misset, last].map(({ afterId }) => afterId)).toEqual([first.id, later.id]);
     const stored = new Map((await manager.listSnapshots()).map((one) => [one.id, one]));
     for (const one of [first, other, misset, later, given, last]) expect(stored.get(one.id)).toEqual(one);
 

@@ -1,7 +1,6 @@
 /** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
 import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
 import { ChunkWriter } from '../cas/index.js';
-import { lastTaken } from '../gc/dates.js';
 import type { OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';
@@ -157,7 +156,9 @@ export class Creating {
       createdAt === undefined ? clock : { now: () => createdAt.getTime() },
       await repository.snapshotIds(),
     );
-    const { afterId, unknown } = createdAt === undefined ? await this.#lastTaken() : {};
+    // An incremental one has its base, and need not look at the others, of which there may be thousands.
+    const isUntold = this.#named.baseId === null && createdAt === undefined;
+    const { afterId, unknown } = isUntold ? await this.#lastTaken() : {};
     return {
       id: newSnapshotId(time, random),
       ...this.#named,
@@ -179,7 +180,10 @@ export class Creating {
     const { collection } = this.#named;
     try {
       const { snapshots } = await this.#session.repository.listSnapshots();
-      return { afterId: lastTaken(snapshots.filter((one) => one.collection === collection))?.id };
+      const own = snapshots.filter((one) => one.collection === collection);
+      if (own.length === 0) return {};
+      const { lastTaken } = await import('../gc/dates.js');
+      return { afterId: lastTaken(own)?.id };
     } catch (error) {
       // A place on the disk that cannot be read must not be in the way of new snapshots.
       if (!isVecsnapError(error, 'STORE_FAILED')) throw error;

@@ -23,8 +23,9 @@ export interface Snapshot {
   /** The snapshot that an incremental one was compared with; null for a full one. That snapshot may be gone since. */
   readonly baseId: string | null;
   /**
-   * The last snapshot of the collection that there was when this one was taken, whatever the dates said; it may be gone since. Not
-   * there when there was none, when the time was given instead of being that of the clock, and in snapshots of earlier versions.
+   * For a full one: the last snapshot of the collection that there was when it was taken, whatever the dates said; it may be gone
+   * since. Not there when there was none, when the time was given instead of being that of the clock, and in snapshots of earlier
+   * versions.
    */
   readonly afterId?: string | undefined;
   /** Records in the snapshot. */
