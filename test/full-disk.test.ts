@@ -114,7 +114,7 @@ describe('a quota', () => {
   }
 
   it('of nothing lets all go on but create', async () => {
-    const { quota, second, open } = await make(64 * 1024);
+    const { quota, first, second, open } = await make(64 * 1024);
     quota.free = 0;
     const manager = await SnapshotManager.open({ environment: open() });
     await expect(
@@ -125,6 +125,9 @@ describe('a quota', () => {
     expect(await manager.listSnapshots()).toHaveLength(2);
     expect((await manager.verifyRepository()).problems).toEqual([]);
     await manager.restoreSnapshot(second.id, new MemoryTarget());
+    await manager.unforget([first.id]);
+    expect(await manager.listSnapshots()).toHaveLength(3);
+    await manager.deleteSnapshot(first.id);
     const plan = await manager.collectGarbage({ maxUnused: 0 });
     expect(plan).toMatchObject({ postponedPacks: [], roomNeeded: 0 });
     expect(plan.reclaimedBytes).toBeGreaterThan(0);

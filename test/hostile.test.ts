@@ -3,7 +3,19 @@
  * checksums fit. A reader may fail, with an error that says so; it never takes memory or time without bound, and never writes outside of
  * its target. Decoders are fuzzed in fuzz.test.ts; docs/SECURITY and decision 11 say what is promised.
  */
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SnapshotManager } from 'vecsnap';
@@ -717,12 +729,65 @@ describe('a repository on a disk', () => {
     await expectVictimUntouched();
   });
 
-  it('whose blobs are links is read as if they were not there', async () => {
+  const ID = '01hf7yatz8h63zh7xdw4tpw39x';
+  const elsewhere = async (path: string): Promise<void> => {
+    const name = path.replace('/', '-');
+    await rename(at('repo', path), at('victim', name));
+    await symlink(at('victim', name), at('repo', path));
+  };
+  const inTheWay = {
+    'a link in the place of a snapshot': () => symlink(at('victim', 'precious'), at('repo', 'snapshots', ID)),
+    'a pipe in the place of one': async () => void execFileSync('mkfifo', [at('repo', 'snapshots', ID)]),
+    'a name in capitals': () => writeFile(at('repo', 'snapshots', ID.toUpperCase()), 'x'),
+    'a link in the place of the folder': () => elsewhere('snapshots'),
+    'a file in the place of the folder': async () => {
+      await rename(at('repo', 'snapshots'), at('victim', 'snapshots'));
+      await writeFile(at('repo', 'snapshots'), 'x');
+    },
+    'a folder in capitals': () => rename(at('repo', 'snapshots'), at('repo', 'SNAPSHOTS')),
+  };
+
+  it.each(Object.entries(inTheWay))('that has %s tells where, and deletes nothing', async (_, change) => {
     const manager = await repositoryWith(async () => {
-      await mkdir(at('repo', 'snapshots'), { recursive: true });
-      await symlink(at('victim', 'precious'), at('repo', 'snapshots', '01hf7yatz8h63zh7xdw4tpw39x'));
+      const maker = await SnapshotManager.open({ snapshotDir: at('repo') });
+      await maker.createSnapshot(SOURCE, 'n');
+      await maker.close();
+      await change();
     });
-    expect(await manager.listAll()).toEqual({ snapshots: [], problems: [] });
+    const packs = await readdir(at('repo', 'packs'));
+    expect(packs).not.toEqual([]);
+    for (const work of [
+      () => manager.listAll(),
+      () => manager.collectGarbage(),
+      () => manager.collectGarbage({ dryRun: true }),
+      () => manager.forget({ policy: { keepLast: 1 } }),
+      () => manager.verifyRepository(),
+      () => manager.createSnapshot(SOURCE, 'another'),
+    ]) {
+      const error: unknown = await work().catch((reason: unknown) => reason);
+      expect(error).toMatchObject({
+        code: 'STORE_FAILED',
+        place: expect.stringMatching(/snapshots/i),
+        remedy: expect.any(String),
+      });
+    }
+    expect(await readdir(at('repo', 'packs'))).toEqual(packs);
+    await manager.close();
+  });
+
+  it.each(['marks', 'a mark'])('of which %s is a link keeps what is pinned', async (what) => {
+    let id = '';
+    const manager = await repositoryWith(async () => {
+      const maker = await SnapshotManager.open({ snapshotDir: at('repo') });
+      ({ id } = await maker.createSnapshot(SOURCE, 'n'));
+      await maker.pinSnapshot(id);
+      await maker.createSnapshot(SOURCE, 'n');
+      await maker.close();
+      const [mark] = await readdir(at('repo', 'marks'));
+      await elsewhere(what === 'marks' ? 'marks' : `marks/${mark}`);
+    });
+    expect(await codeOf(manager.forget({ policy: { keepLast: 1 } }))).toBe('STORE_FAILED');
+    expect(await codeOf(manager.deleteSnapshot(id))).toBe('STORE_FAILED');
     await manager.close();
   });
 

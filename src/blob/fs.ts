@@ -343,7 +343,7 @@ class DirectoryBlobStore implements FsBlobStore {
       'Something else stands where a blob or a folder of blobs should be.',
       {
         place: this.#path(name),
-        remedy: 'Move it out of the repository.',
+        remedy: 'Put back what belongs there, or move it out of the repository.',
         cause,
       },
     );
@@ -401,6 +401,7 @@ class DirectoryBlobStore implements FsBlobStore {
     for (const { name, kind } of entries ?? []) {
       const path = folder + name;
       if (isListed(path, kind, prefix)) names.push(kind === 'directory' ? `${path}/` : path);
+      else if (isInTheWay(path, kind, prefix)) throw this.#obstructed(path, undefined);
     }
     return names.toSorted().toReversed();
   }
@@ -606,6 +607,17 @@ function isListed(name: string, kind: FsEntry['kind'], prefix: string): boolean 
   if (kind === 'file') return name.startsWith(prefix) && isBlobName(name);
   const folder = `${name}/`;
   return kind === 'directory' && isBlobName(name) && (folder.startsWith(prefix) || prefix.startsWith(folder));
+}
+
+/**
+ * Whether something stands where a blob or a folder of these names would, and is none: a link, a pipe, or what has its name in
+ * capitals. What it hides must not look as if it were gone: a sweep would delete what that needs.
+ */
+function isInTheWay(path: string, kind: FsEntry['kind'], prefix: string): boolean {
+  const name = path.toLowerCase();
+  if (prefix === '' || !isBlobName(name)) return false; // All of the store: what only tells how much there is.
+  const isConcerned = name.startsWith(prefix) || prefix.startsWith(`${name}/`);
+  return isConcerned && (kind === 'other' || name !== path);
 }
 
 /** Takes up to `most` names from the end of a list, up to a folder, and gives the last first. */

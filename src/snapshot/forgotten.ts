@@ -87,16 +87,31 @@ export async function unforget(
   repository: Repository,
   ids: readonly string[] | 'all',
 ): Promise<readonly Snapshot[]> {
-  const { blobs } = repository.environment;
+  const { environment } = repository;
+  const { blobs } = environment;
   const { snapshots, problems } = await listForgotten(repository);
   const wanted =
     ids === 'all' ? snapshots : [...new Set(ids)].map((id) => mustFind(id, { snapshots, problems }));
   for (const { id } of wanted) {
     const name = `${FORGOTTEN_PREFIX}${id}`;
-    await blobs.put(`${SNAPSHOT_PREFIX}${id}`, await blobs.get(name));
+    await putWithReserve(environment, `${SNAPSHOT_PREFIX}${id}`, await blobs.get(name));
     await blobs.delete(name);
   }
   return wanted;
+}
+
+/** On a full disk what is forgotten must not be out of reach: the way to free space would be a sweep, which makes an end of it. */
+async function putWithReserve(
+  { blobs, reserve }: Repository['environment'],
+  name: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  try {
+    await blobs.put(name, bytes);
+  } catch (error) {
+    if (!isVecsnapError(error, 'STORE_FULL') || !(await reserve?.giveUp())) throw error;
+    await blobs.put(name, bytes);
+  }
 }
 
 function mustFind(id: string, { snapshots, problems }: SnapshotListing): Snapshot {

@@ -370,7 +370,7 @@ export class SnapshotManager {
    */
   async unforget(ids: readonly string[] | 'all', { signal }: WorkOptions = {}): Promise<readonly Snapshot[]> {
     const { unforget } = await import('./forgotten.js');
-    return this.#repository.locked(this.#lockFor('unforget', signal), async () =>
+    return this.#repository.lockedToFree(this.#lockFor('unforget', signal), async () =>
       this.#marked(await unforget(this.#repository, ids)),
     );
   }

@@ -6,6 +6,7 @@
  * a blob open could tell.
  */
 import type { BlobStat, BlobStore } from '../blob/port.js';
+import { blobsIn } from './sealed-blob.js';
 
 /** The blobs of one name. */
 export interface Numbered {
@@ -19,11 +20,11 @@ const FORM = /^(.+)-(0|[1-9]\d{0,14})$/;
 
 /** What stands under a prefix, by name. Blobs with other names are left out. */
 export async function listNumbered(
-  blobs: Pick<BlobStore, 'list'>,
+  blobs: Pick<BlobStore, 'list' | 'stat'>,
   prefix: string,
 ): Promise<Map<string, Numbered>> {
   const found = new Map<string, Numbered>();
-  for await (const blob of blobs.list(prefix)) {
+  for (const blob of await blobsIn(blobs, prefix)) {
     const [, name, digits] = FORM.exec(blob.name) ?? [];
     if (name === undefined) continue;
     const [before, number] = [found.get(name), Number(digits)];

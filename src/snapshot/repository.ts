@@ -16,7 +16,7 @@ import {
 import type { DamageNote, FoundNotes } from './damage-note.js';
 import type { Environment, HeldLock, LockRequest } from './environment.js';
 import { ListingCache } from './listing-cache.js';
-import { getSealed } from './sealed-blob.js';
+import { blobsIn, getSealed } from './sealed-blob.js';
 import { isSnapshotId, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
 /** How a repository is worked with. */
@@ -119,8 +119,7 @@ export class Repository {
     fresh = false,
     store = this.environment.blobs,
   }: { readonly fresh?: boolean; readonly store?: BlobStore } = {}): Promise<SnapshotListing> {
-    const blobs: BlobStat[] = [];
-    for await (const blob of store.list(SNAPSHOT_PREFIX)) blobs.push(blob);
+    const blobs = await blobsIn(store, SNAPSHOT_PREFIX);
     const cache = await ListingCache.load(fresh ? { sha256: this.environment.sha256 } : this.environment);
     const unknown = blobs.filter((blob) => cache.find(blob) === undefined);
     const read = await mapConcurrent(unknown, SNAPSHOTS_AT_ONCE, ({ name }) =>
@@ -150,10 +149,8 @@ export class Repository {
 
   /** The ids of all snapshots, also of those that cannot be read. */
   async snapshotIds(): Promise<readonly string[]> {
-    const ids: string[] = [];
-    for await (const { name } of this.environment.blobs.list(SNAPSHOT_PREFIX))
-      ids.push(name.slice(SNAPSHOT_PREFIX.length));
-    return ids;
+    const blobs = await blobsIn(this.environment.blobs, SNAPSHOT_PREFIX);
+    return blobs.map(({ name }) => name.slice(SNAPSHOT_PREFIX.length));
   }
 
   /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
@@ -233,7 +230,7 @@ export class Repository {
   }
 
   /**
-   * The same for work that gives space back: on a full disk the reserve is given up for it, and held back again afterwards
+   * The same for work that gives space back, or has back what was forgotten: on a full disk the reserve is given up for it, and held back again afterwards
    * (docs/ordering.md, G8). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
    */
   async lockedToFree<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {

@@ -5,10 +5,10 @@
  */
 import { concatBytes, equalBytes, fromUtf8, utf8 } from '../core/bytes.js';
 import { type Canonical, decodeCanonical, encodeCanonical } from '../core/canonical.js';
-import { isVecsnapError } from '../core/errors.js';
+import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import { MAX_BLOB_BYTES } from '../core/limits.js';
 import type { Sha256 } from '../core/platform.js';
-import type { BlobStore } from '../blob/port.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
 
 const CHECKSUM_BYTES = 32;
 /** Each kind of blob has a magic number of this many ASCII letters. */
@@ -36,6 +36,24 @@ export async function getSealed(
   if (stat === undefined || stat.size <= MAX_BLOB_BYTES) return blobs.get(name);
   const start = new Uint8Array(START_BYTES);
   return start.subarray(0, await blobs.read(name, 0, start));
+}
+
+/**
+ * The blobs whose names begin with `prefix`, which has a folder in it.
+ * @throws VecsnapError STORE_FAILED when a blob has the name of that folder: what it hides must not look as if it were gone.
+ */
+export async function blobsIn(
+  blobs: Pick<BlobStore, 'list' | 'stat'>,
+  prefix: string,
+): Promise<readonly BlobStat[]> {
+  const found: BlobStat[] = [];
+  for await (const blob of blobs.list(prefix)) found.push(blob);
+  const folder = prefix.slice(0, prefix.indexOf('/'));
+  if (found.length > 0 || (await blobs.stat(folder)) === undefined) return found;
+  throw new VecsnapError('STORE_FAILED', 'A file stands where a folder of blobs should be.', {
+    place: folder,
+    remedy: 'Put back what belongs there, or move it out of the repository.',
+  });
 }
 
 /** Enough to see what something is not. */
