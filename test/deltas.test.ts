@@ -14,7 +14,7 @@ import {
   type StoredChunk,
 } from 'vecsnap/cas';
 import { type Address, formatAddress, isVecsnapError, toHex } from 'vecsnap/core';
-import { markChunks, planSweep, sweep } from 'vecsnap/gc';
+import { DEFAULT_SWEEP, markChunks, planSweep, sweep } from 'vecsnap/gc';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
@@ -390,6 +390,60 @@ describe('a sweep of deltas', () => {
     expect(await bytesOf(blobs)).toBeLessThanOrEqual(1.1 * (await bytesOf(fresh)));
     for (const n of [37, 38, 39])
       expect(Buffer.compare(await store.get(addresses[n] as Address), version(n))).toBe(0);
+  });
+
+  /** Chunks of which some records change together, among others that stay. */
+  async function putChanged(changes: readonly number[], others: number) {
+    const blobs = memoryBlobStore();
+    const store = await reopen(blobs, undefined, { packBytes: 60_000 });
+    const staying = Array.from({ length: others }, (_, i) => newChunk(seededBytes(900, 500_000 + i)));
+    const before = changes.map((_, seed) => newChunk(version(0, seed + 1)));
+    const addresses = await putAll(store, [...staying, ...before]);
+    await store.refresh();
+    const after = changes.map((count, seed) =>
+      newChunk(version(count, seed + 1), addresses.slice(others + seed, others + seed + 1)),
+    );
+    const kept = [...addresses.slice(0, others), ...(await putAll(store, after))];
+    await store.refresh();
+    return { blobs, store, kept, chunks: [...staying, ...after] };
+  }
+
+  it('takes nothing for nothing: where no pack goes, none is written', async () => {
+    const { blobs, store, kept } = await putChanged([24], 53);
+    const before = await bytesOf(blobs);
+    const prepared = planSweep(store, await markChunks(store, kept), DEFAULT_SWEEP);
+    expect(prepared).toMatchObject({ flattened: [], plan: { deletedPacks: [], rewrittenPacks: [] } });
+    expect(await sweep(store, prepared)).toMatchObject({ writtenBytes: 0, reclaimedBytes: 0 });
+    expect(await bytesOf(blobs)).toBe(before);
+  });
+
+  it('takes no more than it gives, and after a few of them little is unused', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom(1, 3, 12, 24, 30), { minLength: 1, maxLength: 100 }),
+        fc.nat({ max: 400 }),
+        async (changes, others) => {
+          const { blobs, store, kept, chunks } = await putChanged(changes, others);
+          let sweeps = 0;
+          for (let gave = Infinity; gave > 0; sweeps++) {
+            const report = await sweep(store, planSweep(store, await markChunks(store, kept), DEFAULT_SWEEP));
+            gave = report.reclaimedBytes;
+            expect(gave).toBeGreaterThanOrEqual(0);
+            if (gave === 0) expect(report.writtenBytes).toBe(0);
+          }
+          expect(sweeps).toBeLessThanOrEqual(3);
+          // Of each chunk that it keeps, no more is needed than it takes alone.
+          const fresh = memoryBlobStore();
+          await putAll(
+            await reopen(fresh, undefined, { packBytes: 60_000 }),
+            chunks.map(({ bytes }) => newChunk(bytes)),
+          );
+          const most = (await bytesOf(fresh)) / (1 - 1.5 * DEFAULT_SWEEP.maxUnused);
+          expect(await bytesOf(blobs)).toBeLessThanOrEqual(most);
+        },
+      ),
+      { numRuns: runs(25) },
+    );
   });
 
   it('leaves a chunk that changed once as it is', async () => {

@@ -6,64 +6,72 @@
  * whole cluster. The clusters that give back most for what they cost are flattened, until what the others would give back is little
  * enough. A chunk that changed once is thus left as it is: writing it anew would free hardly more than it takes.
  */
+import { type Catalogue, CODECS, MAX_CHAIN, packEntryBytes } from '../cas/index.js';
 import type { LiveChunks } from './live.js';
 
-/** What is to be flattened. */
-export interface Flattening {
-  /** Numbers of deltas in the catalogue. */
-  readonly deltas: ReadonlySet<number>;
-  /** Numbers of chunks that nothing copies from any more. */
-  readonly freed: ReadonlySet<number>;
-  /** About so many bytes will be written for the deltas. */
-  readonly writtenBytes: number;
-}
-
-/** Held chunks that are linked, and the deltas that reach into them. */
-interface Cluster {
-  readonly held: number[];
-  readonly deltas: number[];
+/** Held chunks that are linked, and the deltas that reach into them, by their numbers in the catalogue. */
+export interface Cluster {
+  /** Nothing copies from these any more when the deltas stand alone. */
+  readonly held: readonly number[];
+  readonly deltas: readonly number[];
   /** Bytes of the held chunks and of the deltas: what flattening frees. */
-  freedBytes: number;
-  /** Bytes and plaintext bytes of the held chunks that stand alone. */
-  aloneBytes: number;
-  aloneLength: number;
-  /** Plaintext bytes of the deltas. */
-  deltaLength: number;
+  readonly freedBytes: number;
+  /** About so many bytes will be written for the deltas. */
+  readonly costBytes: number;
 }
 
-const NOTHING: Flattening = { deltas: new Set(), freed: new Set(), writtenBytes: 0 };
-
-/** @param maxHeld the part of the bytes of live chunks that flattening could give back and that may stay all the same, from 0 to 1. */
-export function chooseFlattened(live: LiveChunks, maxHeld: number): Flattening {
-  if (live.heldCount === 0) return NOTHING;
+/**
+ * Gives the clusters that are worth flattening, those first that are worth most.
+ * @param maxHeld the part of the bytes of live chunks that flattening could give back and that may stay all the same, from 0 to 1.
+ */
+export function chooseFlattened(live: LiveChunks, maxHeld: number): Cluster[] {
+  if (live.heldCount === 0) return [];
   const { clusters, totalBytes } = findClusters(live);
   let total = totalBytes;
   let excess = clusters.reduce((sum, cluster) => sum + Math.max(0, gainOf(cluster)), 0);
-  const deltas = new Set<number>();
-  const freed = new Set<number>();
-  let writtenBytes = 0;
+  const chosen: Cluster[] = [];
   for (const cluster of clusters.toSorted((a, b) => worthOf(b) - worthOf(a))) {
     if (excess <= maxHeld * total || gainOf(cluster) <= 0) break;
     excess -= gainOf(cluster);
     total -= gainOf(cluster);
-    writtenBytes += costOf(cluster);
-    for (const number of cluster.held) freed.add(number);
-    for (const number of cluster.deltas) deltas.add(number);
+    chosen.push(cluster);
   }
-  return { deltas, freed, writtenBytes };
+  return chosen;
 }
 
-/** Bytes that would be written: as much of the plaintext as the held chunks that stand alone take of theirs. */
-function costOf({ aloneBytes, aloneLength, deltaLength }: Cluster): number {
-  return aloneLength === 0 ? deltaLength : (deltaLength * aloneBytes) / aloneLength;
+/**
+ * About how many bytes a delta takes when it stands alone, without its entry: as much of its plaintext as the chunk takes with which its
+ * chain begins, and no less than as a delta, for else it would not be one.
+ */
+export function bytesAlone(catalogue: Catalogue, delta: number): number {
+  const root = rootOf(catalogue, delta);
+  const part = catalogue.lengthOf(root) === 0 ? 1 : catalogue.storedLengthOf(root) / catalogue.lengthOf(root);
+  return Math.max(catalogue.storedLengthOf(delta), Math.round(catalogue.lengthOf(delta) * part));
 }
 
-function gainOf(cluster: Cluster): number {
-  return cluster.freedBytes - costOf(cluster);
+/** The chunk with which a chain begins. Of several that a delta copies from, the first is gone by. */
+function rootOf(catalogue: Catalogue, delta: number): number {
+  let at = delta;
+  for (let steps = 0; steps <= MAX_CHAIN && catalogue.isDelta(at); steps++) {
+    let first: number | undefined;
+    catalogue.forEachBase(at, (base) => (first ??= base));
+    at = first ?? at;
+  }
+  return at;
+}
+
+function costOf(catalogue: Catalogue, delta: number): number {
+  const storedLength = bytesAlone(catalogue, delta);
+  const length = catalogue.lengthOf(delta);
+  return packEntryBytes({ storedLength, length, codec: CODECS.raw, baseCount: undefined });
+}
+
+function gainOf({ freedBytes, costBytes }: Cluster): number {
+  return freedBytes - costBytes;
 }
 
 function worthOf(cluster: Cluster): number {
-  return gainOf(cluster) / costOf(cluster);
+  return gainOf(cluster) / cluster.costBytes;
 }
 
 function findClusters(live: LiveChunks): { clusters: Cluster[]; totalBytes: number } {
@@ -97,10 +105,10 @@ function linkHeld(live: LiveChunks): { links: Links; reaches: ReadonlyMap<number
 
 function gather(live: LiveChunks, links: Links, reaches: ReadonlyMap<number, number>): Cluster[] {
   const { catalogue } = live;
-  const clusters = new Map<number, Cluster>();
-  const clusterOf = (member: number): Cluster => {
+  const clusters = new Map<number, GrowingCluster>();
+  const clusterOf = (member: number): GrowingCluster => {
     const root = links.rootOf(member);
-    const cluster = clusters.get(root) ?? emptyCluster();
+    const cluster = clusters.get(root) ?? { held: [], deltas: [], freedBytes: 0, costBytes: 0 };
     clusters.set(root, cluster);
     return cluster;
   };
@@ -109,21 +117,21 @@ function gather(live: LiveChunks, links: Links, reaches: ReadonlyMap<number, num
     const cluster = clusterOf(number);
     cluster.held.push(number);
     cluster.freedBytes += catalogue.sizeOf(number);
-    if (catalogue.isDelta(number)) continue;
-    cluster.aloneBytes += catalogue.sizeOf(number);
-    cluster.aloneLength += catalogue.lengthOf(number);
   }
   for (const [number, base] of reaches) {
     const cluster = clusterOf(base);
     cluster.deltas.push(number);
     cluster.freedBytes += catalogue.sizeOf(number);
-    cluster.deltaLength += catalogue.lengthOf(number);
+    cluster.costBytes += costOf(catalogue, number);
   }
   return [...clusters.values()];
 }
 
-function emptyCluster(): Cluster {
-  return { held: [], deltas: [], freedBytes: 0, aloneBytes: 0, aloneLength: 0, deltaLength: 0 };
+interface GrowingCluster extends Cluster {
+  readonly held: number[];
+  readonly deltas: number[];
+  freedBytes: number;
+  costBytes: number;
 }
 
 /** Disjoint sets of numbers: union by number, with path halving. */

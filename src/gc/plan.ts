@@ -1,7 +1,7 @@
 /** Plan: which packs go and which are rewritten. A value; the dry run shows it, the sweep carries it out. */
 import type { Address } from '../core/index.js';
-import { type ChunkStore, PACK_OVERHEAD } from '../cas/index.js';
-import { chooseFlattened } from './flatten.js';
+import { type Catalogue, type ChunkStore, PACK_OVERHEAD } from '../cas/index.js';
+import { bytesAlone, chooseFlattened, type Cluster } from './flatten.js';
 import type { IsNeeded, LiveChunks } from './live.js';
 
 /** What a sweep would do. */
@@ -31,6 +31,8 @@ export interface PreparedSweep {
   readonly plan: SweepPlan;
   /** The deltas that are to stand alone. */
   readonly flattened: readonly Address[];
+  /** About how many bytes each of these then takes, without its entry. */
+  readonly flattenedBytes: readonly number[];
   /** Whether a chunk must still be where it is after the flattening. */
   readonly isNeeded: IsNeeded;
   /** The same before the flattening. */
@@ -60,35 +62,85 @@ export function planSweep(
   live: LiveChunks,
   { maxUnused, emptied = [] }: SweepOptions,
 ): PreparedSweep {
-  const flattening = chooseFlattened(live, maxUnused * HELD_SHARE);
-  const isLeft = (number: number): boolean =>
-    live.isLive(number) && !flattening.freed.has(number) && !flattening.deltas.has(number);
-  const uses = usePacks(store, live, isLeft);
   const known = store.parts.index.packs();
   const isToldOf = ({ name }: PackUse): boolean => known.has(name) || emptied.includes(name);
-  const readable = uses.filter(isToldOf);
-  const dead = readable.filter(({ liveChunks }) => liveChunks === 0);
-  const rest = readable.filter(({ liveChunks }) => liveChunks > 0);
-  const rewritten = chooseRewritten(rest, maxUnused);
-  const written = bytesWhenRewritten(rewritten, flattening.writtenBytes, store.options.packBytes);
+  const { clusters, uses, rewritten } = choose(store, live, maxUnused, isToldOf);
+  const { deltas, freed } = numbersIn(clusters);
+  const dead = uses.filter((use) => isToldOf(use) && use.liveChunks === 0);
+  const flattened = [...deltas];
+  const flattenedBytes = clusters.reduce((total, { costBytes }) => total + costBytes, 0);
+  const written = bytesWhenRewritten(rewritten, flattenedBytes, store.options.packBytes);
   const plan: SweepPlan = {
     deletedPacks: dead.map(nameOf),
     rewrittenPacks: rewritten.map(nameOf),
     keptPacks: uses.filter((use) => !isToldOf(use)).map(nameOf),
-    flattenedChunks: flattening.deltas.size,
+    flattenedChunks: flattened.length,
     reclaimedBytes: sum(dead, sizeOf) + sum(rewritten, sizeOf) - written,
   };
-  const flattened = [...flattening.deltas].map((number) => live.catalogue.addressOf(number));
   return {
     plan,
-    flattened,
-    isNeeded: live.test(flattening.freed, flattening.deltas),
+    flattened: flattened.map((number) => live.catalogue.addressOf(number)),
+    flattenedBytes: flattened.map((number) => bytesAlone(live.catalogue, number)),
+    isNeeded: live.test(freed, deltas),
     isLive: live.test(),
   };
 }
 
-/** How much of each pack is live, and how much of that is needed. @param isLeft tells of a live chunk, by its number. */
-function usePacks(store: ChunkStore, live: LiveChunks, isLeft: (number: number) => boolean): PackUse[] {
+/** What is flattened, and which packs are rewritten, those first that have most to give. */
+function choose(
+  store: ChunkStore,
+  live: LiveChunks,
+  maxUnused: number,
+  isToldOf: (use: PackUse) => boolean,
+): { clusters: readonly Cluster[]; uses: readonly PackUse[]; rewritten: readonly PackUse[] } {
+  const all = chooseFlattened(live, maxUnused * HELD_SHARE);
+  const tentative = usePacks(store, live, numbersIn(all));
+  const going = chooseRewritten(
+    tentative.filter((use) => isToldOf(use) && use.liveChunks > 0),
+    maxUnused,
+  );
+  const clusters = worthTheirCost(live.catalogue, all, going);
+  if (clusters.length === all.length) return { clusters, uses: tentative, rewritten: going };
+  const uses = usePacks(store, live, numbersIn(clusters));
+  const byName = new Map(uses.map((use) => [use.name, use]));
+  const rewritten = going.map(({ name }) => byName.get(name) as PackUse);
+  return { clusters, uses, rewritten: rewritten.filter((use) => unusedBytes(use) > 0) };
+}
+
+/** The chunks of clusters that are flattened. */
+interface Flattening {
+  readonly deltas: ReadonlySet<number>;
+  /** What nothing copies from any more. */
+  readonly freed: ReadonlySet<number>;
+}
+
+function numbersIn(clusters: readonly Cluster[]): Flattening {
+  const deltas = new Set<number>();
+  const freed = new Set<number>();
+  for (const cluster of clusters) {
+    for (const number of cluster.held) freed.add(number);
+    for (const number of cluster.deltas) deltas.add(number);
+  }
+  return { deltas, freed };
+}
+
+/** The clusters whose flattening gives back more than it takes when only these packs go: what is freed in others stays where it is. */
+function worthTheirCost(
+  catalogue: Catalogue,
+  clusters: readonly Cluster[],
+  going: readonly PackUse[],
+): Cluster[] {
+  const names = new Set(going.map(nameOf));
+  const isGoing = catalogue.packs.map((name) => names.has(name));
+  const goneBytes = (numbers: readonly number[]): number =>
+    numbers
+      .filter((number) => isGoing[catalogue.packOf(number)] === true)
+      .reduce((total, number) => total + catalogue.sizeOf(number), 0);
+  return clusters.filter(({ held, deltas, costBytes }) => goneBytes(held) + goneBytes(deltas) > costBytes);
+}
+
+/** How much of each pack is live, and how much of that is needed after the flattening. */
+function usePacks(store: ChunkStore, live: LiveChunks, { deltas, freed }: Flattening): PackUse[] {
   const { catalogue } = live;
   const uses = new Map(
     [...store.packs].map(([name, size]): [string, PackUse] => [
@@ -101,7 +153,7 @@ function usePacks(store: ChunkStore, live: LiveChunks, isLeft: (number: number) 
     const use = byNumber[catalogue.packOf(number)];
     if (use === undefined || !live.isLive(number)) continue;
     use.liveChunks++;
-    if (isLeft(number)) use.neededBytes += catalogue.sizeOf(number);
+    if (!freed.has(number) && !deltas.has(number)) use.neededBytes += catalogue.sizeOf(number);
   }
   return [...uses.values()];
 }
