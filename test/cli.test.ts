@@ -415,6 +415,22 @@ describe('stats', () => {
     expect(output).toMatch(/Size of chunks +Chunks +Bytes/);
   });
 
+  it('does not promise that all that is unreferenced comes back', async () => {
+    const bytes = finiteFbin(100_000, 8);
+    await writeFile(path('docs.fbin'), bytes);
+    const { id } = await create(repo, path('docs.fbin'));
+    for (let i = 8; i < 100_000; i++) if (i % 4 < 2) bytes[i] = (bytes[i] as number) ^ (i * 37);
+    await writeFile(path('docs.fbin'), bytes);
+    await create(repo, path('docs.fbin'));
+    await cli('forget', repo, id);
+    await cli('gc', repo);
+    const { unreferencedBytes, repositoryBytes } = await json<RepositoryStats>('stats', repo);
+    expect(unreferencedBytes).toBeGreaterThan(0);
+    expect(unreferencedBytes).toBeLessThanOrEqual(0.05 * repositoryBytes);
+    expect(await text('stats', repo)).toMatch(/^unreferenced chunks \(gc may leave 5 % of all\) +\d/m);
+    expect(await text('gc', repo)).toBe('Nothing to give back.\n');
+  });
+
   it('works on an empty repository', async () => {
     expect(await text('stats', repo)).toContain('0 snapshots of 0 collections');
   });

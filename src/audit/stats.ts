@@ -64,7 +64,7 @@ export interface RepositoryStats {
   /** What compression saves: unique less stored bytes. */
   readonly compressionSavedBytes: number;
   readonly collections: readonly CollectionShares[];
-  /** Chunks that no snapshot needs, and second copies: what a sweep may give back now. */
+  /** Chunks that no snapshot needs, and second copies. A sweep may leave as much of them as its `maxUnused` says, so it need not give back any. */
   readonly unreferencedBytes: number;
   /** Headers and footers of packs. */
   readonly packOverheadBytes: number;

@@ -11,14 +11,15 @@ export const stats: CliCommand = {
   configure: (command) => command.argument(...REPO),
   examples: [
     ['vecsnap stats repo', 'where the bytes of the repository are'],
-    ['vecsnap stats repo --json | jq .unreferencedBytes', 'what a sweep may give back now'],
+    ['vecsnap stats repo --json | jq .unreferencedBytes', 'bytes of chunks that no snapshot needs'],
     [
       "vecsnap stats repo --json | jq -r '.collections[] | [.collection, .exclusiveBytes] | @tsv'",
       'bytes that only one collection needs',
     ],
   ],
   notes: `New are the bytes that no older snapshot needs; they are exclusive while nobody else needs them: so much comes back when
-the snapshot alone is forgotten and the repository swept. New bytes and the rows below them sum to the repository.`,
+the snapshot alone is forgotten and the repository swept. New bytes and the rows below them sum to the repository. Of unreferenced
+chunks, gc may leave as much as 5 % of the repository where it is: gc --dry-run says what it would give back now.`,
   run: (_, [repo]) =>
     withRepository(repo, {}, async (manager) => {
       const found = await manager.stats();
@@ -76,7 +77,7 @@ function placesText(found: RepositoryStats): string {
   ]);
   const other = (
     [
-      ['unreferenced chunks (gc gives back)', found.unreferencedBytes],
+      ['unreferenced chunks (gc may leave 5 % of all)', found.unreferencedBytes],
       ['heads and ends of packs', found.packOverheadBytes],
       ['snapshots', found.snapshotBytes],
       ['config and locks', found.configBytes],
