@@ -485,6 +485,17 @@ describe('repair', () => {
     expect(await json('verify', repo)).toMatchObject({ ok: true });
   });
 
+  it('says nothing of what snapshots need that cannot be read', async () => {
+    const { id } = await create(repo, await matrix('docs.fbin'));
+    await create(repo, await matrix('docs.fbin', 1));
+    await rm(join(repo, 'snapshots', id));
+    await writeFile(join(repo, 'snapshots', id), 'short');
+    const { code, stdout } = await cli('repair', repo);
+    expect(code).toBe(3);
+    expect(stdout).toContain(`snapshots/${id} cannot be read and is left alone.`);
+    expect(stdout).toMatch(/^No snapshot that can be read lacks anything\.$/m);
+  });
+
   it('tells the packs that cannot be read', async () => {
     await create(repo, await matrix('docs.fbin'));
     const [pack] = (await readdir(join(repo, 'packs'))) as [string];

@@ -78,7 +78,10 @@ function reportLines(report: RepairReport): string[] {
     lines.push(`${shown(blob, 1000)} cannot be read and is left alone.`);
   if (report.damagedCopies > 0)
     lines.push(`${plural(report.damagedCopies, 'damaged copy', 'damaged copies')} noted.`);
-  if (lostChunks.length === 0) return [...lines, 'No snapshot lacks anything.'];
+  if (lostChunks.length === 0) {
+    const which = report.unreadableSnapshots.length === 0 ? '' : ' that can be read';
+    return [...lines, `No snapshot${which} lacks anything.`];
+  }
   lines.push(
     `${plural(lostChunks.length, 'chunk')} lost. A new snapshot of the same source writes again what it still has.`,
   );
