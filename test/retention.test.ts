@@ -59,6 +59,12 @@ function reasonsOf(snapshots: readonly Retained[], policy: RetentionPolicy, now?
   return Object.fromEntries(keep.map(({ id, reasons }) => [id, reasons]));
 }
 
+/** Whether snapshots are so far apart that a clock may have jumped between them. */
+function haveLongGap(snapshots: readonly Retained[]): boolean {
+  const times = snapshots.map(({ createdAt }) => Date.parse(createdAt)).toSorted((a, b) => a - b);
+  return times.some((time, i) => time - (times[i - 1] ?? time) > 10 * DAY);
+}
+
 const invalid = expect.objectContaining({
   code: 'OPTION_INVALID',
   place: expect.any(String),
@@ -166,13 +172,14 @@ describe('each rule', () => {
       '2024-02-29T11:59:59Z',
       '2024-03-31T12:00:00Z',
     ];
-    const all = times.map((time) => at(time));
+    const before = ['2023-11-28', '2023-12-28', '2024-01-28'].map((day) => `${day}T12:00:00Z`); // A month is usual.
+    const all = [...before, ...times].map((time) => at(time));
     expect(kept(all, { keepWithin: '1m' })).toEqual(['2024-02-29T12:00:00Z', '2024-03-31T12:00:00Z']);
     expect(kept(all, { keepWithin: '1m24h1d' })).toHaveLength(4);
     expect(kept(all, { keepWithin: '30d' })).toEqual(['2024-03-31T12:00:00Z']);
     expect(kept(all, { keepWithin: '31d' })).toHaveLength(2);
-    expect(kept(all, { keepWithin: '1y2m3w4d5h' })).toHaveLength(4);
-    expect(kept(all, { keepWithin: '999999y' })).toHaveLength(4);
+    expect(kept(all, { keepWithin: '1y2m3w4d5h' })).toHaveLength(7);
+    expect(kept(all, { keepWithin: '999999y' })).toHaveLength(7);
     expect(reasonsOf(all, { keepWithin: '1h' })).toEqual({ '2024-03-31T12:00:00Z': ['within 1h'] });
   });
 
@@ -316,6 +323,68 @@ describe('clocks that lie', () => {
     );
     const all = reasonsOf([...before, ...ahead, ...after], { keepLast: 2, keepDaily: 3 }, now);
     expect(Object.keys(all).toSorted()).toEqual(['s10', 's11', 's9', 'x1', 'x2', 'x3']);
+  });
+
+  describe('and are ahead when a snapshot is taken and when it is decided', () => {
+    const from = Date.UTC(2024, 0, 1, 2);
+    const daily = chain(Array.from({ length: 30 }, (_, i) => from + i * DAY));
+    const last = from + 29 * DAY;
+    const ahead = (...distances: number[]) =>
+      distances.map((days, i) =>
+        at(last + days * DAY, { id: `a${i}`, baseId: i === 0 ? 'r29' : `a${i - 1}` }),
+      );
+    const keptReal = (policy: RetentionPolicy, liars: readonly Retained[], real = daily) => {
+      const now = Date.parse(liars.at(-1)?.createdAt ?? '');
+      return kept([...real, ...liars], policy, now).filter((id) => id.startsWith('r'));
+    };
+
+    it.each([10.1, 13, 40, 366, 20_000])('make nothing older by %d days', (distance) => {
+      for (const keepWithin of ['36h', '5d', '14d', '1m', '1y'])
+        expect(keptReal({ keepWithin }, ahead(distance))).toEqual(kept(daily, { keepWithin }));
+    });
+
+    it('several times do so neither, and what they take meanwhile counts by the time that passes', () => {
+      expect(keptReal({ keepWithin: '14d' }, ahead(100, 900, 2000, 2030))).toHaveLength(15);
+      expect(keptReal({ keepWithin: '14d' }, ahead(100, 101, 102, 103))).toHaveLength(12);
+    });
+
+    it('lose nothing either where a policy has thinned what there was', () => {
+      const policy = { keepWithin: '5d', keepWeekly: 4, keepMonthly: 12, keepYearly: 4 };
+      let { all } = line(Array.from({ length: 1500 }, (_, i) => ({ isReal: true, time: from + i * DAY })));
+      for (let count = 1000; count <= 1500; count += 100) {
+        const ids = new Set(kept(all.slice(0, count), policy));
+        all = all.filter(({ id }, i) => i >= count || ids.has(id));
+      }
+      const newest = Date.parse(all.at(-1)?.createdAt as string);
+      const liar = at(newest + 200 * DAY, { id: 'a', afterId: all.at(-1)?.id });
+      expect(kept([...all, liar], { keepWithin: '5d' })).toEqual(
+        expect.arrayContaining(kept(all, { keepWithin: '5d' })),
+      );
+    });
+
+    it('push nothing out of a collection of which little is known', () => {
+      for (let count = 1; count <= 3; count++)
+        expect(keptReal({ keepWithin: '14d' }, ahead(366), daily.slice(-count))).toHaveLength(count);
+    });
+
+    it('are told from snapshots that are always far apart', () => {
+      const monthly = Array.from({ length: 12 }, (_, i) => at(Date.UTC(2024, i, 1), { id: `r${i}` }));
+      expect(kept(monthly, { keepWithin: '14d' })).toEqual(['r11']);
+      expect(kept(monthly, { keepWithin: '2m' })).toEqual(['r9', 'r10', 'r11']);
+      const thrice = monthly.flatMap((one) =>
+        [0, 1, 2].map((n) => at(Date.parse(one.createdAt) + n * 60_000, { id: `${one.id}-${n}` })),
+      );
+      expect(kept(thrice, { keepWithin: '14d' })).toEqual(['r11-0', 'r11-1', 'r11-2']);
+      const workdays = daily.filter(({ createdAt }) => new Date(createdAt).getUTCDay() % 6 !== 0);
+      expect(kept(workdays, { keepWithin: '7d' })).toHaveLength(6);
+    });
+
+    it('are not told from a pause, after which the old ones stay until the new ones are as old', () => {
+      const later = Array.from({ length: 20 }, (_, i) => at(last + (100 + i) * DAY, { id: `s${i}` }));
+      const keptAfter = (count: number) => kept([...daily, ...later.slice(0, count)], { keepWithin: '14d' });
+      expect(keptAfter(5)).toHaveLength(5 + 11);
+      expect(keptAfter(20)).toEqual(later.slice(-15).map(({ id }) => id));
+    });
   });
 
   it('of forgers who let snapshots continue each other in circles do no harm', () => {
@@ -500,10 +569,54 @@ describe('properties', () => {
   it('once decided, stays decided: what is kept is kept again', () => {
     fc.assert(
       fc.property(anyReal, anyPolicy, (real, policy) => {
+        fc.pre(policy.keepWithin === undefined || !haveLongGap(real)); // What is usual changes with what is gone.
         const survivors = real.filter(({ id }) => keptReal(real, policy).includes(id));
         expect(decideRetention(survivors, policy, { now: NOW }).forget).toEqual([]);
       }),
       { numRuns: runs(100) },
+    );
+  });
+
+  it('where no gap is long, keeps within a duration by the dates alone', () => {
+    const anyClose = fc.array(fc.integer({ min: 2, max: 14_000 }), { minLength: 1, maxLength: 40 });
+    const anyHours = fc.integer({ min: 1, max: 3000 });
+    fc.assert(
+      fc.property(anyClose, anyHours, (steps, hours) => {
+        let time = NOW;
+        const real = chain(steps.map((minutes) => (time -= minutes * 60_000)).toReversed());
+        const newest = Date.parse(real.at(-1)?.createdAt as string);
+        const near = real.filter(({ createdAt }) => Date.parse(createdAt) >= newest - hours * HOUR);
+        expect(kept(real, { keepWithin: `${hours}h` }, NOW)).toEqual(near.map(({ id }) => id));
+      }),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it('snapshots of a clock that was ahead, fewer than the real ones, push nothing out of a duration', () => {
+    const anyDistances = fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 24, max: 1000 }),
+        fc.integer({ min: 2, max: 30 }),
+        anyDistances,
+        anyPolicy,
+        fc.constantFrom('1d', '36h', '2w', '1m2d', '1y'),
+        fc.nat(1e10),
+        (hours, more, distances, policy, keepWithin, later) => {
+          const count = distances.length + 1 + more;
+          const real = chain(Array.from({ length: count }, (_, i) => NOW - (count - i) * hours * HOUR));
+          let time = Date.parse(real.at(-1)?.createdAt as string);
+          const longest = 10 * Math.max(hours * HOUR, DAY);
+          const liars = distances.map((days, i) =>
+            at((time += longest + days * DAY), { id: `a${i}`, baseId: i % 2 === 1 ? `a${i - 1}` : null }),
+          );
+          const alone = { keepWithin, timeZone: policy.timeZone };
+          const without = kept(real, alone);
+          for (const one of [alone, { ...policy, keepWithin }])
+            expect(kept([...liars, ...real], one, time + later)).toEqual(expect.arrayContaining(without));
+        },
+      ),
+      { numRuns: runs(300) },
     );
   });
 
@@ -618,6 +731,7 @@ describe('properties', () => {
           const contradicts = (a: Taken, b: Taken): boolean => a.isReal !== b.isReal && hourOf(a) > hourOf(b);
           fc.pre(taken.some((one, i) => taken.slice(0, i).some((other) => contradicts(other, one))));
           const made = line(taken);
+          fc.pre(policy.keepWithin === undefined || !haveLongGap(alone(made)));
           const keptWithAll = keptOf(made.all, made.real, policy);
           expect(kept(alone(made), policy, NOW).filter((id) => !keptWithAll.includes(id))).toEqual([]);
         },
@@ -636,6 +750,7 @@ describe('properties', () => {
           made.real.has(id) && (loss === 'all' || (loss as fc.Stream<boolean>).next().value);
         const left = made.all.filter((one) => !isLost(one));
         const standing = alone(made).filter((one) => left.some(({ id }) => id === one.id));
+        fc.pre(policy.keepWithin === undefined || !haveLongGap(standing));
         const keptWithAll = keptOf(left, made.real, policy);
         expect(kept(standing, policy, NOW).filter((id) => !keptWithAll.includes(id))).toEqual([]);
         if (standing.length > 0) return;

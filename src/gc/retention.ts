@@ -1,5 +1,6 @@
 /** Retention: which snapshots stay. Pure: a policy, a list of snapshots and the time give a decision. */
 import { byDate, type Dated, sortByTaking, type Timed } from './dates.js';
+import { jumpsAfter } from './jumps.js';
 import { type RetentionPolicy, type Rules, rulesOf } from './policy.js';
 
 /** As much of a snapshot as retention looks at. */
@@ -102,13 +103,15 @@ function keepCounted(
   if (newest !== undefined && !newestFirst.some(isKept)) add(newest, 'the last of its collection');
 }
 
-/** Those that are not older than the newest by more than the policy says. */
+/** Those that are not older than the newest by more than the policy says, the time of jumps left out. */
 function within(
   newestFirst: readonly Timed<Retained>[],
   { within, calendar }: Rules,
 ): readonly Timed<Retained>[] {
-  if (within === undefined) return [];
-  const newest = newestFirst.reduce((latest, { time }) => Math.max(latest, time), -Infinity);
-  const from = newest === -Infinity ? Infinity : calendar.before(newest, within.duration);
-  return newestFirst.filter(({ time }) => time >= from);
+  const [newest] = newestFirst;
+  if (within === undefined || newest === undefined) return [];
+  const jumps = jumpsAfter(newestFirst);
+  const from = new Map<number, number>();
+  for (const jump of new Set(jumps)) from.set(jump, calendar.before(newest.time - jump, within.duration));
+  return newestFirst.filter(({ time }, i) => time >= (from.get(jumps[i] as number) as number));
 }
