@@ -1,7 +1,14 @@
 /** Every command of the command line, as people and as programs see it, on real files. */
 import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RepositoryStats, Snapshot, SnapshotDifference, VerifyReport } from 'vecsnap';
+import {
+  type RepositoryStats,
+  type Snapshot,
+  type SnapshotDifference,
+  SnapshotManager,
+  type VerifyReport,
+} from 'vecsnap';
+import { fbin, matrixSource } from 'vecsnap/source';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { itemAt } from './support/item-at.js';
 import { cli, create, failure, json, text } from './support/cli.js';
@@ -536,5 +543,57 @@ describe('repair', () => {
     expect(await text('list', repo)).not.toMatch(/damaged/);
     await text('restore', repo, 'docs', path('whole.fbin'));
     expect(await readFile(path('whole.fbin'))).toEqual(await readFile(source));
+  });
+});
+
+describe('a snapshot dated in the future', () => {
+  const FUTURE = '2103-05-06T07:08:09.000Z';
+
+  /** One such snapshot, called `night` as others are, of the collection `docs`. */
+  async function fromTheFuture(): Promise<Snapshot> {
+    const manager = await SnapshotManager.open({ snapshotDir: repo });
+    const source = matrixSource(fbin, await matrix('docs.fbin', 9));
+    const createdAt = new Date(FUTURE);
+    const snapshot = await manager.createSnapshot(source, 'night', { collection: 'docs', createdAt });
+    await manager.close();
+    return snapshot;
+  }
+
+  it('is the newest of its name, and latest, where there is no other', async () => {
+    const { id } = await fromTheFuture();
+    expect(await json('show', repo, 'latest')).toMatchObject({ id });
+    expect(await json('show', repo, 'night')).toMatchObject({ id });
+    expect(await create(repo, await matrix('docs.fbin', 1))).toMatchObject({ baseId: id });
+  });
+
+  it('is neither where there is one, nor the base of the next; that is said, and the order of the list stays', async () => {
+    const first = await create(repo, await matrix('docs.fbin', 1), '--name', 'night');
+    const { id } = await fromTheFuture();
+    for (const snap of ['latest', 'night']) {
+      const { code, stdout, stderr } = await cli('show', repo, snap, '--json');
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ id: first.id });
+      expect(stderr).toContain(
+        `${id.slice(-8)} is dated in the future (${FUTURE}) and does not count as the newest`,
+      );
+    }
+    const bases = [];
+    for (const base of [[], ['--base', 'latest']]) {
+      const { stdout, stderr } = await cli('create', repo, await matrix('docs.fbin', 2), ...base, '--json');
+      bases.push((JSON.parse(stdout) as Snapshot).baseId);
+      expect(stderr).toContain('dated in the future');
+    }
+    const [, third, second] = await json<Snapshot[]>('list', repo);
+    expect(bases).toEqual([first.id, second?.id]);
+    expect(ids(await json('list', repo))).toEqual([id, third?.id, second?.id, first.id]);
+    const { stderr } = await cli('show', repo, id);
+    expect(stderr).toBe('');
+  });
+
+  it('is not the latest of those that were dropped either', async () => {
+    const first = await create(repo, await matrix('docs.fbin', 1), '--name', 'night');
+    const { id } = await fromTheFuture();
+    await text('forget', repo, id, first.id);
+    expect(ids(await json('unforget', repo, 'latest'))).toEqual([first.id]);
   });
 });

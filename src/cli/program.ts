@@ -175,6 +175,7 @@ The main job:
 
 REPO is a directory.
 SNAP is the id of a snapshot, six or more characters of its end, a name (the newest of that name), or latest.
+The newest is one that is dated in the future only where there is no other.
 SOURCE and TARGET are scheme:location, for example npy:vectors.npy, or a path that tells its format by its content or ending.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found; 130 and 143 after Ctrl-C and SIGTERM.

@@ -2,7 +2,7 @@
 import type { Snapshot, SnapshotFilter, SnapshotListing, SnapshotManager } from '../index.js';
 import type { Call } from './command.js';
 import type { LockOption } from './options.js';
-import { plural } from './text.js';
+import { plural, shortId } from './text.js';
 import { optimiseLater } from './tuning.js';
 
 /** Opens a repository, runs `work` in it and closes it. */
@@ -48,7 +48,23 @@ export async function findAll(
   const { findSnapshot } = await import('../snapshot/find.js');
   const listing = await listReadable(manager, call);
   const snapshots = inCollection(listing.snapshots, filter);
-  return texts.map((text) => findSnapshot({ ...listing, snapshots }, text));
+  return texts.map((text) =>
+    choose(call, listing, (now) => findSnapshot({ ...listing, snapshots, now }, text)),
+  );
+}
+
+/** Chooses a snapshot, and tells the person when it would be another if that were not dated in the future. */
+export function choose<S extends Snapshot | undefined>(
+  call: Call,
+  { now }: SnapshotListing,
+  chosenAt: (now: number | undefined) => S,
+): S {
+  const [chosen, byDate] = [chosenAt(now), chosenAt(undefined)];
+  if (byDate !== undefined && byDate.id !== chosen?.id)
+    call.warn(
+      `${shortId(byDate.id)} is dated in the future (${byDate.createdAt}) and does not count as the newest`,
+    );
+  return chosen;
 }
 
 /** The snapshot that a person means. @throws VecsnapError as {@link findAll}. */

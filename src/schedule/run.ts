@@ -1,7 +1,7 @@
 /** One run of a job: snapshot, forget, gc, verify, as far as each is due. A run that is tried again goes on where it failed. */
 import { resolve } from 'node:path';
 import { isVecsnapError, VecsnapError } from '../core/index.js';
-import { type Snapshot, SnapshotManager, type VerifyReport } from '../snapshot/index.js';
+import { newestOf, type Snapshot, SnapshotManager, type VerifyReport } from '../snapshot/index.js';
 import { resolveSource, type Source } from '../source/index.js';
 import type { FailureReport, NewEvent, Step } from './events.js';
 import type { JobPlan } from './job.js';
@@ -129,7 +129,7 @@ const STEPS: Readonly<Record<Step, (manager: SnapshotManager, run: Run, host: Ru
       metadata: { schedule: { job: name, due: new Date(run.due).toISOString() } },
       signal: host.signal,
     };
-    const base = job.mode === 'full' ? undefined : (await manager.listSnapshotsForCollection(collection))[0];
+    const base = job.mode === 'full' ? undefined : await newestOfCollection(manager, collection);
     const taken =
       base === undefined
         ? await manager.createSnapshot(source, name, options)
@@ -169,6 +169,17 @@ const STEPS: Readonly<Record<Step, (manager: SnapshotManager, run: Run, host: Ru
     if (!ok) throw damageFound(report);
   },
 };
+
+async function newestOfCollection(
+  manager: SnapshotManager,
+  collection: string,
+): Promise<Snapshot | undefined> {
+  const { snapshots, now } = await manager.listAll();
+  return newestOf(
+    snapshots.filter((one) => one.collection === collection),
+    now,
+  );
+}
 
 async function sourceOf({ job: { source, changes } }: JobPlan): Promise<Source> {
   if (typeof source === 'string') return resolveSource(source, { changes: changes ?? undefined });

@@ -6,18 +6,31 @@ import type { Snapshot } from './snapshot.js';
 /** The fewest characters of the end of an id that name a snapshot. */
 const LEAST_ENDING = 6;
 
+/** Clocks of machines that share a repository differ by so much, and are set back by it. In milliseconds. */
+const TOLERANCE = 60_000;
+
+/**
+ * The newest of `snapshots`. One that is dated in the future, by a clock that was ahead, counts only where there is no other: else it
+ * would be the newest for years.
+ * @param snapshots newest first.
+ * @param now milliseconds since 1970.
+ */
+export function newestOf(snapshots: readonly Snapshot[], now = Infinity): Snapshot | undefined {
+  return snapshots.find(({ createdAt }) => Date.parse(createdAt) <= now + TOLERANCE) ?? snapshots[0];
+}
+
 /**
  * The snapshot that `text` means: an id, six or more characters of the end of one, a name (the newest of that name), or
- * `latest`. A whole id comes before a name, and a name before the end of an id.
+ * `latest`; {@link newestOf} says which is the newest. A whole id comes before a name, and a name before the end of an id.
  * @param listing snapshots newest first, and those that cannot be read: who means one of these is told so.
  * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
  */
-export function findSnapshot({ snapshots, problems }: SnapshotListing, text: string): Snapshot {
+export function findSnapshot({ snapshots, problems, now }: SnapshotListing, text: string): Snapshot {
   const byId = snapshots.find(({ id }) => id === text.toLowerCase());
   if (byId !== undefined) return byId;
-  const byName = snapshots.find(({ name }) => name === text);
-  if (byName !== undefined) return byName;
-  if (text === 'latest' && snapshots[0] !== undefined) return snapshots[0];
+  const ofName = snapshots.filter(({ name }) => name === text);
+  const newest = newestOf(ofName.length === 0 && text === 'latest' ? snapshots : ofName, now);
+  if (newest !== undefined) return newest;
   const byEnding =
     text.length < LEAST_ENDING ? [] : snapshots.filter(({ id }) => id.endsWith(text.toLowerCase()));
   if (byEnding.length > 1) throw ambiguous(text, byEnding);

@@ -185,14 +185,15 @@ export class SnapshotManager {
   /** The snapshots that can be read and the blobs of those that cannot. */
   async listAll(): Promise<SnapshotListing> {
     const { snapshots, problems } = await this.#repository.listSnapshots();
-    return { snapshots: await this.#marked(snapshots), problems };
+    return { snapshots: await this.#marked(snapshots), problems, now: this.#now() };
   }
 
   /** Snapshots that were forgotten and can be had back by {@link unforget}, newest first, and those that cannot be read. */
   async listForgotten(filter: SnapshotFilter = {}): Promise<SnapshotListing> {
     const { listForgotten } = await import('./forgotten.js');
     const { snapshots, problems } = await listForgotten(this.#repository);
-    return { snapshots: (await this.#marked(snapshots)).filter(matches(filter)), problems };
+    const marked = await this.#marked(snapshots);
+    return { snapshots: marked.filter(matches(filter)), problems, now: this.#now() };
   }
 
   /** The snapshot of that id, or undefined. @throws VecsnapError SNAPSHOT_DAMAGED. */
@@ -202,12 +203,13 @@ export class SnapshotManager {
   }
 
   /**
-   * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`.
+   * The snapshot that a person means by an id, six or more characters of its end, a name, or `latest`. One dated in the future counts
+   * as the newest only where there is no other.
    * @throws VecsnapError SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, SNAPSHOT_DAMAGED.
    */
   async findSnapshot(text: string, filter: SnapshotFilter = {}): Promise<Snapshot> {
-    const { snapshots, problems } = await this.listAll();
-    return findSnapshot({ snapshots: snapshots.filter(matches(filter)), problems }, text);
+    const listing = await this.listAll();
+    return findSnapshot({ ...listing, snapshots: listing.snapshots.filter(matches(filter)) }, text);
   }
 
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
@@ -516,6 +518,10 @@ export class SnapshotManager {
 
   async #mustGet(id: string): Promise<Snapshot> {
     return knownSnapshot(this.#repository, id);
+  }
+
+  #now(): number {
+    return this.#repository.environment.clock.now();
   }
 
   #lockFor(operation: string, signal?: AbortSignal): LockRequest {

@@ -35,6 +35,8 @@ export interface SnapshotProblem {
 export interface SnapshotListing {
   readonly snapshots: readonly Snapshot[];
   readonly problems: readonly SnapshotProblem[];
+  /** When they were listed, in milliseconds since 1970; without it, no date is in the future. */
+  readonly now?: number | undefined;
 }
 
 /** Which index is used; see {@link Environment.openIndex}. */

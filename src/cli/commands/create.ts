@@ -10,7 +10,7 @@ import {
   type LockOption,
   REPO,
 } from '../options.js';
-import { inCollection, listReadable, withRepository } from '../session.js';
+import { choose, inCollection, listReadable, withRepository } from '../session.js';
 import { summaryText } from '../summary.js';
 import { shown } from '../text.js';
 
@@ -34,7 +34,7 @@ export const create: CliCommand<Flags> = {
     command
       .option(
         '--base <SNAP>',
-        'the snapshot that it continues (default: the newest of the collection, if any)',
+        'the snapshot that it continues (default: the latest of the collection, if any)',
       )
       .option('--full', 'no base')
       .option('--changes <JOURNAL>', 'the journal of what has changed since the base (see trackChanges)')
@@ -91,13 +91,14 @@ async function findBase(
   if (full) return undefined;
   const listing = await listReadable(manager, call);
   const snapshots = inCollection(listing.snapshots, { collection });
-  if (base === undefined) return snapshots[0];
-  const { findSnapshot, isVecsnapError } = await import('../../index.js');
+  const { findSnapshot, newestOf } = await import('../../snapshot/find.js');
+  if (base === undefined) return choose(call, listing, (now) => newestOf(snapshots, now));
+  const { isVecsnapError } = await import('../../index.js');
   try {
-    return findSnapshot({ ...listing, snapshots }, base);
+    return choose(call, listing, (now) => findSnapshot({ ...listing, snapshots, now }, base));
   } catch (error) {
     if (!isVecsnapError(error, 'SNAPSHOT_UNKNOWN')) throw error;
-    return findSnapshot(listing, base);
+    return choose(call, listing, (now) => findSnapshot({ ...listing, now }, base));
   }
 }
 
