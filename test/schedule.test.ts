@@ -421,6 +421,102 @@ describe('retention, sweeps and verifications', () => {
   });
 });
 
+describe('after a run while the clock was a year ahead', () => {
+  const minutes = (times: readonly string[]) => times.map((time) => time.slice(5, 16));
+
+  /** A job with an hourly cron that ran at 01:00, 02:00 and, for its clock, a year later; it is 02:30 again. */
+  async function wasAhead(
+    options: Partial<SchedulerOptions> = {},
+  ): Promise<{ scheduler: SnapshotScheduler; job: ScheduledJob; repository: SnapshotManager }> {
+    bench = new Bench('2026-01-01T00:30:00Z');
+    const repository = await bench.repository();
+    const job = { name: 'docs', source: bench.source(), repository, cron: '0 * * * *', verify: '1d' };
+    const scheduler = bench.scheduler([job], options);
+    await scheduler.start();
+    await bench.advanceTo('2026-01-01T02:30:00Z');
+    bench.clock.jump('2027-01-01T02:30:00Z');
+    await bench.advanceTo('2027-01-01T03:05:00Z');
+    expect(minutes(bench.times('verify'))).toEqual(['01-01T00:30', '01-01T02:31']);
+    bench.clock.jump('2026-01-01T02:30:00Z');
+    bench.events.length = 0;
+    return { scheduler, job, repository };
+  }
+
+  it('runs and verifications come at their times, and continue what is dated rightly', async () => {
+    const { repository } = await wasAhead();
+    const [wrong] = await repository.listSnapshots();
+    await bench.advanceTo('2026-01-03T04:30:00Z');
+    expect(bench.times('start').length).toBeGreaterThanOrEqual(50);
+    expect(minutes(bench.of('done').map(({ due }) => due)).slice(0, 3)).toEqual([
+      expect.any(String), // The verification that came at once.
+      '01-01T03:00',
+      '01-01T04:00',
+    ]);
+    expect(minutes(bench.times('verify'))).toEqual(['01-01T02:32', '01-02T02:32', '01-03T02:32']);
+    const taken = await repository.listSnapshots();
+    expect(wrong?.createdAt.slice(0, 4)).toBe('2027');
+    expect(taken.filter(({ baseId }) => baseId === wrong?.id)).toEqual([]);
+  });
+
+  it('the status tells what is known to be true, in the process and beside it', async () => {
+    const stateFile = path('ahead.json');
+    const { scheduler, job } = await wasAhead({ stateFile });
+    await bench.advanceTo('2026-01-01T02:50:00Z');
+    const { closed, open } = gate();
+    bench.gate = closed; // Nothing more is done.
+    await bench.clock.advanceTo('2026-01-01T05:30:00Z');
+    const told = {
+      lagMs: 2.5 * 3_600_000,
+      lastSuccess: { time: expect.stringMatching(/^2026-01-01T02:00/) as string },
+      lastVerify: { time: expect.stringMatching(/^2026-01-01T02:3/) as string },
+    };
+    const own = scheduler.status()[0];
+    const beside = async () => (await readScheduleStatus({ jobs: [job], stateFile }, bench.clock)).jobs[0];
+    await expect.poll(beside).toMatchObject(told); // The file is written meanwhile.
+    open();
+    expect(own).toMatchObject(told);
+  });
+
+  it('nor does a restart believe what was noted then', async () => {
+    const stateFile = path('restarted.json');
+    bench = new Bench('2027-01-01T00:30:00Z');
+    const repository = await bench.repository();
+    const job = { name: 'docs', source: bench.source(), repository, cron: '0 * * * *', verify: '1d' };
+    await bench.scheduler([job], { stateFile }).runDue();
+    bench.clock.jump('2026-01-01T00:30:00Z');
+    bench.events.length = 0;
+    const before = (await readScheduleStatus({ jobs: [job], stateFile }, bench.clock)).jobs[0];
+    expect(before).toMatchObject({ lastSuccess: null, lastVerify: null });
+    expect(before?.lagMs).toBe(30 * 60_000);
+    const scheduler = bench.scheduler([job], { stateFile });
+    await scheduler.start();
+    expect(scheduler.status()[0]).toMatchObject({ lastSuccess: null, lastVerify: null });
+    await bench.advanceTo('2026-01-01T02:30:00Z');
+    expect(minutes(bench.of('start').map(({ due }) => due))).toEqual(['01-01T01:00', '01-01T02:00']);
+    expect(minutes(bench.times('verify'))).toEqual(['01-01T01:00']);
+    expect(scheduler.status()[0]?.lagMs).toBe(0);
+  });
+
+  it('others are told that it is alive', async () => {
+    const stateFile = path('alive.json');
+    bench = new Bench('2026-01-01T02:00:00Z');
+    const job = {
+      name: 'docs',
+      source: bench.source(),
+      repository: await bench.repository(),
+      catchUp: false,
+    };
+    await bench.scheduler([{ ...job, cron: '0 0 9 9 *' }], { stateFile }).start();
+    const seen = async () => (JSON.parse(await readFile(stateFile, 'utf8')) as { seen: string }).seen;
+    for (const time of ['2026-05-01T02:00', '2026-01-01T02:00']) {
+      bench.clock.jump(`${time}:00Z`);
+      await bench.advanceTo(`${time}:59Z`);
+      await bench.advanceTo(`${time.slice(0, -1)}2:30Z`);
+      await expect.poll(seen).toMatch(time.slice(0, 13));
+    }
+  });
+});
+
 describe('stopping', () => {
   it('lets what is at work finish, and begins nothing more', async () => {
     const scheduler = await started('2026-01-01T00:30:00Z', { policy: { keepLast: 1 } });

@@ -18,10 +18,23 @@ export function dueRun({ times, offsetMs }: JobPlan, handled: number, now: numbe
   return { due, count: handled === -Infinity ? 1 : Math.max(1, countTimes(times, handled, due)) };
 }
 
+/** Whether a time lies in the future, as the clock says that was wrong when it was noted: such a time says nothing. */
+export function isToCome(time: number, now: number): boolean {
+  return time > now + TOLERANCE_MS;
+}
+
+/** What happened at some time; null for what did not, or lies in the future. */
+export function pastOnly<T extends { readonly time: string }>(
+  one: T | null | undefined,
+  now: number,
+): T | null {
+  return one === null || one === undefined || isToCome(Date.parse(one.time), now) ? null : one;
+}
+
 /** The newest time that counts as handled: that which is, unless the clock was set back to before it. */
 export function handledNow({ offsetMs }: JobPlan, handled: number, now: number): number {
   const latest = now - offsetMs;
-  return handled > latest + TOLERANCE_MS ? latest : handled;
+  return isToCome(handled, latest) ? latest : handled;
 }
 
 /** When the job will be due the next time. */
@@ -37,9 +50,8 @@ export function nextVerify(
   now: number,
 ): number | undefined {
   if (verify === undefined) return undefined;
-  if (verified === undefined) return -Infinity;
-  const since = Math.min(verified, now); // A time to come is that of a clock that was wrong.
-  return 'everyMs' in verify ? since + verify.everyMs : verify.times.next(since);
+  if (verified === undefined || isToCome(verified, now)) return -Infinity;
+  return 'everyMs' in verify ? verified + verify.everyMs : verify.times.next(verified);
 }
 
 /** What is known of the snapshots of a job; undefined for what is not. */
@@ -51,8 +63,9 @@ export interface KnownRuns {
 }
 
 /** How long ago the first time was for which there should be a snapshot and is none: 0 when none was missed. */
-export function lagOf(plan: JobPlan, { lastDue, knownSince }: KnownRuns, now: number): number {
+export function lagOf(plan: JobPlan, { lastDue: told, knownSince }: KnownRuns, now: number): number {
   const { times, offsetMs } = plan;
+  const lastDue = told !== undefined && isToCome(told, now) ? undefined : told;
   const newest = times.newest(now - offsetMs);
   if (newest === undefined || (lastDue !== undefined && lastDue >= newest)) return 0;
   const missed =

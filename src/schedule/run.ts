@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { isVecsnapError, VecsnapError } from '../core/index.js';
 import { newestOf, type Snapshot, SnapshotManager, type VerifyReport } from '../snapshot/index.js';
 import { resolveSource, type Source } from '../source/index.js';
+import { isToCome } from './due.js';
 import type { FailureReport, NewEvent, Step } from './events.js';
 import type { JobPlan } from './job.js';
 
@@ -67,6 +68,30 @@ export function scheduleMark({ metadata }: Pick<Snapshot, 'metadata'>): Schedule
   const { job, due } = (metadata['schedule'] ?? {}) as Partial<Record<string, unknown>>;
   const isMark = typeof job === 'string' && typeof due === 'string' && !Number.isNaN(Date.parse(due));
   return isMark ? { job, due } : undefined;
+}
+
+/** What the snapshots of a job tell of its runs. */
+export interface TakenRuns {
+  /** The newest time up to now for which there is a snapshot. */
+  readonly past: number | undefined;
+  /** Whether there is one for a time to come, which a wrong clock left. */
+  readonly future: boolean;
+  /** The newest snapshot that is not of a time to come. */
+  readonly newest: { readonly time: string; readonly snapshot: string } | null;
+}
+
+/** Asks the repository of a job for its snapshots. */
+export async function takenRuns(plan: JobPlan, now: number): Promise<TakenRuns> {
+  const snapshots = await withManager(plan, (manager) => manager.listSnapshots());
+  const own = snapshots.filter((snapshot) => scheduleMark(snapshot)?.job === plan.name);
+  const dues = own.map((snapshot) => Date.parse(scheduleMark(snapshot)?.due ?? snapshot.createdAt));
+  const past = dues.filter((due) => due <= now).reduce((most, due) => Math.max(most, due), -Infinity);
+  const newest = own.find(({ createdAt }) => !isToCome(Date.parse(createdAt), now));
+  return {
+    past: past === -Infinity ? undefined : past,
+    future: dues.some((due) => due > now),
+    newest: newest === undefined ? null : { time: newest.createdAt, snapshot: newest.id },
+  };
 }
 
 /** Opens the repository of a job, or takes the open one. */

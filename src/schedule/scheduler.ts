@@ -4,7 +4,7 @@
  */
 import { VecsnapError } from '../core/index.js';
 import { endsWithin, type SchedulerClock, systemSchedulerClock } from './clock.js';
-import { backOff, dueRun, handledNow, nextRun, nextVerify } from './due.js';
+import { backOff, dueRun, handledNow, isToCome, nextRun, nextVerify, pastOnly } from './due.js';
 import type { NewEvent, ScheduleEvent, Step } from './events.js';
 import { checkJobs, type JobPlan, type ScheduledJob } from './job.js';
 import {
@@ -14,9 +14,8 @@ import {
   repositoryKey,
   type Run,
   type RunHost,
-  scheduleMark,
   stepsOf,
-  withManager,
+  takenRuns,
 } from './run.js';
 import {
   isAtWork,
@@ -238,7 +237,7 @@ export class SnapshotScheduler {
     const { plan } = job;
     const now = this.#clock.now();
     const kept = Object.hasOwn(state.jobs, plan.name) ? state.jobs[plan.name] : undefined;
-    const fromSnapshots = await newestDue(plan, now).catch((error: unknown) => {
+    const fromSnapshots = await takenRuns(plan, now).catch((error: unknown) => {
       this.#emit({
         event: 'failure',
         job: plan.name,
@@ -259,11 +258,13 @@ export class SnapshotScheduler {
       phase: 'idle',
       step: null,
       retryAt: null,
-      knownSince: kept?.knownSince ?? isoOf(now),
+      knownSince: isoOf(Math.min(now, kept?.knownSince ? Date.parse(kept.knownSince) : now)),
       lastDue: lastDue === undefined ? null : isoOf(lastDue),
+      lastSuccess: pastOnly(kept?.lastSuccess, now) ?? fromSnapshots.newest,
+      lastVerify: pastOnly(kept?.lastVerify, now),
     };
-    job.record = { ...job.record, lastSuccess: job.record.lastSuccess ?? fromSnapshots.newest };
-    job.verified = kept?.lastVerify ? Date.parse(kept.lastVerify.time) : undefined;
+    const { lastVerify } = job.record;
+    job.verified = lastVerify === null ? undefined : Date.parse(lastVerify.time);
     job.handled = plan.catchUp
       ? (lastDue ?? (isFuture ? now - plan.offsetMs : -Infinity))
       : now - plan.offsetMs;
@@ -272,16 +273,42 @@ export class SnapshotScheduler {
   #tick(): void {
     if (this.#phase !== 'started') return;
     const now = this.#clock.now();
-    if (now - this.#savedAt >= LONGEST_SLEEP / 2) this.#save(); // Tells others that this one is alive.
+    if (Math.abs(now - this.#savedAt) >= LONGEST_SLEEP / 2) this.#save(); // Tells others that this one is alive.
     for (const job of this.#jobs) {
+      this.#forgetFuture(job, now);
       if (this.#takesDueRuns) this.#takeDue(job, now);
       const { run } = job;
       if (run?.retryAt === undefined) continue;
       const latest = now + backOff(job.plan, run.attempt); // Later than that only when the clock was set back.
-      if (run.retryAt > latest) run.retryAt = latest;
+      if (run.retryAt > latest) {
+        run.retryAt = latest;
+        this.#note(job, { retryAt: isoOf(latest) });
+      }
       if (run.retryAt <= now) this.#enqueue(job, run);
     }
     this.#setTimer();
+  }
+
+  /** What was noted while the clock was ahead says nothing any more; the snapshots tell what was done before. */
+  #forgetFuture(job: LiveJob, now: number): void {
+    const { lastDue, lastSuccess, lastVerify } = job.record;
+    if (pastOnly(lastVerify, now) !== lastVerify) this.#note(job, { lastVerify: null });
+    if (pastOnly(lastSuccess, now) !== lastSuccess) this.#note(job, { lastSuccess: null });
+    if (lastDue === null || !isToCome(Date.parse(lastDue), now) || job.run !== undefined) return;
+    this.#note(job, { lastDue: null });
+    const work = this.#learnAgain(job, now);
+    this.#working.add(work);
+    void work.then(() => this.#working.delete(work));
+  }
+
+  /** Never fails: a repository that cannot be read tells nothing, and the next run says why. */
+  async #learnAgain(job: LiveJob, now: number): Promise<void> {
+    const { past, newest } = await takenRuns(job.plan, now).catch(() => ({ past: undefined, newest: null }));
+    const { lastDue, lastSuccess } = job.record; // What a run has noted meanwhile is newer.
+    this.#note(job, {
+      lastDue: lastDue ?? (past === undefined ? null : isoOf(past)),
+      lastSuccess: lastSuccess ?? newest,
+    });
   }
 
   #takeDue(job: LiveJob, now: number): void {
@@ -380,7 +407,7 @@ export class SnapshotScheduler {
     if (steps.length > 0) return this.#endRun(job, aborted());
     const now = this.#clock.now();
     if (run.snapshot !== null) this.#note(job, { lastSuccess: { time: isoOf(now), snapshot: run.snapshot } });
-    this.#emit({ event: 'done', job: plan.name, due: isoOf(run.due), ms: now - run.startedAt });
+    this.#emit({ event: 'done', job: plan.name, due: isoOf(run.due), ms: Math.max(0, now - run.startedAt) });
     this.#endRun(job, undefined);
   }
 
@@ -478,27 +505,6 @@ function plansOf(jobs: readonly ScheduledJob[]): readonly JobPlan[] {
     place: first.path.join('.'),
     remedy: first.remedy,
   });
-}
-
-/** The newest time up to now for which a snapshot of the job was taken, and whether there is one of a time to come. */
-async function newestDue(
-  plan: JobPlan,
-  now: number,
-): Promise<{
-  readonly past: number | undefined;
-  readonly future: boolean;
-  readonly newest: JobRecord['lastSuccess'];
-}> {
-  const snapshots = await withManager(plan, (manager) => manager.listSnapshots());
-  const own = snapshots.filter((snapshot) => scheduleMark(snapshot)?.job === plan.name);
-  const dues = own.map((snapshot) => Date.parse(scheduleMark(snapshot)?.due ?? snapshot.createdAt));
-  const past = dues.filter((due) => due <= now).reduce((most, due) => Math.max(most, due), -Infinity);
-  const [newest] = own;
-  return {
-    past: past === -Infinity ? undefined : past,
-    future: dues.some((due) => due > now),
-    newest: newest === undefined ? null : { time: newest.createdAt, snapshot: newest.id },
-  };
 }
 
 function isoOf(time: number): string {

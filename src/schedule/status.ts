@@ -1,9 +1,9 @@
 /** How jobs stand, for people and for programs that watch over them. */
 import type { FailureReport, Step } from './events.js';
 import type { ScheduleConfig } from './config.js';
-import { lagOf, nextRun } from './due.js';
+import { isToCome, lagOf, nextRun, pastOnly } from './due.js';
 import { checkJobs, type JobPlan } from './job.js';
-import { failureReport, scheduleMark, withManager } from './run.js';
+import { failureReport, takenRuns } from './run.js';
 import { isAtWork, type JobRecord, loadState, NEW_RECORD, type Phase } from './state.js';
 import type { Clock } from '../core/index.js';
 import { systemClock } from '../platform/index.js';
@@ -45,9 +45,9 @@ export function statusOf(plan: JobPlan, record: JobRecord, now: number): JobStat
     step,
     next: next === undefined ? null : new Date(next).toISOString(),
     retryAt,
-    lastSuccess,
+    lastSuccess: pastOnly(lastSuccess, now),
     lastFailure,
-    lastVerify,
+    lastVerify: pastOnly(lastVerify, now),
     lagMs: lagOf(plan, { lastDue: timeOf(lastDue), knownSince: timeOf(knownSince) }, now),
   };
 }
@@ -68,7 +68,7 @@ export async function readScheduleStatus(
   const found: JobStatus[] = [];
   for (const plan of checkJobs(jobs, ['jobs']).plans) {
     const kept = Object.hasOwn(state.jobs, plan.name) ? (state.jobs[plan.name] as JobRecord) : NEW_RECORD;
-    const record = await withSnapshots(plan, kept).catch((error: unknown) => {
+    const record = await withSnapshots(plan, kept, clock.now()).catch((error: unknown) => {
       problems.push({ job: plan.name, ...failureReport(error) });
       return kept;
     });
@@ -83,18 +83,16 @@ export async function readScheduleStatus(
   return { scheduler: who, jobs: found, problems };
 }
 
-/** The record, with the newest snapshot of the job where the repository has one that is newer. */
-async function withSnapshots(plan: JobPlan, record: JobRecord): Promise<JobRecord> {
-  const snapshots = await withManager(plan, (manager) => manager.listSnapshots());
-  const newest = snapshots.find((snapshot) => scheduleMark(snapshot)?.job === plan.name);
-  if (newest === undefined) return record;
-  const { due = newest.createdAt } = scheduleMark(newest) ?? {};
-  const isNewer = record.lastDue === null || due > record.lastDue;
-  const { lastSuccess } = record;
+/** The record, with the newest snapshot of the job where the repository has one that is newer than what is known to be true. */
+async function withSnapshots(plan: JobPlan, record: JobRecord, now: number): Promise<JobRecord> {
+  const { past, newest } = await takenRuns(plan, now);
+  const known = timeOf(record.lastDue);
+  const isKnown = known !== undefined && !isToCome(known, now);
+  const isNewer = past !== undefined && (!isKnown || past > known);
+  const lastSuccess = pastOnly(record.lastSuccess, now);
   return {
     ...record,
-    lastDue: isNewer ? due : record.lastDue,
-    lastSuccess:
-      lastSuccess !== null && !isNewer ? lastSuccess : { time: newest.createdAt, snapshot: newest.id },
+    lastDue: isNewer ? new Date(past).toISOString() : isKnown ? record.lastDue : null,
+    lastSuccess: lastSuccess === null || isNewer ? (newest ?? lastSuccess) : lastSuccess,
   };
 }
