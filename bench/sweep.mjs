@@ -1,7 +1,7 @@
 // npm run bench:sweep: what a sweep costs when many snapshots share most of their chunks.
 //
-// Makes one repository of 1,000,000 records and takes 1,000 snapshots of it, each with 2,500 records changed all over: about
-// 900,000 chunks in the end. At 10, 100 and 1,000 snapshots it measures the command, in a process of its own: a dry run, which marks
+// Makes one repository of 1,000,000 records and takes 1,000 snapshots of it, each with 3,600 records changed all over: about
+// 950,000 chunks in the end. At 10, 100 and 1,000 snapshots it measures the command, in a process of its own: a dry run, which marks
 // and plans, and then forgetting the oldest tenth and sweeping. `-- --quick` does a hundredth of it.
 //
 // The section of docs/benchmarks.md between its own two markers is written anew. A process that was killed leaves its files in
@@ -28,7 +28,7 @@ const END = '<!-- sweep:end -->';
 
 const isQuick = process.argv.includes('--quick');
 const RECORDS = isQuick ? 10_000 : 1_000_000;
-const CHANGED = isQuick ? 50 : 2500;
+const CHANGED = isQuick ? 50 : 3600;
 const POINTS = isQuick ? [10, 100] : [10, 100, 1000];
 const DIMENSION = 16;
 const ROW_BYTES = DIMENSION * 4;
