@@ -8,6 +8,7 @@ import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
 import { OPTIONS, putAll, storeParts } from './support/stores.js';
+import { uniform } from './support/uniform.js';
 
 const RECORD = 64;
 const RECORDS = 32;
@@ -85,17 +86,6 @@ function countingCoder(): ChunkCoder & { encoded: number } {
     },
   };
   return counting;
-}
-
-/** Numbers from 0 to below 1 that are the same in every run. */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function deltaBytes({ plan }: PreparedSweep): number {

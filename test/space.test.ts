@@ -13,23 +13,13 @@ import { resolveSource, type Source } from 'vecsnap/source';
 import { SnapshotManager } from 'vecsnap/snapshot';
 import { freshDirectory, joined, seededBytes, u32 } from './support/files.js';
 import { recordSource } from './support/memory-source.js';
+import { uniform } from './support/uniform.js';
 
 /** Bytes of files in `folder`. */
 function bytesIn(folder: string): number {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
     .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
-}
-
-/** Numbers from 0 to below 1 that are the same in every run. */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** A vector of unit length whose direction is random. */
