@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 import { resolveSource, SnapshotManager } from 'vecsnap';
 import { fsBlobStore } from 'vecsnap/blob';
-import { decodeDirectory, encodeChunk, FOOTER_BYTES, levelIndex, PackBuilder } from 'vecsnap/cas';
+import { encodeChunk, entriesWritten, levelIndex, PackBuilder } from 'vecsnap/cas';
 import { DEFAULT_ROW_GROUPS, RowGrouper } from 'vecsnap/chunker';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { DEFAULT_CONFIG } from 'vecsnap/snapshot';
@@ -135,8 +135,7 @@ class Stages {
       () => this.#blobs.put(name, parts),
       () => size,
     );
-    const end = size - directory.length - FOOTER_BYTES;
-    this.#packs.push({ name, size, entries: decodeDirectory(name, directory, undefined, end) });
+    this.#packs.push({ name, size, entries: entriesWritten({ name, size }, directory) });
     this.#builder = new PackBuilder();
   }
 

@@ -21,14 +21,7 @@ import { checkCopies } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
-import {
-  decodeDirectory,
-  type DirectoryEntry,
-  FOOTER_BYTES,
-  PACK_PREFIX,
-  PackBuilder,
-  type PackedChunk,
-} from './pack.js';
+import { type DirectoryEntry, entriesWritten, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 import type { PatchedChunk, UnitPatch } from './patch.js';
 import { standAlone } from './stand-alone.js';
 import { type Standing, Wholeness } from './wholeness.js';
@@ -252,7 +245,7 @@ export class ChunkWriter {
     await Promise.all(this.#writing);
     this.#throwFailure();
     this.#committed = this.#written.length > 0;
-    for (const pack of this.#written) await this.#store.addPack(pack, entriesOf(pack));
+    for (const pack of this.#written) await this.#store.addPack(pack, entriesWritten(pack, pack.directory));
     return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
   }
 
@@ -471,10 +464,6 @@ function withKnown({ bytes, width, similar }: NewChunk, { numbers, forms }: Know
   if (similar === undefined) return { bytes, width };
   const chunks = similar.addresses.flatMap((address) => forms.get(numbers.find(address)) ?? []);
   return { bytes, width, kin: { unit: similar.unit, chunks } };
-}
-
-function entriesOf({ name, size, directory }: WrittenPack): DirectoryEntry[] {
-  return decodeDirectory(name, directory, undefined, size - directory.length - FOOTER_BYTES);
 }
 
 function toUnitPatch({ of: _, ...patch }: ChunkPatch): UnitPatch {

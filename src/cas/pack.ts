@@ -89,7 +89,7 @@ export function packEntryBytes({
 export interface FinishedPack {
   /** All of it, to be written one after the other. */
   readonly parts: readonly Uint8Array[];
-  /** One of the parts, from which its entries are told again by {@link decodeDirectory}: a fraction of what these take in memory. */
+  /** One of the parts, from which its entries are told again by {@link entriesWritten}: a fraction of what these take in memory. */
   readonly directory: Uint8Array;
 }
 
@@ -294,6 +294,11 @@ function checkDirectory(
 ): void {
   if (failure !== undefined) throw packDamaged(name, 'its directory cannot be decoded', failure);
   if (entries !== count || offset !== end) throw packDamaged(name, 'its directory does not fit its size');
+}
+
+/** The entries of a pack that was just written, from its own directory. */
+export function entriesWritten({ name, size }: BlobStat, directory: Uint8Array): DirectoryEntry[] {
+  return decodeDirectory(name, directory, undefined, size - directory.length - FOOTER_BYTES);
 }
 
 /** The entries at the front of a directory that is damaged, as far as they can be decoded. Some of them may be wrong. */
