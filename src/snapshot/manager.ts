@@ -363,7 +363,7 @@ export class SnapshotManager {
   async forget(options: ForgetOptions = {}): Promise<ForgetReport> {
     const { forget } = await import('./forget.js');
     const lock = this.#lockFor('forget', options.signal);
-    return forget(this.#repository, (work) => this.#repository.lockedToFree(lock, work), options);
+    return forget(this.#repository, (work) => this.#repository.lockedWithReserve(lock, work), options);
   }
 
   /**
@@ -372,7 +372,7 @@ export class SnapshotManager {
    */
   async unforget(ids: readonly string[] | 'all', { signal }: WorkOptions = {}): Promise<readonly Snapshot[]> {
     const { unforget } = await import('./forgotten.js');
-    return this.#repository.lockedToFree(this.#lockFor('unforget', signal), async () =>
+    return this.#repository.lockedWithReserve(this.#lockFor('unforget', signal), async () =>
       this.#marked(await unforget(this.#repository, ids)),
     );
   }
@@ -430,7 +430,7 @@ export class SnapshotManager {
    */
   async collectGarbage(options: CollectOptions = {}): Promise<CollectReport> {
     const { collectGarbage } = await import('./collect.js');
-    return this.#repository.lockedToFree(this.#lockFor('gc', options.signal), () =>
+    return this.#repository.lockedWithReserve(this.#lockFor('gc', options.signal), () =>
       collectGarbage(this.#repository, options),
     );
   }
@@ -476,7 +476,7 @@ export class SnapshotManager {
    */
   async repair(options: RepairOptions = {}): Promise<RepairReport> {
     const { repairRepository } = await import('./repair.js');
-    return this.#repository.lockedToFree(this.#lockFor('repair', options.signal), () =>
+    return this.#repository.lockedWithReserve(this.#lockFor('repair', options.signal), () =>
       repairRepository(this.#repository, options),
     );
   }

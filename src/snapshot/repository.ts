@@ -232,10 +232,10 @@ export class Repository {
   }
 
   /**
-   * The same for work that gives space back, or has back what was forgotten: on a full disk the reserve is given up for it, and held back again afterwards
-   * (docs/ordering.md, G8). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
+   * The same for work that gives space back, or has back what was forgotten: on a full disk the reserve is given up for it, and held
+   * back again afterwards (docs/ordering.md, G8). @throws VecsnapError REPOSITORY_LOCKED, STORE_FULL.
    */
-  async lockedToFree<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
+  async lockedWithReserve<T>(request: LockRequest, work: () => Promise<T>): Promise<T> {
     const { reserve } = this.environment;
     const lock = await this.environment.lock(request).catch(async (error: unknown) => {
       if (!isVecsnapError(error, 'STORE_FULL') || !(await reserve?.giveUp())) throw error;

@@ -1,5 +1,6 @@
 /**
- * Small blobs that are read whole: a magic number that says what they are, canonical msgpack, and the SHA-256 of both.
+ * Small blobs that are read whole: which there are, and what they are made of: a magic number that says what they are, canonical msgpack,
+ * and the SHA-256 of both.
  *
  * A blob that is cut short or has a bit flipped is told apart from one that was never ours.
  */
