@@ -132,6 +132,13 @@ describe('the price of a sweep', () => {
     );
   });
 
+  it('ends, and is right, also when none may be encoded first', async () => {
+    const { store, prepared } = await make([SPARSE, DENSE], 3);
+    const price = await priceSweep(store, prepared, 0);
+    const { reclaimedBytes } = await sweep(store, prepared);
+    expect(Math.abs(price / reclaimedBytes - 1)).toBeLessThan(0.02);
+  });
+
   it('is right to the byte when all deltas may be encoded', async () => {
     const { store, prepared } = await make([SPARSE, DENSE], 2);
     const price = await priceSweep(store, prepared, deltaBytes(prepared));

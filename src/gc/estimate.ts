@@ -51,7 +51,7 @@ export async function estimateForms(
 ): Promise<Priced[]> {
   const classes = classesOf(deltas, share);
   const forms = new Map<number, Priced>();
-  for (let part = share; ; part *= 2) {
+  for (let part = Math.max(share, 1 / deltas.length); ; part *= 2) {
     for (const one of classes) {
       const wanted = Math.min(one.members.length, Math.max(LEAST, Math.ceil(one.members.length * part)));
       const fresh = one.members.slice(one.encoded, wanted);
