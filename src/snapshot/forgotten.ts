@@ -6,7 +6,7 @@
 import type { BlobStat } from '../blob/port.js';
 import { equalBytes, isVecsnapError, mapConcurrent, VecsnapError } from '../core/index.js';
 import type { Repository, SnapshotListing, SnapshotProblem } from './repository.js';
-import { getSealed } from './sealed-blob.js';
+import { blobsIn, getSealed } from './sealed-blob.js';
 import { type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 import { decodeSnapshot } from './snapshot-blob.js';
 
@@ -43,10 +43,8 @@ async function keepAside({ environment: { blobs } }: Repository, id: string): Pr
 }
 
 /** Blobs of forgotten snapshots, and of some that a crash left though they are not. */
-export async function forgottenBlobs({ environment: { blobs } }: Repository): Promise<readonly BlobStat[]> {
-  const found: BlobStat[] = [];
-  for await (const blob of blobs.list(FORGOTTEN_PREFIX)) found.push(blob);
-  return found;
+export async function forgottenBlobs({ environment }: Repository): Promise<readonly BlobStat[]> {
+  return blobsIn(environment.blobs, FORGOTTEN_PREFIX);
 }
 
 /** Every snapshot that is forgotten and can be had back, newest first. */
