@@ -18,10 +18,12 @@ const MAY_IMPORT = {
 /** The parts that run wherever JavaScript runs. */
 const PURE = ['core', 'chunker', 'manifest', 'cas', 'gc', 'audit'];
 
-/** The files that `src/index.ts` exports from: what stands in them is public, and one of them loads less than all. */
-const PUBLIC_FILES = [
-  ...readFileSync(`${__dirname}/src/index.ts`, 'utf8').matchAll(/ from '\.\/([\w/-]+)\.js';/g),
-].map(([, file]) => `^src/${file}\\.ts$`);
+/** The files that the public doors export from: what stands in them is public, and one of them loads less than all. */
+const PUBLIC_FILES = ['', 'platform/'].flatMap((part) =>
+  [...readFileSync(`${__dirname}/src/${part}index.ts`, 'utf8').matchAll(/ from '\.\/([\w/-]+)\.js';/g)].map(
+    ([, file]) => `^src/${part}${file}\\.ts$`,
+  ),
+);
 
 const directions = Object.entries(MAY_IMPORT).map(([part, allowed]) => ({
   name: `${part}-imports-only-${allowed.join('-') || 'itself'}`,

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
@@ -13,7 +14,7 @@ import {
   type StoredChunk,
 } from 'vecsnap/cas';
 import { type Address, toHex } from 'vecsnap/core';
-import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
+import { nodeDeflate, nodeSha256, pooledCoder, startWorkers } from 'vecsnap/platform';
 import { runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 
@@ -167,6 +168,53 @@ describe('a worker that dies', () => {
     await expect(own.encode([{ bytes, width: 0 }], options)).rejects.toThrow();
     expect(await own.encode([{ bytes, width: 0 }], OPTIONS)).toHaveLength(1);
     await own.close();
+  });
+});
+
+describe('workers that are started before there is a pool', () => {
+  const bytes = seededBytes(200_000, 7);
+
+  /** Workers that start while `action` runs. */
+  async function startedDuring(action: () => Promise<void>): Promise<number> {
+    let started = 0;
+    const count = (): void => void started++;
+    process.on('worker', count);
+    await action();
+    process.off('worker', count);
+    return started;
+  }
+
+  async function useThreads(threads: number): Promise<void> {
+    const own = pooledCoder({ threads });
+    const calls = Array.from({ length: threads }, () => own.address([bytes]));
+    expect(await Promise.all(calls)).toEqual(calls.map(() => [nodeSha256(bytes)]));
+    await own.close();
+  }
+
+  it('are the first that a pool takes', async () => {
+    expect(
+      await startedDuring(async () => {
+        startWorkers(2);
+        await sleep(100); // They may be there before the pool is.
+        await useThreads(3);
+      }),
+    ).toBe(3);
+  });
+
+  it('are passed over when they have died', async () => {
+    const workers: Worker[] = [];
+    const note = (worker: Worker): void => void workers.push(worker);
+    process.on('worker', note);
+    startWorkers(1);
+    await sleep(1);
+    process.off('worker', note);
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    expect(await startedDuring(() => useThreads(2))).toBe(2);
+  });
+
+  it('keep no process alive', async () => {
+    const program = `import { startWorkers } from 'vecsnap/platform'; startWorkers(2);`;
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 20_000 });
   });
 });
 

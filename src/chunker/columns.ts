@@ -16,6 +16,14 @@ import {
   viewOf,
 } from '../core/index.js';
 
+/** The bytes that an id is ordered and hashed by: UTF-8, or eight bytes with the highest first. */
+export function idKey(id: string | bigint): Uint8Array {
+  if (typeof id === 'string') return utf8(id);
+  const key = new Uint8Array(8);
+  viewOf(key).setBigUint64(0, id);
+  return key;
+}
+
 /** The bytes of an id column that comes in one or more parts. */
 export function encodeIdColumn(parts: readonly NonNullable<IdColumn>[]): Uint8Array {
   if (parts[0] instanceof BigUint64Array) return encodeNumbers(parts as readonly BigUint64Array[]);

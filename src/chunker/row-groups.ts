@@ -17,12 +17,11 @@ import {
   LocalMinimumCutter,
   type LocalMinimumOptions,
   recordVectorBytes,
-  utf8,
   VecsnapError,
   vectorBytes,
   viewOf,
 } from '../core/index.js';
-import { encodeIdColumn, encodePayloadColumn } from './columns.js';
+import { encodeIdColumn, encodePayloadColumn, idKey } from './columns.js';
 import type { RowGroupOptions } from './parameters.js';
 
 /** A group may have this many times the records of a group of mean size before an end is forced. */
@@ -46,14 +45,6 @@ export interface RowGroup {
   readonly columns: readonly Uint8Array[];
   /** Tells the group that its columns will not be read any more. */
   release(): void;
-}
-
-/** The bytes that an id is ordered and hashed by: UTF-8, or eight bytes with the highest first. */
-export function idKey(id: string | bigint): Uint8Array {
-  if (typeof id === 'string') return utf8(id);
-  const key = new Uint8Array(8);
-  viewOf(key).setBigUint64(0, id);
-  return key;
 }
 
 /** Groups the records of consecutive batches. */

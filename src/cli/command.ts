@@ -35,6 +35,8 @@ export interface CliCommand<O = object> {
    * that leave everything as it was wherever they end.
    */
   readonly onInterrupt: 'abort' | 'exit';
+  /** Starts threads before all else when there is much to be done, for which they would have to be waited for otherwise. */
+  startThreads?(args: readonly unknown[]): void;
   /** @param args the arguments, as many as the signature of the command says; a variadic one is an array. */
   run(call: Call, args: readonly unknown[], options: O): Promise<Outcome>;
 }

@@ -6,9 +6,11 @@ import { COMMANDS, nameOf } from './commands.js';
 import { EXIT } from './exit-codes.js';
 import type { Failure } from './failure.js';
 import { watchSignals } from './interrupt.js';
+import { loadCodeFor, loadDefinition } from './loading.js';
 import { commander } from './packages.js';
 import type { ProgressBar } from './progress-bar.js';
 import { printable, printableJson } from './text.js';
+import { watchWorkers } from './tuning.js';
 
 /** Loads what is needed only when something fails. */
 const loadFailure = () => import('./failure.js');
@@ -68,6 +70,7 @@ function quiet(command: Command): Command {
 }
 
 async function defineCommand(command: Command, listed: ListedCommand, run: RunCommand): Promise<void> {
+  loadDefinition(nameOf(listed));
   const definition = (await listed.load()) as CliCommand;
   definition.configure(command);
   command
@@ -86,7 +89,10 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
   };
   const interruption = watchSignals(definition.onInterrupt, warn);
   const call: Call = { signal: interruption.signal, onProgress: bar?.listener, warn };
+  watchWorkers();
   try {
+    definition.startThreads?.(command.processedArgs as unknown[]);
+    loadCodeFor(command.name());
     const outcome = await definition.run(call, command.processedArgs as unknown[], command.opts());
     bar?.stop();
     printOutcome(outcome, json);

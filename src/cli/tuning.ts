@@ -4,10 +4,25 @@ import { setFlagsFromString } from 'node:v8';
 /** The engine of Node.js 20. Later ones do not know the flag, would say so on stderr, and need none: they optimise at less cost. */
 const ENGINE = '11.3.';
 const USUAL_BUDGET = 66 * 1024;
-const OUR_BUDGET = 8 * USUAL_BUDGET;
+const OUR_BUDGET = 24 * USUAL_BUDGET;
+
+let startingWorkers = 0;
+let isLate = false;
+
+/** Has {@link optimiseLater} wait for worker threads that start from now on. */
+export function watchWorkers(): void {
+  process.on('worker', (worker) => {
+    startingWorkers++;
+    setBudget();
+    worker.once('online', () => {
+      startingWorkers--;
+      setBudget();
+    });
+  });
+}
 
 /**
- * Has V8 optimise a function when it has run eight times as long as V8 would wait otherwise. The command runs for a second or
+ * Has V8 optimise a function when it has run 24 times as long as V8 would wait otherwise. The command runs for a second or
  * so, and what takes time in it stands in WebAssembly and in native code: optimising the rest took 0.3 s of processor time in a
  * first `create` of 307 MB, which it did not save. A library must not do this to the process that it is in; the command owns its own.
  *
@@ -15,19 +30,12 @@ const OUR_BUDGET = 8 * USUAL_BUDGET;
  * not as it was when that was compiled, and the start of a worker thread then took 20 ms more. So workers start without it.
  */
 export function optimiseLater(): void {
-  if (!process.versions.v8.startsWith(ENGINE)) return;
-  let starting = 0;
-  setBudget(OUR_BUDGET);
-  process.on('worker', (worker) => {
-    starting++;
-    setBudget(USUAL_BUDGET);
-    worker.once('online', () => {
-      starting--;
-      if (starting === 0) setBudget(OUR_BUDGET);
-    });
-  });
+  isLate = true;
+  setBudget();
 }
 
-function setBudget(budget: number): void {
+function setBudget(): void {
+  if (!isLate || !process.versions.v8.startsWith(ENGINE)) return;
+  const budget = startingWorkers > 0 ? USUAL_BUDGET : OUR_BUDGET;
   setFlagsFromString(`--interrupt-budget=${budget}`);
 }

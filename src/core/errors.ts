@@ -105,3 +105,8 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 export function isUnreadable(error: unknown): error is VecsnapError {
   return isVecsnapError(error, 'CHUNK_MISSING', 'CHUNK_DAMAGED', 'PACK_MISSING', 'PACK_DAMAGED');
 }
+
+/** Whether this is why a node of a tree cannot be read: its chunk, or what stands in it. */
+export function isDamage(error: unknown): error is VecsnapError {
+  return isUnreadable(error) || isVecsnapError(error, 'MANIFEST_DAMAGED');
+}

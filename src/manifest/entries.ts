@@ -1,5 +1,13 @@
 /** What the trees of records, streams and files hold at level 0. */
-import { type Address, ADDRESS_LENGTH, type Canonical, fromUtf8, toAddress, utf8 } from '../core/index.js';
+import {
+  type Address,
+  ADDRESS_LENGTH,
+  type Canonical,
+  fromUtf8,
+  type Schema,
+  toAddress,
+  utf8,
+} from '../core/index.js';
 import { damaged, type Entry, type Key } from './node.js';
 
 /** A chunk that a manifest refers to. */
@@ -152,4 +160,9 @@ function decodeText(bytes: Uint8Array): string {
   } catch (cause) {
     throw damaged('a path is not UTF-8', cause);
   }
+}
+
+/** Columns of a row group: ids, vector columns, payloads, as far as the schema has them. */
+export function columnCount({ id, vectors, payload }: Schema): number {
+  return (id === 'none' ? 0 : 1) + vectors.length + (payload === 'none' ? 0 : 1);
 }

@@ -1,6 +1,6 @@
 /** Everything that a manifest reaches: its nodes and the chunks of its data. */
 import type { Address } from '../core/index.js';
-import { chunksOfRowGroup, entryToFile, entryToStreamChunk } from './entries.js';
+import { chunksOfRowGroup, columnCount, entryToFile, entryToStreamChunk } from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
 import {
   checkChild,
@@ -187,13 +187,4 @@ function orDamage<T>(open: () => T, tell: DamageHandler): T | undefined {
     tell(error);
     return undefined;
   }
-}
-
-/** Columns of a row group: ids, vector columns, payloads, as far as the schema has them. */
-export function columnCount({
-  id,
-  vectors,
-  payload,
-}: Pick<NonNullable<Manifest['schema']>, 'id' | 'vectors' | 'payload'>): number {
-  return (id === 'none' ? 0 : 1) + vectors.length + (payload === 'none' ? 0 : 1);
 }

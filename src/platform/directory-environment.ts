@@ -45,7 +45,10 @@ export function directoryEnvironment(
     sha256: nodeSha256,
     clock: systemClock,
     random: systemRandom,
-    openIndex: async (prefer) => (await loadIndex()).openDirectoryIndex(indexPath, prefer, { ownsThread }),
+    openIndex: async (prefer) =>
+      prefer === 'memory'
+        ? (await import('../cas/memory-index.js')).memoryIndex()
+        : (await loadIndex()).openDirectoryIndex(indexPath, prefer, { ownsThread }),
     discardIndex: async () => (await loadIndex()).discardDirectoryIndex(indexPath),
     indexFlaw: async () => (await loadIndex()).directoryIndexFlaw(indexPath),
     async lock(request) {

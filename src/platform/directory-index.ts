@@ -4,13 +4,9 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { storeFailed } from '../blob/name.js';
-import {
-  type ChunkIndex,
-  type IndexDatabase,
-  type IndexPlace,
-  levelIndex,
-  memoryIndex,
-} from '../cas/index.js';
+import type { ChunkIndex } from '../cas/index.js';
+import { type IndexDatabase, type IndexPlace, levelIndex } from '../cas/level-index.js';
+import { memoryIndex } from '../cas/memory-index.js';
 import { VecsnapError } from '../core/index.js';
 import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
 
@@ -23,10 +19,9 @@ export type IndexOptions = Pick<IndexPlace, 'ownsThread'>;
  */
 export async function openDirectoryIndex(
   path: string,
-  prefer: 'persistent' | 'existing' | 'memory',
+  prefer: 'persistent' | 'existing',
   options: IndexOptions = {},
 ): Promise<ChunkIndex> {
-  if (prefer === 'memory') return memoryIndex();
   const mayMake = prefer === 'persistent';
   try {
     const condition = await conditionOf(path);

@@ -6,3 +6,4 @@ export * from './portable.js';
 export * from './directory-environment.js';
 export * from './directory-lock.js';
 export * from './file-reserve.js';
+export { startWorkers } from './workers.js';

@@ -1,8 +1,8 @@
 /** Threads that do jobs: workers, and the calling thread where that may help. */
-import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { VecsnapError } from '../core/errors.js';
 import { JobRunner } from './job-runner.js';
 import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js';
+import { type StartedWorker, takeWorker } from './workers.js';
 
 /** Jobs that a worker has at the same time: one that it does, and the next ones, so that it hardly waits for this thread. */
 const JOBS_OF_WORKER = 3;
@@ -13,10 +13,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-interface Member {
-  readonly worker: Worker;
-  /** Resolves when its code is loaded, or when it has come to its end. */
-  readonly loaded: Promise<void>;
+interface Member extends StartedWorker {
   readonly waiting: Map<number, Waiting>;
 }
 
@@ -105,20 +102,12 @@ export class ThreadPool {
       return;
     }
     waiting.set(id, { job, resolve, reject });
-    worker.ref();
+    worker.ref(); // An idle worker keeps no process alive; one that has work does.
   }
 
   #newMember(): Member {
-    const worker = new Worker(new URL('./pool-worker.js', import.meta.url), workerOptions());
-    const member: Member = {
-      worker,
-      waiting: new Map(),
-      loaded: new Promise((resolve) => {
-        worker.once('message', () => resolve());
-        worker.once('exit', () => resolve());
-      }),
-    };
-    worker.unref(); // An idle worker keeps no process alive; one that has work does.
+    const { worker, loaded } = takeWorker();
+    const member: Member = { worker, loaded, waiting: new Map() };
     worker.on('message', (message: Envelope<Reply> | typeof LOADED) => {
       if (message === LOADED) return;
       const { id, content } = message;
@@ -146,11 +135,6 @@ async function endMember({ worker, loaded }: Member): Promise<void> {
   worker.ref();
   await loaded;
   await worker.terminate();
-}
-
-/** A program that is given on the command line may have an option that no worker takes, and would hand it on. */
-function workerOptions(): WorkerOptions {
-  return process.execArgv.some((option) => option.startsWith('--input-type')) ? { execArgv: [] } : {};
 }
 
 function messageOf(error: unknown): string {

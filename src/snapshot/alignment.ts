@@ -5,9 +5,8 @@
  * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
  * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
-import { type Address, compareBytes, toHex } from '../core/index.js';
+import { type Address, compareBytes, isDamage, toHex } from '../core/index.js';
 import type { Entry, Key, TreeReader } from '../manifest/index.js';
-import { isDamage } from './losses.js';
 
 /** The most places of the other tree that one place is compared with. */
 const MOST_SIMILAR = 4;

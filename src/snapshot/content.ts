@@ -11,22 +11,19 @@ import {
   VecsnapError,
   vectorBytes,
 } from '../core/index.js';
-import { decodeIdColumn, decodePayloadColumn } from '../chunker/index.js';
+import { decodeIdColumn, decodePayloadColumn } from '../chunker/columns.js';
 import type { ChunkStore } from '../cas/index.js';
 import {
   type ChunkReference,
   columnCount,
-  decodeManifest,
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
   type FileNodeEntry,
-  type Manifest,
   type RowGroupEntry,
-  type ToldTree,
-  TreeReader,
-  type TreeReference,
-} from '../manifest/index.js';
+} from '../manifest/entries.js';
+import { decodeManifest, type Manifest, type TreeReference } from '../manifest/manifest.js';
+import { type ToldTree, TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry } from '../source/port.js';
 import type { Snapshot } from './snapshot.js';
 import { manifestAddress } from './snapshot-blob.js';

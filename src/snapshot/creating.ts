@@ -1,6 +1,6 @@
 /** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
 import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
-import { ChunkWriter } from '../cas/index.js';
+import { ChunkWriter } from '../cas/chunk-writer.js';
 import type { OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';

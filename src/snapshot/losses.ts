@@ -1,5 +1,5 @@
 /** What snapshots lack: chunks that stand in no pack, or cannot be put together. */
-import { type Address, DigestTable, inBatches, isVecsnapError, throwIfAborted } from '../core/index.js';
+import { type Address, DigestTable, inBatches, isDamage, throwIfAborted } from '../core/index.js';
 import { type ChunkStore, NodeReader, Wholeness } from '../cas/index.js';
 import { reachable } from '../manifest/index.js';
 import type { MarkedSnapshot } from './damage-note.js';
@@ -77,16 +77,4 @@ class LossSearch {
       yield* data;
     }
   }
-}
-
-/** Whether this is why a node cannot be read, and not that the store cannot. */
-export function isDamage(error: unknown): boolean {
-  return isVecsnapError(
-    error,
-    'CHUNK_MISSING',
-    'CHUNK_DAMAGED',
-    'PACK_MISSING',
-    'PACK_DAMAGED',
-    'MANIFEST_DAMAGED',
-  );
 }

@@ -67,7 +67,9 @@ const loadReading = () => import('./content.js');
  * goes wrong again, and is told, when it is needed.
  */
 function preload({ coder }: Environment): void {
-  const decodeNothing = import('../cas/index.js').then((cas) => coder.decode(cas.graphInMemory([]), true));
+  const decodeNothing = import('../cas/chunk-graph.js').then(({ graphInMemory }) =>
+    coder.decode(graphInMemory([]), true),
+  );
   Promise.all([loadReading(), decodeNothing]).catch(() => undefined);
 }
 

@@ -1,5 +1,5 @@
 /** Counts the numbers of a vector column that are NaN or infinite: those whose exponent bits are all set. */
-import { countMasked } from '../cas/index.js';
+import { countMasked } from '../cas/kernels.js';
 import { type Dtype, type Schema, viewOf } from '../core/index.js';
 
 /** The width in bytes of a number, and the bits of its exponent in its upper 16 (a width of 2) or 32 bits. */

@@ -288,7 +288,7 @@ export class Repository {
   ): Promise<ChunkStore> {
     const { coder, sha256, random } = this.environment;
     try {
-      const { ChunkStore } = await import('../cas/index.js'); // Not needed to list snapshots.
+      const { ChunkStore } = await import('../cas/chunk-store.js'); // Not needed to list snapshots.
       const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
       return await ChunkStore.open({ blobs, index, coder, sha256, random, damage }, options);
     } catch (error) {

@@ -10,7 +10,8 @@ import {
 } from '../core/index.js';
 import { cutBytes, fixedCutter, gearCutter, type RowGroup, type StreamCutter } from '../chunker/index.js';
 import type { ChunkPatch, ChunkWriter, NewChunk, Patched, PlaneWidth } from '../cas/index.js';
-import { type ChunkReference, type Entry, type RowGroupEntry, rowGroupToEntry } from '../manifest/index.js';
+import { type ChunkReference, type RowGroupEntry, rowGroupToEntry } from '../manifest/entries.js';
+import type { Entry } from '../manifest/index.js';
 import type { RepositoryConfig } from './config.js';
 import type { GroupPatch } from './patch.js';
 

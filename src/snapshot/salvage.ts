@@ -3,6 +3,7 @@ import {
   type Address,
   concatBytes,
   type IdColumn,
+  isDamage,
   mapAhead,
   type RecordBatch,
   type Schema,
@@ -28,7 +29,6 @@ import {
 } from '../manifest/index.js';
 import type { Content, FileEntry } from '../source/port.js';
 import { readRowGroups } from './content.js';
-import { isDamage } from './losses.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 
 /** Records that are lost: some that follow each other. */

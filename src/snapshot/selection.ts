@@ -8,7 +8,7 @@ import {
   type VecsnapError,
   vectorBytes,
 } from '../core/index.js';
-import { idKey } from '../chunker/index.js';
+import { idKey } from '../chunker/columns.js';
 import type { KeyRange, PositionRange } from '../manifest/index.js';
 import { invalidOption } from './settings.js';
 

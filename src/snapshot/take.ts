@@ -29,23 +29,20 @@ import {
 } from '../chunker/index.js';
 import type { ChunkStore, ChunkWriter, NewChunk } from '../cas/index.js';
 import {
-  type BuiltTree,
   type ChunkReference,
   columnCount,
-  encodeManifest,
-  type Entry,
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
   fileToEntry,
   isInnerPath,
-  type Manifest,
   type RowGroupEntry,
   streamChunkToEntry,
-  TreeBuilder,
-  TreeReader,
-  type TreeReference,
-} from '../manifest/index.js';
+} from '../manifest/entries.js';
+import type { Entry } from '../manifest/index.js';
+import { encodeManifest, type Manifest, type TreeReference } from '../manifest/manifest.js';
+import { type BuiltTree, TreeBuilder } from '../manifest/tree-builder.js';
+import { TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
 import { Alignment } from './alignment.js';
 import { HintsRefused, type TakeHints } from './hints.js';

@@ -10,8 +10,13 @@ import {
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import { checkPacks, type ChunkStore, type Location, NodeReader } from '../cas/index.js';
-import { checkTotals, decodeManifest, reachable, TreeReader, type TreeReference } from '../manifest/index.js';
+import { checkPacks } from '../cas/check.js';
+import type { ChunkStore, Location } from '../cas/index.js';
+import { NodeReader } from '../cas/node-reader.js';
+import { decodeManifest, type TreeReference } from '../manifest/manifest.js';
+import { checkTotals } from '../manifest/node.js';
+import { reachable } from '../manifest/reachable.js';
+import { TreeReader } from '../manifest/tree-reader.js';
 import { readWhole, snapshotForgotten } from './beside-sweeps.js';
 import { checkSize } from './content.js';
 import { marksProblems } from './marks.js';

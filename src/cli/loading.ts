@@ -1,0 +1,50 @@
+/**
+ * Code that is loaded at once and before it is needed, by `require`, where Node.js can load modules so. That takes two thirds of the time of
+ * `import`, which has other threads open, read and close each file. Whoever imports the same code later finds it loaded; what
+ * is not named here is loaded when it is needed, as everything is where `require` cannot.
+ */
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+/** What reads or writes chunks. */
+const FOR_CHUNKS = [
+  '../snapshot/manager.js',
+  '../platform/directory-environment.js',
+  '../platform/pool.js',
+  '../platform/directory-index.js',
+  '../snapshot/snapshot-blob.js',
+  '../snapshot/content.js',
+  '../source/registry.js',
+];
+
+/** What commands load that take long or are called often. */
+const CODE: { readonly [command: string]: readonly string[] } = {
+  create: [...FOR_CHUNKS, '../snapshot/creating.js', '../platform/directory-lock.js'],
+  restore: FOR_CHUNKS,
+  verify: [...FOR_CHUNKS, '../snapshot/verify.js'],
+  list: ['../snapshot/manager.js', '../platform/directory-environment.js'],
+  show: ['../snapshot/manager.js', '../platform/directory-environment.js'],
+};
+
+/** Loads the definition of a command. */
+export function loadDefinition(command: string): void {
+  loadAtOnce([`./commands/${command}.js`]);
+}
+
+/** Loads what a command needs to do its work. */
+export function loadCodeFor(command: string): void {
+  loadAtOnce(CODE[command] ?? []);
+}
+
+/** Loads modules of this package. */
+export function loadAtOnce(files: readonly string[]): void {
+  if (!process.features.require_module) return;
+  for (const file of files) {
+    try {
+      require(file);
+    } catch {
+      // What is wrong is wrong again, and is told, when the code is needed.
+    }
+  }
+}
