@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
-import { LocalMinimumCutter, type LocalMinimumOptions } from 'vecsnap/core';
+import { BatchCutter, LocalMinimumCutter, type LocalMinimumOptions } from 'vecsnap/core';
 
 /** The sizes that the cutter gives. */
 function cut(hashes: readonly number[], options: LocalMinimumOptions): number[] {
@@ -80,6 +80,38 @@ describe('the ends of groups', () => {
         const options = { window, max: window + more };
         expect(cut(hashes, options)).toEqual(naiveCut(hashes, options));
       }),
+      { numRuns: runs(1000) },
+    );
+  });
+
+  it('are the same for hashes that come together', () => {
+    const anyLengths = fc.array(fc.nat({ max: 20 }), { maxLength: 20 });
+    fc.assert(
+      fc.property(
+        anyHashes,
+        anyWindow,
+        fc.integer({ min: 1, max: 30 }),
+        anyLengths,
+        (hashes, window, more, lengths) => {
+          const options = { window, max: window + more };
+          const cutter = new BatchCutter(options);
+          const sizes: number[] = [];
+          let pushed = 0;
+          for (const length of [...lengths, hashes.length]) {
+            sizes.push(...cutter.push(Uint32Array.from(hashes.slice(pushed, pushed + length))));
+            pushed += length;
+            // No later than when they come one by one.
+            const known = new LocalMinimumCutter(options);
+            expect(sizes).toEqual(
+              hashes
+                .slice(0, pushed)
+                .map((hash) => known.push(hash))
+                .filter((size) => size > 0),
+            );
+          }
+          expect([...sizes, ...cutter.finish()]).toEqual(naiveCut(hashes, options));
+        },
+      ),
       { numRuns: runs(1000) },
     );
   });

@@ -8,18 +8,17 @@
  * one group.
  */
 import {
+  BatchCutter,
   concatBytes,
   type IdColumn,
   type RecordBatch,
   type Schema,
   hashBytes,
-  hashRecord,
-  LocalMinimumCutter,
+  hashRecords,
   type LocalMinimumOptions,
   recordVectorBytes,
   VecsnapError,
   vectorBytes,
-  viewOf,
 } from '../core/index.js';
 import { encodeIdColumn, encodePayloadColumn, idKey } from './columns.js';
 import type { RowGroupOptions } from './parameters.js';
@@ -51,13 +50,13 @@ export interface RowGroup {
 export class RowGrouper {
   readonly #schema: Schema;
   readonly #widths: readonly number[];
-  readonly #cutter: LocalMinimumCutter;
+  readonly #cutter: BatchCutter;
   #pending: HeldBatch[] = [];
 
   constructor(schema: Schema, options: RowGroupOptions) {
     this.#schema = schema;
     this.#widths = schema.vectors.map(vectorBytes);
-    this.#cutter = new LocalMinimumCutter(rowGroupCuts(schema, options));
+    this.#cutter = new BatchCutter(rowGroupCuts(schema, options));
   }
 
   /**
@@ -72,7 +71,7 @@ export class RowGrouper {
     }
     const held = new HeldBatch(batch, this.#hashes(batch));
     this.#pending.push(held);
-    for (const size of this.#cutter.pushAll(held.hashes)) yield this.#take(size);
+    for (const size of this.#cutter.push(held.hashes)) yield this.#take(size);
   }
 
   /** The groups that remain at the end. */
@@ -85,9 +84,7 @@ export class RowGrouper {
     if (batch.ids !== undefined) {
       for (let i = 0; i < hashes.length; i++) hashes[i] = hashBytes(idKey(batch.ids[i] as string | bigint));
     } else {
-      const view = viewOf(batch.vectors[0] as Uint8Array);
-      const width = this.#widths[0] as number;
-      for (let i = 0; i < hashes.length; i++) hashes[i] = hashRecord(view, i * width, width);
+      hashRecords(batch.vectors[0] as Uint8Array, this.#widths[0] as number, hashes);
     }
     return hashes;
   }

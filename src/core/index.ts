@@ -1,5 +1,6 @@
 /** Addresses, errors, canonical msgpack, schemas and records: what every other folder builds on. */
 export * from './address.js';
+export * from './batch-cutter.js';
 export * from './blocks.js';
 export * from './bytes.js';
 export * from './canonical.js';

@@ -70,16 +70,6 @@ export class LocalMinimumCutter {
     return candidate < this.#start ? 0 : this.#decide(candidate);
   }
 
-  /** The same for the hashes of several items. @returns the sizes of the groups that are now known to end. */
-  pushAll(hashes: Uint32Array): number[] {
-    const sizes: number[] = [];
-    for (let i = 0; i < hashes.length; i++) {
-      const size = this.push(hashes[i] as number);
-      if (size > 0) sizes.push(size);
-    }
-    return sizes;
-  }
-
   /** The sizes of the groups that remain. The last may be of any size up to `max`. */
   finish(): number[] {
     const end = this.#pushed;
