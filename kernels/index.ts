@@ -11,6 +11,19 @@ export { build, resolve } from './chains';
 export { decode, encode } from './huffman';
 export { unpack } from './planes';
 export { join, split } from './split';
+export {
+  addAddress,
+  addDirectory,
+  findAddress,
+  inspectDirectory,
+  inspectedBases,
+  inspectedEnd,
+  inspectedRivals,
+  placeTable,
+  tableBases,
+  tableSize,
+  takeBases,
+} from './table';
 
 /** Where memory is free, to its end. */
 export function heapStart(): usize {

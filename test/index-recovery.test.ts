@@ -90,6 +90,7 @@ function crashingAfter(
     ...index,
     crashed,
     addPack: counted((pack, entries) => index.addPack(pack, entries)),
+    addDirectory: () => false, // So that all is added by the call that is counted.
     removePacks: counted((names, chunks) => index.removePacks(names, chunks)),
     removeChunksOf: counted((names) => index.removeChunksOf(names)),
   };

@@ -25,11 +25,14 @@ import { LocationCache } from './location-cache.js';
 import {
   type DirectoryCursor,
   type DirectoryEntry,
+  entriesStored,
   openPackDirectory,
   PACK_PREFIX,
   packMissing,
   readPackDirectory,
   readRange,
+  readStoredDirectory,
+  type StoredDirectory,
 } from './pack.js';
 
 /** What a chunk store works with. */
@@ -209,12 +212,15 @@ export class ChunkStore {
     const { damage } = this.parts;
     const packs = names.map((name): BlobStat => ({ name, size: this.#packs.get(name) as number }));
     const directories = await mapConcurrent(packs, this.options.maxConcurrentIo, (pack) =>
-      this.#readDirectory(pack),
+      this.#readStored(pack),
     );
     const copies = new Copies(this, into);
-    for (const [i, entries] of directories.entries()) {
-      if (entries === undefined) continue;
+    for (const [i, stored] of directories.entries()) {
       const pack = packs[i] as BlobStat;
+      if (stored !== undefined && damage === undefined && into.addDirectory?.(pack, stored) === true)
+        continue;
+      const entries = stored && (await this.#unlessBroken(pack, () => entriesStored(pack, stored)));
+      if (entries === undefined) continue;
       const sound = damage ? entries.filter(({ offset }) => !damage.isBad(pack.name, offset)) : entries;
       await copies.note(pack, sound);
       await into.addPack(pack, sound);
@@ -510,9 +516,19 @@ export class ChunkStore {
     await this.parts.index.close();
   }
 
-  async #readDirectory(pack: BlobStat) {
+  async #readDirectory(pack: BlobStat): Promise<DirectoryEntry[] | undefined> {
+    const stored = await this.#readStored(pack);
+    return stored && this.#unlessBroken(pack, () => entriesStored(pack, stored));
+  }
+
+  #readStored(pack: BlobStat): Promise<StoredDirectory | undefined> {
+    return this.#unlessBroken(pack, () => readStoredDirectory(this.parts.blobs, pack, this.parts.sha256));
+  }
+
+  /** Undefined, and noted, when something is wrong with the pack. */
+  async #unlessBroken<T>(pack: BlobStat, read: () => T | Promise<T>): Promise<T | undefined> {
     try {
-      return await readPackDirectory(this.parts.blobs, pack, this.parts.sha256);
+      return await read();
     } catch (error) {
       if (!isVecsnapError(error, 'PACK_DAMAGED', 'PACK_MISSING')) throw error;
       this.#problems.set(pack.name, error);

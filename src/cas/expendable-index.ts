@@ -8,7 +8,7 @@ import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
 import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
 import { memoryIndex } from './memory-index.js';
-import type { DirectoryEntry } from './pack.js';
+import type { DirectoryEntry, StoredDirectory } from './pack.js';
 
 /** Adds every pack of the store to an index. */
 export type Rebuild = (into: ChunkIndex) => Promise<void>;
@@ -44,6 +44,10 @@ export class ExpendableIndex implements ChunkIndex {
 
   addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
     return this.#trying((index) => index.addPack(pack, entries));
+  }
+
+  addDirectory(pack: BlobStat, directory: StoredDirectory): boolean {
+    return this.#index.addDirectory?.(pack, directory) ?? false;
   }
 
   removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {

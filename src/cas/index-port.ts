@@ -2,7 +2,7 @@
 import type { Address } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
-import type { DirectoryEntry, PackEntry } from './pack.js';
+import type { DirectoryEntry, PackEntry, StoredDirectory } from './pack.js';
 
 /** Where a chunk stands. */
 export interface Location extends Omit<PackEntry, 'address'> {
@@ -38,6 +38,12 @@ export interface ChunkIndex {
    * it is read from the pack when it is needed.
    */
   addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void>;
+  /**
+   * The same from the bytes of its directory, for an index that needs no object for each entry.
+   * @returns false when it must be done by {@link addPack}, which tells what is wrong, or of which copy of a chunk must be decided. Nothing
+   * was added then.
+   */
+  addDirectory?(pack: BlobStat, directory: StoredDirectory): boolean;
   /**
    * Removes packs and the chunks that were found in them, also those that stand in other packs too.
    * @param chunks all that may have been found in them, for callers who know: else everything is gone through.

@@ -11,9 +11,38 @@ import { decodeHuffman, maxEncodedLength } from './huffman.js';
 import { KERNEL_MODULE } from './kernel-module.js';
 import type { PlaneEngine, PlaneWidth } from './plane-engine.js';
 
-/** The functions of the module. Places and lengths are in bytes. */
+/** The memory of an instance. */
+interface KernelMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** The functions of the module for a table of chunks, which keeps an instance for itself. Places and lengths are in bytes. */
+export interface TableKernels {
+  readonly memory: KernelMemory;
+  readonly heapStart: () => number;
+  readonly placeTable: (
+    slotsAt: number,
+    slotCount: number,
+    addressesAt: number,
+    rowsAt: number,
+    basesAt: number,
+  ) => void;
+  readonly tableSize: () => number;
+  readonly tableBases: () => number;
+  readonly findAddress: (at: number) => number;
+  readonly addAddress: (at: number) => number;
+  readonly takeBases: (count: number) => number;
+  readonly inspectDirectory: (from: number, length: number) => number;
+  readonly inspectedEnd: () => number;
+  readonly inspectedBases: () => number;
+  readonly inspectedRivals: () => number;
+  readonly addDirectory: (from: number, length: number, pack: number) => void;
+}
+
+/** The functions of the module for chunks. Places and lengths are in bytes. */
 interface KernelFunctions {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  readonly memory: KernelMemory;
   readonly heapStart: () => number;
   readonly split: (from: number, to: number, count: number, width: number) => void;
   readonly join: (places: number, to: number, count: number, width: number) => void;
@@ -91,12 +120,7 @@ export class KernelEngine implements PlaneEngine {
     this.#free = this.#start;
     const missing = this.#start + length - this.#memory.length;
     if (missing <= 0) return true;
-    try {
-      this.functions.memory.grow(Math.ceil(missing / PAGE_BYTES));
-    } catch (error) {
-      if (error instanceof RangeError) return false;
-      throw error;
-    }
+    if (!growMemory(this.functions.memory, missing)) return false;
     this.#memory = new Uint8Array(this.functions.memory.buffer);
     return true;
   }
@@ -189,22 +213,45 @@ export class KernelEngine implements PlaneEngine {
   }
 }
 
+/** Makes memory larger by so many bytes or a few more. False when the machine gives no more. */
+export function growMemory(memory: KernelMemory, bytes: number): boolean {
+  try {
+    memory.grow(Math.ceil(bytes / PAGE_BYTES));
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
 /** The engine of this thread, once it was asked for; undefined when the machine cannot run it. */
 let engine: { readonly kernels: KernelEngine | undefined } | undefined;
 
 function instantiated(): KernelEngine | undefined {
-  engine ??= { kernels: instantiate() };
+  if (engine === undefined) {
+    const functions = instantiate() as KernelFunctions | undefined;
+    engine = { kernels: functions && new KernelEngine(functions) };
+  }
   return engine.kernels;
 }
 
-function instantiate(): KernelEngine | undefined {
+/** Functions with memory of their own; undefined when the machine cannot run them. */
+export function newKernels(): TableKernels | undefined {
+  return instantiate() as TableKernels | undefined;
+}
+
+/** The compiled module, once it was asked for. */
+let compiled: object | undefined;
+
+/** Undefined without SIMD, or where pages may not compile: TypeScript does the same work. */
+function instantiate(): unknown {
   const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
   if (runtime === undefined) return undefined;
-  const wasm = Uint8Array.from(atob(KERNEL_MODULE), (char) => char.charCodeAt(0));
   try {
-    return new KernelEngine(new runtime.Instance(new runtime.Module(wasm)).exports as KernelFunctions);
+    compiled ??= new runtime.Module(Uint8Array.from(atob(KERNEL_MODULE), (char) => char.charCodeAt(0)));
+    return new runtime.Instance(compiled).exports;
   } catch {
-    return undefined; // Without SIMD, or where pages may not compile: TypeScript does the same work.
+    return undefined;
   }
 }
 

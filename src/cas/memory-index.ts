@@ -1,32 +1,18 @@
 /**
- * The index in memory: about 70 bytes a chunk. For readers beside a writer, and for stores without LevelDB.
+ * The index in memory: about 75 bytes a chunk, and as much again where it has just grown. For readers beside a writer, and for stores without LevelDB.
  *
  * Here chunks have numbers, so that a base takes four bytes: it knows what deltas copy from, and a chain is followed from number
  * to number.
  */
-import { type Address, DigestTable } from '../core/index.js';
+import type { Address } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
+import { type ChunkTable, NONE, PlainChunkTable, ROW, ROW_LENGTH } from './chunk-table.js';
 import { CODECS } from './codec.js';
 import type { FoundChunks } from './found-chunks.js';
 import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
-import type { DirectoryEntry } from './pack.js';
+import { KernelChunkTable } from './kernel-table.js';
+import type { DirectoryEntry, StoredDirectory } from './pack.js';
 
-/** The place of a number among those of a chunk. */
-const FIELDS = {
-  /** Or {@link NONE}, for a chunk that stands nowhere: others copy from it, or its pack is gone. */
-  pack: 0,
-  offset: 1,
-  storedLength: 2,
-  length: 3,
-  /** The codec · 2 + (1 for a node). */
-  tag: 4,
-  /** Or {@link NONE}, for a chunk that is no delta. */
-  baseCount: 5,
-  /** Where its bases begin among those of all; or {@link NONE}, for a delta that was added without them. */
-  firstBase: 6,
-} as const;
-const FIELD_COUNT = 7;
-const NONE = 0xffffffff;
 const ENTRIES_AT_ONCE = 1000;
 
 /** An empty index. */
@@ -38,6 +24,7 @@ export function memoryIndex(): ChunkIndex {
     place: (found, first, end) => index.place(found, first, end),
     packs: () => index.packs(),
     addPack: (pack, entries) => index.addPack(pack, entries),
+    addDirectory: (pack, directory) => index.addDirectory(pack, directory),
     removePacks: (names) => index.removePacks(names),
     removeChunksOf: (names) => index.removeChunksOf(names),
     entries: () => index.entries(),
@@ -47,11 +34,7 @@ export function memoryIndex(): ChunkIndex {
 }
 
 class MemoryIndex {
-  #table = new DigestTable();
-  /** Seven numbers for each chunk, see {@link FIELDS}. */
-  #fields = emptyFields(64);
-  #bases = new Uint32Array(64);
-  #baseCount = 0;
+  #table = emptyTable();
   #names: string[] = [];
   readonly #sizes = new Map<string, number>();
 
@@ -82,10 +65,23 @@ class MemoryIndex {
   }
 
   async addPack({ name, size }: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
+    const bases = entries.reduce((sum, entry) => sum + (entry.bases?.length ?? 0), 0);
+    this.#makeRoom(entries.length, bases);
     const pack = this.#names.push(name) - 1;
     this.#sizes.set(name, size);
-    this.#reserve(this.#table.size + entries.length);
     for (const entry of entries) this.#set(pack, entry);
+  }
+
+  /** The same from the bytes of its directory. @returns false when that must be done by {@link addPack}; nothing was added then. */
+  addDirectory({ name, size }: BlobStat, { bytes, count, end }: StoredDirectory): boolean {
+    const found = this.#table.inspect?.(bytes);
+    if (found === undefined || found.entries !== count || found.end !== end || found.rivals > 0) return false;
+    this.#makeRoom(found.entries, found.bases);
+    if (this.#table.addInspected === undefined) return false;
+    const pack = this.#names.push(name) - 1;
+    this.#sizes.set(name, size);
+    this.#table.addInspected(bytes, pack);
+    return true;
   }
 
   async removePacks(names: ReadonlySet<string>): Promise<void> {
@@ -94,9 +90,10 @@ class MemoryIndex {
   }
 
   async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
-    for (let at = 0; at < this.#table.size * FIELD_COUNT; at += FIELD_COUNT) {
-      const pack = this.#names[this.#fields[at] as number];
-      if (pack !== undefined && names.has(pack)) this.#fields[at] = NONE;
+    const { rows, size } = this.#table;
+    for (let at = 0; at < size * ROW_LENGTH; at += ROW_LENGTH) {
+      const pack = this.#names[rows[at] as number];
+      if (pack !== undefined && names.has(pack)) rows[at] = NONE;
     }
   }
 
@@ -113,10 +110,7 @@ class MemoryIndex {
   }
 
   async clear(): Promise<void> {
-    this.#table = new DigestTable();
-    this.#fields = emptyFields(64);
-    this.#bases = new Uint32Array(64);
-    this.#baseCount = 0;
+    this.#table = emptyTable();
     this.#names = [];
     this.#sizes.clear();
   }
@@ -124,15 +118,15 @@ class MemoryIndex {
   /** All locations have the same properties in the same order but for the last; nothing is spread, because there are thousands. */
   #locate(number: number): Location | undefined {
     if (number < 0) return undefined;
-    const at = number * FIELD_COUNT;
-    const pack = this.#field(at, FIELDS.pack);
+    const at = number * ROW_LENGTH;
+    const pack = this.#field(at, ROW.pack);
     if (pack === NONE) return undefined;
-    const tag = this.#field(at, FIELDS.tag);
-    const baseCount = this.#field(at, FIELDS.baseCount);
+    const tag = this.#field(at, ROW.tag);
+    const baseCount = this.#field(at, ROW.baseCount);
     const name = this.#names[pack] as string;
-    const offset = this.#field(at, FIELDS.offset);
-    const storedLength = this.#field(at, FIELDS.storedLength);
-    const length = this.#field(at, FIELDS.length);
+    const offset = this.#field(at, ROW.offset);
+    const storedLength = this.#field(at, ROW.storedLength);
+    const length = this.#field(at, ROW.length);
     const codec = tag >>> 1;
     const kind = tag & 1 ? 'node' : 'data';
     return baseCount === NONE
@@ -142,23 +136,24 @@ class MemoryIndex {
 
   /** Undefined for a chunk that is no delta, or was added without its bases. */
   #basesOf(number: number): Uint32Array | undefined {
-    const at = number * FIELD_COUNT;
-    const first = this.#field(at, FIELDS.firstBase);
+    const at = number * ROW_LENGTH;
+    const first = this.#field(at, ROW.firstBase);
     return first === NONE
       ? undefined
-      : this.#bases.subarray(first, first + this.#field(at, FIELDS.baseCount));
+      : this.#table.bases.subarray(first, first + this.#field(at, ROW.baseCount));
   }
 
   #set(
     pack: number,
     { address, kind, codec, offset, storedLength, length, baseCount, bases }: DirectoryEntry,
   ): void {
-    const number = this.#numberOf(address);
-    const at = number * FIELD_COUNT;
-    const standsAlone = this.#fields[at] !== NONE && this.#field(at, FIELDS.baseCount) === NONE;
+    const number = this.#table.add(address);
+    const at = number * ROW_LENGTH;
+    const { rows } = this.#table;
+    const standsAlone = rows[at] !== NONE && this.#field(at, ROW.baseCount) === NONE;
     if (baseCount !== undefined && standsAlone) return;
     const firstBase = bases === undefined ? NONE : this.#addBases(bases);
-    this.#fields.set(
+    rows.set(
       [
         pack,
         offset,
@@ -173,43 +168,25 @@ class MemoryIndex {
   }
 
   #addBases(bases: readonly Address[]): number {
-    const first = this.#baseCount;
-    this.#baseCount += bases.length;
-    if (this.#baseCount > this.#bases.length) {
-      const grown = new Uint32Array(Math.max(this.#baseCount, 2 * this.#bases.length));
-      grown.set(this.#bases);
-      this.#bases = grown;
-    }
-    for (let i = 0; i < bases.length; i++) this.#bases[first + i] = this.#numberOf(bases[i] as Address);
+    const first = this.#table.takeBases(bases.length);
+    for (let i = 0; i < bases.length; i++)
+      this.#table.bases[first + i] = this.#table.add(bases[i] as Address);
     return first;
   }
 
-  /** The number of a chunk, which is given one if it has none. */
-  #numberOf(address: Address): number {
-    const number = this.#table.add(address);
-    if ((number + 1) * FIELD_COUNT > this.#fields.length) this.#growFields(2 * this.#fields.length);
-    return number;
-  }
-
-  #reserve(chunks: number): void {
-    this.#table.reserve(chunks);
-    if (chunks * FIELD_COUNT > this.#fields.length)
-      this.#growFields(Math.max(chunks * FIELD_COUNT, 2 * this.#fields.length));
-  }
-
-  #growFields(length: number): void {
-    const grown = new Uint32Array(length).fill(NONE, this.#fields.length);
-    grown.set(this.#fields);
-    this.#fields = grown;
+  /** Makes room for so many chunks more, and for the bases of deltas, which may be chunks that are not known yet. */
+  #makeRoom(chunks: number, bases: number): void {
+    const { size, basesTaken } = this.#table;
+    this.#table = this.#table.withRoom(size + chunks + bases, basesTaken + bases);
   }
 
   #field(at: number, field: number): number {
-    return this.#fields[at + field] as number;
+    return this.#table.rows[at + field] as number;
   }
 }
 
 const NO_NUMBERS = new Uint32Array(0);
 
-function emptyFields(chunks: number): Uint32Array {
-  return new Uint32Array(chunks * FIELD_COUNT).fill(NONE);
+function emptyTable(): ChunkTable {
+  return KernelChunkTable.create() ?? new PlainChunkTable();
 }

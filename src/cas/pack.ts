@@ -141,8 +141,12 @@ export async function readPackDirectory(
   pack: BlobStat,
   sha256: Sha256,
 ): Promise<DirectoryEntry[]> {
-  const { bytes, count, end } = await readStoredDirectory(blobs, pack, sha256);
-  return decodeDirectory(pack.name, bytes, count, end);
+  return entriesStored(pack, await readStoredDirectory(blobs, pack, sha256));
+}
+
+/** The entries of a directory that was read. @throws VecsnapError PACK_DAMAGED. */
+export function entriesStored({ name }: BlobStat, { bytes, count, end }: StoredDirectory): DirectoryEntry[] {
+  return decodeDirectory(name, bytes, count, end);
 }
 
 /**
@@ -162,13 +166,14 @@ export async function openPackDirectory(
 }
 
 /** A directory, how many entries it says that it has, and where it begins. */
-interface StoredDirectory {
+export interface StoredDirectory {
   readonly bytes: Uint8Array;
   readonly count: number;
   readonly end: number;
 }
 
-async function readStoredDirectory(
+/** Reads the bytes of the directory of a pack. @throws VecsnapError PACK_DAMAGED, PACK_MISSING. */
+export async function readStoredDirectory(
   blobs: BlobStore,
   pack: BlobStat,
   sha256: Sha256,
