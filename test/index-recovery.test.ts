@@ -149,6 +149,7 @@ async function withLyingIndex(
       index = memoryIndex();
     },
     addPack: (pack, entries) => index.addPack(pack, entries),
+    addDirectory: (pack, directory) => index.addDirectory?.(pack, directory) ?? false,
     find: async (addresses) => {
       const found = await index.find(addresses);
       return liesStill && lies === 'find'
