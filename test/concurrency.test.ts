@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
-import { inBatches, mapAhead, mapConcurrent, prefetch, Semaphore } from 'vecsnap/core';
+import { inBatches, mapAhead, mapConcurrent, prefetch, regroup, Semaphore } from 'vecsnap/core';
 
 /** Work that ends when it is told to, and counts how much of it is under way. */
 class Gates {
@@ -330,6 +330,27 @@ describe('inBatches', () => {
         for (const batch of batches) expect(sum(batch.slice(0, -1))).toBeLessThan(Math.max(limit, 1));
         for (const batch of batches.slice(0, -1)) expect(sum(batch)).toBeGreaterThanOrEqual(limit);
         expect(batches.every((batch) => batch.length > 0)).toBe(true);
+      }),
+    );
+  });
+
+  it('is the same for items that come many at a time', async () => {
+    const anyRuns = fc.array(fc.array(fc.nat({ max: 50 }), { maxLength: 6 }));
+    const anyLimit = fc.oneof(
+      fc.nat({ max: 100 }),
+      fc.constant((batch: number) => 10 * 2 ** batch),
+    );
+    await fc.assert(
+      fc.asyncProperty(anyRuns, anyLimit, async (given, limit) => {
+        const many = (async function* () {
+          yield* given;
+        })();
+        const single = (async function* () {
+          yield* given.flat();
+        })();
+        expect(await collect(regroup(many, (size) => size, limit))).toEqual(
+          await collect(inBatches(single, (size) => size, limit)),
+        );
       }),
     );
   });

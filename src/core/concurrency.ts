@@ -55,27 +55,68 @@ export async function* mapAhead<T, R>(
 
 /**
  * Collects items until they have `limit` bytes or more. The last batch may have fewer.
- * @param limit the same for all batches, or that of the n-th, counted from 0.
  */
 export async function* inBatches<T>(
   items: AsyncIterable<T>,
   bytesOf: (item: T) => number,
-  limit: number | ((batch: number) => number),
+  limit: BatchLimit,
 ): AsyncGenerator<T[]> {
-  const limitOf = typeof limit === 'number' ? () => limit : limit;
-  let batch: T[] = [];
-  let bytes = 0;
-  let given = 0;
+  const collector = new Collector(bytesOf, limit);
   for await (const item of items) {
-    batch.push(item);
-    bytes += bytesOf(item);
-    if (bytes < limitOf(given)) continue;
-    yield batch;
-    given++;
-    batch = [];
-    bytes = 0;
+    const batch = collector.push(item);
+    if (batch !== undefined) yield batch;
   }
-  if (batch.length > 0) yield batch;
+  yield* collector.rest();
+}
+
+/** The same for items that come many at a time: a step of an asynchronous generator takes longer than most of what is done with an item. */
+export async function* regroup<T>(
+  runs: AsyncIterable<readonly T[]>,
+  bytesOf: (item: T) => number,
+  limit: BatchLimit,
+): AsyncGenerator<T[]> {
+  const collector = new Collector(bytesOf, limit);
+  for await (const run of runs) {
+    for (const item of run) {
+      const batch = collector.push(item);
+      if (batch !== undefined) yield batch;
+    }
+  }
+  yield* collector.rest();
+}
+
+/** Bytes of a batch: the same for all batches, or that of the n-th, counted from 0. */
+type BatchLimit = number | ((batch: number) => number);
+
+class Collector<T> {
+  readonly #bytesOf: (item: T) => number;
+  readonly #limit: BatchLimit;
+  #batch: T[] = [];
+  #bytes = 0;
+  #given = 0;
+
+  constructor(bytesOf: (item: T) => number, limit: BatchLimit) {
+    this.#bytesOf = bytesOf;
+    this.#limit = limit;
+  }
+
+  /** Adds an item. Gives the batch that it completes. */
+  push(item: T): T[] | undefined {
+    this.#batch.push(item);
+    this.#bytes += this.#bytesOf(item);
+    const limit = typeof this.#limit === 'number' ? this.#limit : this.#limit(this.#given);
+    if (this.#bytes < limit) return undefined;
+    const batch = this.#batch;
+    this.#given++;
+    this.#batch = [];
+    this.#bytes = 0;
+    return batch;
+  }
+
+  /** The last batch, if there is one. */
+  rest(): T[][] {
+    return this.#batch.length > 0 ? [this.#batch] : [];
+  }
 }
 
 /** Lets at most `limit` holders in at a time; others wait in order. */

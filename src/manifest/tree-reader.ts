@@ -105,7 +105,12 @@ export class TreeReader {
    * of its group, so the first group that is given may begin before `from`.
    */
   async *entries(tree: Address | ToldTree, range: KeyRange = {}): AsyncGenerator<Entry> {
-    yield* this.#entriesBelow(await this.root(tree), range, null);
+    for await (const leaf of this.leaves(tree, range)) yield* leaf;
+  }
+
+  /** The same, those of one node at a time, which takes a fraction of the time. */
+  async *leaves(tree: Address | ToldTree, range: KeyRange = {}): AsyncGenerator<readonly Entry[]> {
+    yield* this.#leavesBelow(await this.root(tree), range, null);
   }
 
   /** The entries of level 0 that hold items of the range, in order. Nodes without any are not read, but for the root. */
@@ -175,14 +180,17 @@ export class TreeReader {
     }
   }
 
-  async *#entriesBelow(node: Node, range: KeyRange, after: Key): AsyncGenerator<Entry> {
-    let previous = after;
-    for (const entry of node.entries) {
-      if (mayHold(entry, previous, range)) {
-        if (node.level === 0) yield entry;
-        else yield* this.#entriesBelow(await this.#child(entry, node.level, previous), range, previous);
-      }
-      previous = entry.key;
+  async *#leavesBelow(node: Node, range: KeyRange, after: Key): AsyncGenerator<readonly Entry[]> {
+    const { entries, level } = node;
+    const keyBefore = (i: number): Key => (i === 0 ? after : (entries[i - 1] as Entry).key);
+    if (level === 0) {
+      yield entries.filter((entry, i) => mayHold(entry, keyBefore(i), range));
+      return;
+    }
+    for (const [i, entry] of entries.entries()) {
+      const previous = keyBefore(i);
+      if (!mayHold(entry, previous, range)) continue;
+      yield* this.#leavesBelow(await this.#child(entry, level, previous), range, previous);
     }
   }
 

@@ -2,10 +2,10 @@
 import {
   type Address,
   concatBytes,
-  inBatches,
   MAX_GROUP_BYTES,
   prefetch,
   type RecordBatch,
+  regroup,
   type Schema,
   throwIfAborted,
   VecsnapError,
@@ -102,24 +102,24 @@ interface PlacedGroup {
   readonly before: number;
 }
 
-/** The row groups that may hold selected records, in order. */
+/** The row groups that may hold selected records, in order, many at a time. */
 async function* rowGroups(
   store: ChunkStore,
   schema: Schema,
   tree: TreeReference,
   selection: Selected,
-): AsyncGenerator<PlacedGroup> {
+): AsyncGenerator<readonly PlacedGroup[]> {
   if (selection.by === 'none') return;
   const columns = columnCount(schema);
   const trees = new TreeReader(store);
   if (selection.by === 'rows') {
     for await (const { entry, before } of trees.entriesBetween(tree, selection.rows))
-      yield { group: entryToRowGroup(entry, columns), before };
+      yield [{ group: entryToRowGroup(entry, columns), before }];
     return;
   }
   const keys = selection.by === 'keys' ? selection.keys : {};
-  for await (const entry of trees.entries(tree, keys))
-    yield { group: entryToRowGroup(entry, columns), before: 0 };
+  for await (const leaf of trees.leaves(tree, keys))
+    yield leaf.map((entry) => ({ group: entryToRowGroup(entry, columns), before: 0 }));
 }
 
 /** Reads row groups, together and in order. */
@@ -175,6 +175,7 @@ class Reading {
       ({ group }) => rowGroupBytes(group),
       async (groups) => {
         const batches = await readRowGroups(this.#store, schema, groups.map(groupOf));
+        if (selection.by === 'all') return joined(batches);
         return batches.map((batch, i) =>
           selectFrom(batch, schema, selection, (groups[i] as PlacedGroup).before),
         );
@@ -211,14 +212,14 @@ class Reading {
     }
   }
 
-  /** Reads items ahead, many at a time, and gives what comes of each. */
+  /** Reads items ahead, many at a time, and gives what comes of them. @param items as they come, some at a time. */
   async *#ahead<T, R>(
-    items: AsyncIterable<T>,
+    items: AsyncIterable<readonly T[]>,
     bytesOf: (item: T) => number,
     read: (items: readonly T[]) => Promise<R[]>,
   ): AsyncGenerator<R> {
     const most = Math.min(BATCH_BYTES, this.#aheadBytes / BATCHES_AHEAD);
-    const runs = inBatches(items, bytesOf, (n) => Math.min(most, FIRST_BATCH_BYTES * 2 ** n));
+    const runs = regroup(items, bytesOf, (n) => Math.min(most, FIRST_BATCH_BYTES * 2 ** n));
     const limits = { bytesOf: sumOver(bytesOf), limit: this.#aheadBytes };
     const readNow = async (run: readonly T[]): Promise<R[]> => {
       throwIfAborted(this.#signal);
@@ -238,8 +239,8 @@ class Reading {
     }
   }
 
-  async *#streamChunks(tree: ToldTree): AsyncGenerator<ChunkReference> {
-    for await (const entry of new TreeReader(this.#store).entries(tree)) yield entryToStreamChunk(entry);
+  async *#streamChunks(tree: ToldTree): AsyncGenerator<readonly ChunkReference[]> {
+    for await (const leaf of new TreeReader(this.#store).leaves(tree)) yield leaf.map(entryToStreamChunk);
   }
 }
 
@@ -266,6 +267,39 @@ function toBatch(schema: Schema, count: number, columns: readonly Uint8Array[]):
     vectors,
     payloads:
       schema.payload === 'none' ? undefined : decodePayloadColumn(columns.at(-1) as Uint8Array, count),
+  };
+}
+
+/**
+ * Batches with nothing but one column of vectors, those as one whose vectors stand one behind the other in memory: what is done for
+ * each batch then takes a fraction of the time.
+ */
+function joined(batches: readonly RecordBatch[]): RecordBatch[] {
+  const results: RecordBatch[] = [];
+  for (let start = 0, end = 0; start < batches.length; start = end) {
+    const first = batches[start] as RecordBatch;
+    for (end = start + 1; end < batches.length; end++)
+      if (!isNextTo(batches[end - 1] as RecordBatch, batches[end] as RecordBatch)) break;
+    results.push(end === start + 1 ? first : asOne(batches.slice(start, end)));
+  }
+  return results;
+}
+
+function isNextTo(a: RecordBatch, b: RecordBatch): boolean {
+  if (a.vectors.length !== 1 || a.ids !== undefined || a.payloads !== undefined) return false;
+  const [left, right] = [a.vectors[0] as Uint8Array, b.vectors[0] as Uint8Array];
+  return left.buffer === right.buffer && left.byteOffset + left.length === right.byteOffset;
+}
+
+function asOne(batches: readonly RecordBatch[]): RecordBatch {
+  const { buffer, byteOffset } = (batches[0] as RecordBatch).vectors[0] as Uint8Array;
+  const bytes = batches.reduce((sum, { vectors }) => sum + (vectors[0] as Uint8Array).length, 0);
+  return {
+    count: batches.reduce((sum, { count }) => sum + count, 0),
+    ids: undefined,
+    vectors: [new Uint8Array(buffer, byteOffset, bytes)],
+    payloads: undefined,
+    release: () => batches.forEach(({ release }) => release?.()),
   };
 }
 
