@@ -37,9 +37,12 @@ export function loadCodeFor(command: string): void {
   loadAtOnce(CODE[command] ?? []);
 }
 
+/** Versions of Node.js that load modules by `require` and say on stderr that they do. */
+const TALKATIVE = /^v(?:22\.12|23\.[0-4])\./;
+
 /** Loads modules of this package. */
 export function loadAtOnce(files: readonly string[]): void {
-  if (!process.features.require_module) return;
+  if (!process.features.require_module || TALKATIVE.test(process.version)) return;
   for (const file of files) {
     try {
       require(file);
