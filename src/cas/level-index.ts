@@ -283,7 +283,10 @@ function* inSlices(addresses: Iterable<Address>, most: number): Generator<Addres
 }
 
 function chunkKey(address: Address): Uint8Array {
-  return concatBytes([CHUNK, address]);
+  const key = new Uint8Array(CHUNK.length + ADDRESS_LENGTH);
+  key.set(CHUNK);
+  key.set(address, CHUNK.length);
+  return key;
 }
 
 function packKey(name: string): Uint8Array {
