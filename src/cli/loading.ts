@@ -20,7 +20,12 @@ const FOR_CHUNKS = [
 
 /** What commands load that take long or are called often. */
 const CODE: { readonly [command: string]: readonly string[] } = {
-  create: [...FOR_CHUNKS, '../snapshot/creating.js', '../platform/directory-lock.js'],
+  create: [
+    ...FOR_CHUNKS,
+    '../snapshot/creating.js',
+    '../snapshot/snapshot-encoding.js',
+    '../platform/directory-lock.js',
+  ],
   restore: FOR_CHUNKS,
   verify: [...FOR_CHUNKS, '../snapshot/verify.js'],
   list: ['../snapshot/manager.js', '../platform/directory-environment.js'],

@@ -6,8 +6,6 @@
  * Maps are written with their keys in the order of their UTF-8 bytes. The decoder accepts only the bytes that the encoder
  * would write, so that equal values always have equal addresses. Bytes are laid out in docs/format.md.
  */
-// Not from 'msgpackr', which also loads streams and looks for a native addon: three times as long at start-up.
-import { Packr } from 'msgpackr/pack';
 import { fromUtf8, viewOf } from './bytes.js';
 import { VecsnapError } from './errors.js';
 import { MAX_VALUES } from './limits.js';
@@ -25,17 +23,6 @@ export type Canonical =
   | readonly Canonical[]
   | { readonly [key: string]: Canonical };
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, mapsAsObjects: false });
-
-/**
- * The canonical encoding of `value`.
- * @throws VecsnapError ENCODING_INVALID for `undefined`, functions, symbols, class instances, cycles, text with lone surrogates, and
- * more than 2^21 values.
- */
-export function encodeCanonical(value: Canonical): Uint8Array {
-  return new Uint8Array(packr.pack(prepare(value, 0, { left: MAX_VALUES })));
-}
-
 /**
  * Decodes exactly the bytes that {@link encodeCanonical} writes. Byte strings in the result are copies.
  * @throws VecsnapError ENCODING_INVALID for anything else.
@@ -52,60 +39,15 @@ export function decodeCanonical(bytes: Uint8Array): Canonical {
 }
 
 /** Deeper nesting than any format of ours has; a guard against stack overflow by hostile bytes. */
-const MAX_DEPTH = 64;
+export const MAX_DEPTH = 64;
 
 /** How many more values may come. */
-interface Budget {
+export interface Budget {
   left: number;
 }
 
-function spend(budget: Budget): void {
+export function spend(budget: Budget): void {
   if (--budget.left < 0) throw invalid(`there are more than ${MAX_VALUES} values`);
-}
-
-function prepare(value: Canonical, depth: number, budget: Budget): unknown {
-  if (depth > MAX_DEPTH) throw invalid(`the value is nested deeper than ${MAX_DEPTH}`);
-  spend(budget);
-  if (value === null || typeof value === 'boolean') return value;
-  if (typeof value === 'number') return Number.isNaN(value) ? NaN : value; // Of the many NaNs, one.
-  if (typeof value === 'bigint') return prepareBigint(value);
-  if (typeof value === 'string') return prepareText(value);
-  if (value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return prepareArray(value as readonly Canonical[], depth, budget);
-  if (typeof value === 'object' && isPlainObject(value))
-    return prepareMap(value as CanonicalMap, depth, budget);
-  throw invalid(`a value of type ${typeof value} cannot be written`);
-}
-
-function prepareArray(value: readonly Canonical[], depth: number, budget: Budget): unknown[] {
-  const items: unknown[] = [];
-  for (const item of value) items.push(prepare(item, depth + 1, budget)); // Unlike map, this does not skip holes.
-  return items;
-}
-
-type CanonicalMap = Readonly<Record<string, Canonical>>;
-
-function prepareMap(value: CanonicalMap, depth: number, budget: Budget): Map<string, unknown> {
-  const keys = Object.keys(value).map(prepareText).toSorted(compareText);
-  budget.left -= keys.length; // They are values too.
-  return new Map(keys.map((key) => [key, prepare(value[key] as Canonical, depth + 1, budget)]));
-}
-
-function prepareBigint(value: bigint): number | bigint {
-  if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
-    return Number(value);
-  if (value < -(2n ** 63n) || value >= 2n ** 64n) throw invalid('an integer does not fit 64 bits');
-  return value;
-}
-
-function prepareText(text: string): string {
-  if (!text.isWellFormed()) throw invalid('a text has a lone surrogate');
-  return text;
-}
-
-function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }
 
 // The reader knows only the types that are written, and refuses what is longer than need be or out of order where it
@@ -241,7 +183,7 @@ export function valueText(value: unknown): string {
   return typeof value === 'string' && value !== '' ? value : quoteValue(value);
 }
 
-function invalid(what: string, cause?: unknown): VecsnapError {
+export function invalid(what: string, cause?: unknown): VecsnapError {
   return new VecsnapError('ENCODING_INVALID', `Not canonical msgpack: ${what}.`, {
     remedy:
       'What is written may hold null, booleans, numbers, text, bytes, arrays and plain objects. What was read is damaged: run verify.',

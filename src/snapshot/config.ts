@@ -20,7 +20,7 @@ import {
   type GearOptions,
   type RowGroupOptions,
 } from '../chunker/parameters.js';
-import { isOfFamily, seal, unseal } from './sealed-blob.js';
+import { isOfFamily, unseal } from './sealed-blob.js';
 
 /** See the head of this file. */
 export interface RepositoryConfig {
@@ -37,13 +37,13 @@ export interface RepositoryConfig {
 /** The name of the blob. */
 export const CONFIG_BLOB = 'config';
 
-const MAGIC = 'vsnconf';
-const FORMAT = 1;
+export const CONFIG_MAGIC = 'vsnconf';
+export const CONFIG_FORMAT = 1;
 /** Nodes of 65 entries in the mean. */
 const DEFAULT_NODE_CUTS: LocalMinimumOptions = { window: 32, max: 1024 };
 const DEFAULT_PACK_BYTES = 16 * 1024 * 1024;
 /** The algorithms that the parameters belong to. Another algorithm gets another name. */
-const ALGORITHMS = {
+export const CUT_ALGORITHMS = {
   rowGroups: 'local-minimum-1',
   gear: 'fastcdc-gear32-1',
   fixed: 'fixed-1',
@@ -68,31 +68,17 @@ export function newConfig(
   return config;
 }
 
-/** The bytes of the config blob. */
-export function encodeConfig({ id, packBytes, ...cuts }: RepositoryConfig, sha256: Sha256): Uint8Array {
-  const algorithms = Object.fromEntries(
-    Object.entries(cuts).map(([name, options]) => [
-      name,
-      {
-        algorithm: ALGORITHMS[name as keyof typeof ALGORITHMS],
-        ...(options as unknown as { readonly [key: string]: Canonical }),
-      },
-    ]),
-  );
-  return seal(MAGIC, { format: FORMAT, id, packBytes, ...algorithms }, sha256);
-}
-
 /** @throws VecsnapError NOT_A_REPOSITORY, REPOSITORY_DAMAGED, REPOSITORY_NEWER. */
 export function decodeConfig(bytes: Uint8Array, place: string, sha256: Sha256): RepositoryConfig {
-  const unsealed = unseal(MAGIC, bytes, sha256);
+  const unsealed = unseal(CONFIG_MAGIC, bytes, sha256);
   // Another blob of ours in the place of the config is a repository whose files have wrong names.
   const isForeign = 'flaw' in unsealed && unsealed.flaw === 'foreign' && !isOfFamily(bytes);
   if (isForeign) throw notARepository(place);
   if ('flaw' in unsealed) throw configDamaged(place);
   const config = asMap(unsealed.value);
   if (config === undefined) throw configDamaged(place);
-  if (config['format'] !== FORMAT) throw newerFormat(place, config['format']);
-  for (const [name, algorithm] of Object.entries(ALGORITHMS)) {
+  if (config['format'] !== CONFIG_FORMAT) throw newerFormat(place, config['format']);
+  for (const [name, algorithm] of Object.entries(CUT_ALGORITHMS)) {
     const found = asMap(config[name])?.['algorithm'];
     if (found !== algorithm) throw newerFormat(place, found);
   }

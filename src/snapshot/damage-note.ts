@@ -6,13 +6,15 @@
  */
 import { type Address, ADDRESS_LENGTH, toAddress } from '../core/address.js';
 import { concatBytes, toHex } from '../core/bytes.js';
-import { asMap, type Canonical, encodeCanonical, quoteValue } from '../core/canonical.js';
+import { asMap, type Canonical, quoteValue } from '../core/canonical.js';
+import { encodeCanonical } from '../core/canonical-encoding.js';
 import { DigestTable } from '../core/digest-table.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { Sha256 } from '../core/platform.js';
 import { DAMAGE_PREFIX, type KnownDamage } from '../cas/known-damage.js';
 import type { Environment } from './environment.js';
-import { seal, unseal } from './sealed-blob.js';
+import { seal } from './seal.js';
+import { unseal } from './sealed-blob.js';
 
 /** A copy of a chunk whose bytes are wrong. */
 export interface BadCopy {

@@ -5,7 +5,7 @@ import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { Sha256 } from '../core/platform.js';
 import type { Environment } from './environment.js';
 import { listNumbered, type Numbered, replaceNumbered } from './numbered-blobs.js';
-import { getSealed, seal, unseal } from './sealed-blob.js';
+import { getSealed, unseal } from './sealed-blob.js';
 import { checkName } from './settings.js';
 import { isSnapshotId, type Snapshot } from './snapshot.js';
 
@@ -84,7 +84,7 @@ export async function changeMarks(
     await replaceNumbered(
       where.blobs,
       `${MARKS_PREFIX}${snapshot.id}`,
-      encode(snapshot.id, after, where.sha256),
+      await encode(snapshot.id, after, where.sha256),
     );
   return { ...snapshot, ...after };
 }
@@ -125,7 +125,8 @@ export function markedIdIn(bytes: Uint8Array, sha256: Sha256): string | undefine
   return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
 }
 
-function encode(id: string, { tags, pinned }: Marks, sha256: Sha256): Uint8Array {
+async function encode(id: string, { tags, pinned }: Marks, sha256: Sha256): Promise<Uint8Array> {
+  const { seal } = await import('./seal.js'); // Most who look at marks change none.
   return seal(MAGIC, { version: VERSION, id, tags, pinned }, sha256);
 }
 

@@ -3,7 +3,8 @@ import { asMap, type Canonical, isVecsnapError, quoteValue, VecsnapError } from 
 import type { RetentionPolicy } from '../gc/index.js';
 import type { Environment } from './environment.js';
 import { listNumbered, replaceNumbered } from './numbered-blobs.js';
-import { getSealed, seal, unseal } from './sealed-blob.js';
+import { seal } from './seal.js';
+import { getSealed, unseal } from './sealed-blob.js';
 
 /** A policy that is stored. */
 export interface StoredPolicy {

@@ -4,7 +4,8 @@
  * read as before, and at worst the next ones share nothing with them.
  */
 import { isVecsnapError } from '../core/index.js';
-import { CONFIG_BLOB, decodeConfig, encodeConfig, newConfig, notARepository } from './config.js';
+import { CONFIG_BLOB, decodeConfig, newConfig, notARepository } from './config.js';
+import { encodeConfig } from './config-encoding.js';
 import type { Environment, LockRequest } from './environment.js';
 import { putInPlace, replace, survey } from './misplaced.js';
 import { overlayOn } from './overlay.js';

@@ -8,7 +8,6 @@ import {
   CONFIG_BLOB,
   CONFIG_REMEDY,
   decodeConfig,
-  encodeConfig,
   newConfig,
   notARepository,
   type RepositoryConfig,
@@ -84,6 +83,7 @@ export class Repository {
     if (await hasBlobs(environment)) throw repositoryExists(blobs.place);
     const config = newConfig(random, overrides);
     try {
+      const { encodeConfig } = await import('./config-encoding.js');
       await blobs.put(CONFIG_BLOB, encodeConfig(config, sha256));
     } catch (cause) {
       throw isVecsnapError(cause, 'BLOB_EXISTS') ? repositoryExists(blobs.place) : cause;
@@ -167,7 +167,7 @@ export class Repository {
   async putSnapshot(snapshot: Snapshot): Promise<void> {
     const { blobs, sha256 } = this.environment;
     await this.confirmLock();
-    const { encodeSnapshot } = await loadSnapshotBlobs();
+    const { encodeSnapshot } = await import('./snapshot-encoding.js');
     await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
   }
 

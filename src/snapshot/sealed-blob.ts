@@ -4,8 +4,8 @@
  *
  * A blob that is cut short or has a bit flipped is told apart from one that was never ours.
  */
-import { concatBytes, equalBytes, fromUtf8, utf8 } from '../core/bytes.js';
-import { type Canonical, decodeCanonical, encodeCanonical } from '../core/canonical.js';
+import { equalBytes, fromUtf8, utf8 } from '../core/bytes.js';
+import { type Canonical, decodeCanonical } from '../core/canonical.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import { MAX_BLOB_BYTES } from '../core/limits.js';
 import type { Sha256 } from '../core/platform.js';
@@ -13,17 +13,11 @@ import type { BlobStat, BlobStore } from '../blob/port.js';
 
 const CHECKSUM_BYTES = 32;
 /** Each kind of blob has a magic number of this many ASCII letters. */
-const MAGIC_BYTES = 8;
+export const MAGIC_BYTES = 8;
 const FAMILY = 'vsn';
 
 /** What became of an attempt to open a sealed blob. */
 export type Unsealed = { readonly value: Canonical } | { readonly flaw: 'foreign' | 'damaged' };
-
-/** The bytes of a sealed blob. @param magic eight ASCII letters. */
-export function seal(magic: string, value: Canonical, sha256: Sha256): Uint8Array {
-  const body = concatBytes([utf8(magic.padEnd(MAGIC_BYTES)), encodeCanonical(value)]);
-  return concatBytes([body, sha256(body)]);
-}
 
 /**
  * The bytes of a sealed blob. Of one that is far too long to be any, only the start: that shows as well that it is damaged.

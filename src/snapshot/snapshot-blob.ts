@@ -3,25 +3,11 @@ import { type Address, ADDRESS_LENGTH, formatAddress, parseAddress } from '../co
 import { asMap, type Canonical, quoteValue } from '../core/canonical.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Sha256 } from '../core/platform.js';
-import { seal, unseal } from './sealed-blob.js';
+import { unseal } from './sealed-blob.js';
 import { isSnapshot, isSnapshotId, isSnapshotTime, type Snapshot, SNAPSHOT_PREFIX } from './snapshot.js';
 
-const MAGIC = 'vsnsnap';
-const VERSION = 1;
-
-/** The bytes of a snapshot blob. */
-export function encodeSnapshot(snapshot: Snapshot, sha256: Sha256): Uint8Array {
-  // Pins and damage stand elsewhere: they change.
-  const { checksum, createdAt, afterId, sizeBytes: _, pinned: __, damage: ___, ...plain } = snapshot;
-  const value = {
-    ...plain,
-    ...(afterId !== undefined && { afterId }),
-    version: VERSION,
-    createdAt: Date.parse(createdAt),
-    manifest: parseAddress(checksum).address,
-  };
-  return seal(MAGIC, value, sha256);
-}
+export const SNAPSHOT_MAGIC = 'vsnsnap';
+export const SNAPSHOT_VERSION = 1;
 
 /**
  * The snapshot that a blob holds, with the tags that it was taken with, and not pinned.
@@ -34,12 +20,12 @@ export function decodeSnapshot(
   sha256: Sha256,
   prefix: string = SNAPSHOT_PREFIX,
 ): Snapshot {
-  const unsealed = unseal(MAGIC, bytes, sha256);
+  const unsealed = unseal(SNAPSHOT_MAGIC, bytes, sha256);
   if ('flaw' in unsealed) throw snapshotDamaged(blob);
   const map = asMap(unsealed.value);
   if (map === undefined) throw snapshotDamaged(blob);
   const { version, manifest, createdAt, ...plain } = map;
-  if (version !== VERSION) throw newerSnapshot(blob, version);
+  if (version !== SNAPSHOT_VERSION) throw newerSnapshot(blob, version);
   const isAddress = manifest instanceof Uint8Array && manifest.length === ADDRESS_LENGTH;
   const isDerived = ['checksum', 'sizeBytes', 'pinned', 'damage'].some((key) => key in plain);
   if (!isAddress || !isSnapshotTime(createdAt) || isDerived) throw snapshotDamaged(blob);
@@ -56,7 +42,7 @@ export function decodeSnapshot(
 
 /** The id that a blob says its snapshot has, whatever the blob is called; undefined for a blob that is no whole snapshot. */
 export function snapshotIdIn(bytes: Uint8Array, sha256: Sha256): string | undefined {
-  const unsealed = unseal(MAGIC, bytes, sha256);
+  const unsealed = unseal(SNAPSHOT_MAGIC, bytes, sha256);
   if ('flaw' in unsealed) return undefined;
   const id = asMap(unsealed.value)?.['id'];
   return typeof id === 'string' && isSnapshotId(id) ? id : undefined;
@@ -78,7 +64,7 @@ function snapshotDamaged(blob: string): VecsnapError {
 function newerSnapshot(blob: string, version: Canonical | undefined): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `A snapshot has format ${quoteValue(version)}; this vecsnap reads ${VERSION}.`,
+    `A snapshot has format ${quoteValue(version)}; this vecsnap reads ${SNAPSHOT_VERSION}.`,
     {
       place: blob,
       remedy: 'Install a newer version of vecsnap.',
