@@ -58,7 +58,7 @@ async function takeMany(): Promise<void> {
 describe('what a command loads', () => {
   it('is the least to tell the version', async () => {
     const { ours, others } = await loadedBy('--version');
-    expect(ours.length).toBeLessThanOrEqual(9);
+    expect(ours.length).toBeLessThanOrEqual(8);
     expect(others.every((file) => /^node_modules\/(commander|pretty-bytes)\//.test(file))).toBe(true);
   });
 
@@ -77,7 +77,7 @@ describe('what a command loads', () => {
 
   it('has a ceiling for a snapshot of a small file, for which no thread is started', async () => {
     const { ours, others } = await loadedBy('create', path('repo'), path('docs.fbin'));
-    expect(ours.length).toBeLessThanOrEqual(133);
+    expect(ours.length).toBeLessThanOrEqual(132);
     expect(others.length).toBeLessThanOrEqual(49);
     expect(ours).not.toContain(WORKER);
   });

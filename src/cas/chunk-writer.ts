@@ -17,13 +17,11 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
-import { checkCopies } from './check.js';
 import type { ChunkStore } from './chunk-store.js';
 import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
 import { type DirectoryEntry, entriesWritten, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 import type { PatchedChunk, UnitPatch } from './patch.js';
-import { standAlone } from './stand-alone.js';
 import { type Standing, Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -187,6 +185,7 @@ export class ChunkWriter {
   async copy(pack: string, entries: readonly DirectoryEntry[]): Promise<DirectoryEntry[]> {
     const sound: { entry: DirectoryEntry; bytes: Uint8Array }[] = [];
     const unreadable: DirectoryEntry[] = [];
+    const { checkCopies } = await import('./check.js'); // Only sweeps copy.
     for await (const { entry, state, bytes } of checkCopies(this.#store, pack, entries)) {
       const isSound = state === 'sound' || state === 'odd';
       if (isSound && bytes !== undefined) sound.push({ entry, bytes });
@@ -227,6 +226,7 @@ export class ChunkWriter {
   /** Chunks in forms that stand alone; undefined in place of those that cannot be read. */
   async #flattened(addresses: readonly Address[]): Promise<{ address: Address; chunk?: PackedChunk }[]> {
     try {
+      const { standAlone } = await import('./stand-alone.js'); // Only sweeps flatten.
       const chunks = await standAlone(this.#store, addresses);
       return chunks.map((chunk) => ({ address: chunk.address, chunk }));
     } catch (error) {

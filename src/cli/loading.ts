@@ -7,12 +7,13 @@ import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
 
+/** What tells snapshots. */
+const FOR_LISTS = ['../snapshot/manager.js', '../platform/directory-environment.js'];
+
 /** What reads or writes chunks. */
 const FOR_CHUNKS = [
-  '../snapshot/manager.js',
-  '../platform/directory-environment.js',
+  ...FOR_LISTS,
   '../platform/pool.js',
-  '../platform/directory-index.js',
   '../snapshot/snapshot-blob.js',
   '../snapshot/content.js',
   '../source/registry.js',
@@ -22,14 +23,15 @@ const FOR_CHUNKS = [
 const CODE: { readonly [command: string]: readonly string[] } = {
   create: [
     ...FOR_CHUNKS,
+    '../platform/directory-index.js',
     '../snapshot/creating.js',
     '../snapshot/snapshot-encoding.js',
     '../platform/directory-lock.js',
   ],
-  restore: FOR_CHUNKS,
-  verify: [...FOR_CHUNKS, '../snapshot/verify.js'],
-  list: ['../snapshot/manager.js', '../platform/directory-environment.js'],
-  show: ['../snapshot/manager.js', '../platform/directory-environment.js'],
+  restore: [...FOR_CHUNKS, '../cas/chunk-store.js'],
+  verify: [...FOR_CHUNKS, '../platform/directory-index.js', '../snapshot/verify.js'],
+  list: FOR_LISTS,
+  show: FOR_LISTS,
 };
 
 /** Loads the definition of a command. */

@@ -10,7 +10,6 @@ import { loadCodeFor, loadDefinition } from './loading.js';
 import { commander } from './packages.js';
 import type { ProgressBar } from './progress-bar.js';
 import { printable, printableJson } from './text.js';
-import { watchWorkers } from './tuning.js';
 
 /** Loads what is needed only when something fails. */
 const loadFailure = () => import('./failure.js');
@@ -89,7 +88,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
   };
   const interruption = watchSignals(definition.onInterrupt, warn);
   const call: Call = { signal: interruption.signal, onProgress: bar?.listener, warn };
-  watchWorkers();
+  (await import('./tuning.js')).watchWorkers(); // Loaded with the command, but not to tell the version.
   try {
     definition.startThreads?.(command.processedArgs as unknown[]);
     loadCodeFor(command.name());
