@@ -6,6 +6,7 @@
  * A chunk is resolved to pieces of sources, before anything is decoded. A source is the plaintext of a chunk that stands alone, or the literals of a
  * delta; it has the number of that chunk.
  */
+import { behindNumber, readNumber } from './numbers';
 import { unpack } from './planes';
 
 const RAW: u32 = 0;
@@ -17,8 +18,6 @@ const PLANE_LITERALS: u32 = 2;
 
 /** More pieces than this are not worth keeping apart. */
 const MOST_PIECES: u32 = 4096;
-/** A number of more bytes may be longer than any chunk. */
-const MOST_VARINT_BYTES: u32 = 4;
 /** What `unpack` needs beside the length of what it decodes, and what loops may write after the end. */
 const UNPACK_BYTES: usize = 256;
 
@@ -104,9 +103,9 @@ function resolveDelta(row: Row, number: u32): bool {
   const end = row.from + row.size;
   next = row.from;
   isSound = true;
-  const unit = readNumber(end);
-  const width = readNumber(end);
-  const steps = readNumber(end);
+  const unit = nextNumber(end);
+  const width = nextNumber(end);
+  const steps = nextNumber(end);
   if (!isSound || unit == 0 || width > 8 || (width & (width - 1)) != 0) return false;
   const units = row.length / unit;
   if (units * unit != row.length || steps > end - next) return false;
@@ -114,9 +113,9 @@ function resolveDelta(row: Row, number: u32): bool {
   let expected: u32 = 0;
   let literal: u32 = 0;
   for (let step: u32 = 0; step < steps; step++) {
-    const literals = readNumber(end);
-    const copied = readNumber(end);
-    const shift = readNumber(end);
+    const literals = nextNumber(end);
+    const copied = nextNumber(end);
+    const shift = nextNumber(end);
     const distance = shift & 1 ? -(<i32>(shift >>> 1)) - 1 : <i32>(shift >>> 1);
     const from = <i32>(expected + literals) + distance;
     if (!isSound || copied == 0 || from < 0 || literals > units - at || copied > units - at - literals)
@@ -139,18 +138,12 @@ function resolveDelta(row: Row, number: u32): bool {
   return row.form != RAW_LITERALS || row.packedSize == row.plainLength;
 }
 
-/** An unsigned number in as few bytes as it takes. */
-function readNumber(end: usize): u32 {
-  let value: u32 = 0;
-  for (let i: u32 = 0; i < MOST_VARINT_BYTES && next < end; i++) {
-    const byte = <u32>load<u8>(next++);
-    value |= (byte & 127) << (7 * i);
-    if (byte >= 128) continue;
-    if (byte == 0 && i > 0) break;
-    return value;
-  }
-  isSound = false;
-  return 0;
+/** The next number of a delta. */
+function nextNumber(end: usize): u32 {
+  const number = readNumber(next, end);
+  if (behindNumber == 0) isSound = false;
+  else next = behindNumber;
+  return number;
 }
 
 /** Adds the pieces of `length` bytes from `start` on of what a delta copies from, one after the other. */

@@ -3,13 +3,12 @@
  * does a chunk with a deflated plane: it is decoded over there, which also finds the reason.
  */
 import { decode } from './huffman';
+import { behindNumber, readNumber } from './numbers';
 import { join } from './split';
 
 const RAW: u32 = 0;
 const CONSTANT: u32 = 2;
 const HUFFMAN: u32 = 3;
-/** A number of five bytes may be longer than any chunk, and one of four is long enough. */
-const MOST_VARINT_BYTES: usize = 4;
 /** Loops may read up to this many bytes after the end of a plane. */
 const SPARE_BYTES: usize = 16;
 
@@ -56,15 +55,10 @@ function readMethod(plane: u32, end: usize): bool {
 }
 
 function readLength(plane: u32, end: usize): bool {
-  let value: u32 = 0;
-  for (let i: usize = 0; i < MOST_VARINT_BYTES && next < end; i++) {
-    const byte = <u32>load<u8>(next++);
-    value |= (byte & 127) << (7 * i);
-    if (byte >= 128) continue;
-    store<u32>(lengths + (plane << 2), value);
-    return byte > 0 || i == 0;
-  }
-  return false;
+  store<u32>(lengths + (plane << 2), readNumber(next, end));
+  if (behindNumber == 0) return false;
+  next = behindNumber;
+  return true;
 }
 
 function unpackPlane(plane: u32, end: usize, work: usize, count: usize): bool {

@@ -4,6 +4,7 @@
  *
  * Each table has an instance of the module of its own. Who calls says where its parts stand, and sees to it that there is room.
  */
+import { behindNumber, readNumber } from './numbers';
 
 const ADDRESS_BYTES: usize = 32;
 /** As src/cas/chunk-table.ts has them. */
@@ -24,8 +25,6 @@ const HEADER_BYTES: u64 = 8;
 const MAX_DATA_BYTES: u32 = 1 << 24;
 const MAX_NODE_BYTES: u32 = 1 << 25;
 const MAX_BASES: u32 = 64;
-/** A number of more bytes is longer than any chunk. */
-const MOST_VARINT_BYTES: u32 = 4;
 
 /** One more than the number of the address in each slot; linear probing. */
 let slots: usize = 0;
@@ -202,27 +201,21 @@ function read(): void {
   const tag = <u32>load<u8>(next++);
   codec = tag & ~NODE_BIT;
   isNode = (tag & NODE_BIT) != 0;
-  storedLength = varint();
-  length = varint();
+  storedLength = nextNumber();
+  length = nextNumber();
   const most = isNode ? MAX_NODE_BYTES : MAX_DATA_BYTES;
   if (length > most || storedLength > most) isSound = false;
   addressAt = skip(ADDRESS_BYTES);
-  baseCount = codec == DELTA ? varint() : 0;
+  baseCount = codec == DELTA ? nextNumber() : 0;
   if (baseCount > MAX_BASES) isSound = false;
   basesAt = skip(isSound ? baseCount * ADDRESS_BYTES : 0);
 }
 
-function varint(): u32 {
-  let value: u32 = 0;
-  for (let i: u32 = 0; i < MOST_VARINT_BYTES && next < end; i++) {
-    const byte = <u32>load<u8>(next++);
-    value |= (byte & 0x7f) << (7 * i);
-    if (byte >= 0x80) continue;
-    if (byte == 0 && i > 0) break; // Needless zeros.
-    return value;
-  }
-  isSound = false;
-  return 0;
+function nextNumber(): u32 {
+  const number = readNumber(next, end);
+  if (behindNumber == 0) isSound = false;
+  else next = behindNumber;
+  return number;
 }
 
 function skip(bytes: usize): usize {

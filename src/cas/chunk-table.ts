@@ -43,8 +43,8 @@ export interface ChunkTable {
   withRoom(chunks: number, bases: number): ChunkTable;
   /** Looks into the directory of a pack. @returns undefined when it is not as it is written, or the table cannot tell. */
   inspect?(directory: Uint8Array): InspectedDirectory | undefined;
-  /** Adds a directory that was inspected. There must be room for it. */
-  addInspected?(directory: Uint8Array, pack: number): void;
+  /** Adds a directory that was inspected. There must be room for its chunks. @returns false when there is none for its bytes; nothing was added then. */
+  addInspected?(directory: Uint8Array, pack: number): boolean;
 }
 
 /** What a directory holds. */

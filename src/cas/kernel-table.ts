@@ -12,11 +12,13 @@ import {
 } from './chunk-table.js';
 import { growMemory, newKernels, type TableKernels } from './kernels.js';
 
-/** More is kept in TypeScript: this is about fifteen million chunks. */
+/** More is kept in TypeScript. As a table doubles when it is full, that is from about eight million chunks on. */
 const MOST_BYTES = 2 ** 30;
 const FIRST_CHUNKS = 1024;
 /** Loops may read up to this many bytes after the end of what they are given. */
 const SPARE_BYTES = 64;
+/** Room for an address, which there always is. */
+const LEAST_SCRATCH_BYTES = ADDRESS_LENGTH + SPARE_BYTES;
 const BYTES_OF_NUMBER = 4;
 
 /** Where the parts of a table stand in the memory. */
@@ -103,8 +105,10 @@ export class KernelChunkTable implements ChunkTable {
     return { entries, end: inspectedEnd(), bases: inspectedBases(), rivals: inspectedRivals() };
   }
 
-  addInspected(directory: Uint8Array, pack: number): void {
-    this.#kernels.addDirectory(this.#given(directory), directory.length, pack);
+  addInspected(directory: Uint8Array, pack: number): boolean {
+    const at = this.#given(directory);
+    if (at >= 0) this.#kernels.addDirectory(at, directory.length, pack);
+    return at >= 0;
   }
 
   /** Puts bytes where functions read them. @returns -1 when there is no room. */
@@ -116,7 +120,7 @@ export class KernelChunkTable implements ChunkTable {
   }
 
   #moveTo(layout: Layout): boolean {
-    if (!this.#grow(layout.scratchAt + SPARE_BYTES)) return false;
+    if (!this.#grow(layout.scratchAt + LEAST_SCRATCH_BYTES)) return false;
     const old = this.#layout;
     const { size, basesTaken } = this;
     // The last first: all of them move towards the end.

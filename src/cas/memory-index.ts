@@ -77,10 +77,9 @@ class MemoryIndex {
     const found = this.#table.inspect?.(bytes);
     if (found === undefined || found.entries !== count || found.end !== end || found.rivals > 0) return false;
     this.#makeRoom(found.entries, found.bases);
-    if (this.#table.addInspected === undefined) return false;
-    const pack = this.#names.push(name) - 1;
+    if (this.#table.addInspected?.(bytes, this.#names.length) !== true) return false;
+    this.#names.push(name);
     this.#sizes.set(name, size);
-    this.#table.addInspected(bytes, pack);
     return true;
   }
 
