@@ -99,3 +99,16 @@ it('every file that is loaded before it is needed is there', async () => {
   expect(files.length).toBeGreaterThan(8);
   for (const [, file] of files) await stat(join(ROOT, 'dist/cli', file as string));
 });
+
+it('commands work where Node.js cannot load modules by require', async () => {
+  const options = ['--no-experimental-require-module', join(ROOT, 'dist/cli/main.js')];
+  const run = (...args: readonly string[]) =>
+    spawnSync(process.execPath, [...options, ...args], { encoding: 'utf8' });
+  for (const args of [
+    ['create', path('repo'), path('docs.fbin')],
+    ['list', path('repo')],
+    ['restore', path('repo'), 'latest', path('out.fbin')],
+  ])
+    expect(run(...args)).toMatchObject({ status: 0, stderr: '' });
+  expect(await readFile(path('out.fbin'))).toEqual(await readFile(path('docs.fbin')));
+});
