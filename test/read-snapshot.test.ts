@@ -303,6 +303,17 @@ describe('reading ahead', () => {
     },
   );
 
+  it('gives vectors that stand next to each other together', async () => {
+    const batches = await collect(fix.manager.readSnapshot(id));
+    const groups = batches.map(({ count }) => count);
+    expect(Math.max(...groups)).toBeGreaterThan(8 * 4); // More than the largest row group has.
+    const parts = await collect(fix.manager.readSnapshot(id, { from: 0 }));
+    expect(parts.length).toBeGreaterThan(2 * batches.length); // A selection comes group by group.
+    const texts = (some: readonly RecordBatch[]) =>
+      some.flatMap((one) => fromBatch(schema, one)).map(recordText);
+    expect(texts(parts)).toEqual(texts(batches));
+  });
+
   it('reads while the consumer does other things', async () => {
     const reading = fix.manager.readSnapshot(id, { readAheadBytes: 50_000 });
     await reading.next();

@@ -90,6 +90,29 @@ describe('what a command loads', () => {
       expect(ours).toContain(WORKER);
     },
   );
+
+  it.skipIf(availableParallelism() < 2)(
+    'includes one set of threads where they are started before all else, and no error ends worse for it',
+    async () => {
+      await writeFile(path('docs.fbin'), finiteFbin(300_000, 8)); // Large enough.
+      const workers = 'process.on("worker", () => console.error("a worker"));';
+      const hook = `data:text/javascript,${encodeURIComponent(workers)}`;
+      const run = (...args: readonly string[]) =>
+        spawnSync(process.execPath, ['--import', hook, join(ROOT, 'dist/cli/main.js'), ...args], {
+          encoding: 'utf8',
+        });
+      const once = 'a worker\n'.repeat(availableParallelism() - 1);
+      expect(run('create', path('repo'), path('docs.fbin'))).toMatchObject({ status: 0, stderr: once });
+      expect(run('verify', path('repo'))).toMatchObject({ status: 0, stderr: once });
+      expect(run('restore', path('repo'), 'latest', path('out.fbin'))).toMatchObject({
+        status: 0,
+        stderr: once,
+      });
+      const { status, stderr } = run('create', path('missing'), path('docs.fbin'));
+      expect(status).toBe(1);
+      expect(stderr).toContain('REPOSITORY_MISSING');
+    },
+  );
 });
 
 it('every file that is loaded before it is needed is there', async () => {

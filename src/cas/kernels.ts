@@ -1,6 +1,6 @@
 /**
  * The loops of the codec `planes` in WebAssembly with SIMD (kernels/): a {@link PlaneEngine}, and what counts numbers that are
- * not finite.
+ * not finite. Chains of deltas (chain-kernels.ts) and the table of an index (kernel-table.ts) have theirs from here.
  *
  * Each thread has an instance with memory of its own, which is made with the first chunk and grows with the largest. A chunk
  * is copied in once; planes and codes are views of the memory until the result is copied out. All lengths are checked here,

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { startWorkers } from '../platform/workers.js';
 
 /** With fewer bytes a command is done before a thread has started. */
-const WORTH_THREADS = 8 * 1024 * 1024;
-/** Packs that are looked at: most have more than {@link WORTH_THREADS}. */
+const WORTH_STARTING = 8 * 1024 * 1024;
+/** Packs that are looked at: most have more than {@link WORTH_STARTING}. */
 const MOST_PACKS = 16;
 
 /** Starts threads when a repository has much in it. */
@@ -31,7 +31,7 @@ function startThreadsFor(sizes: () => Iterable<number>): void {
   try {
     for (const size of sizes()) {
       bytes += size;
-      if (bytes >= WORTH_THREADS) return startWorkers();
+      if (bytes >= WORTH_STARTING) return startWorkers();
     }
   } catch {
     return;
