@@ -17,6 +17,17 @@ interface Doubt {
   readonly bases: readonly Address[];
 }
 
+/** A chunk and where it stands; undefined when it is in no pack. */
+interface Located {
+  readonly address: Address;
+  readonly location: Location | undefined;
+}
+
+/** A chunk that stands somewhere. */
+interface Found extends Located {
+  readonly location: Location;
+}
+
 /** What is needed of a store. */
 export type LocatedChunks = Pick<ChunkStore, 'locate' | 'basesOf' | 'isSound'>;
 
@@ -31,32 +42,33 @@ export class Wholeness {
 
   /** Says for each chunk whether it can be put together, cannot, or is not there at all. */
   async check(addresses: readonly Address[]): Promise<Standing[]> {
-    const doubtful = addresses.filter((address) => !this.#whole.has(address));
-    const locations = await this.#store.locate(doubtful);
-    const absent = new DigestTable();
-    for (const [i, location] of locations.entries())
-      if (location === undefined) absent.add(doubtful[i] as Address);
-    const broken = await this.#findBroken(doubtful, locations);
-    return addresses.map((address) => {
-      if (this.#whole.has(address)) return 'whole';
-      return absent.has(address) || !broken.has(address) ? 'absent' : 'broken';
+    const standing = addresses.map((address): Standing => (this.#whole.has(address) ? 'whole' : 'absent'));
+    const unknown = addresses.filter((_, i) => standing[i] === 'absent');
+    const locations = await this.#store.locate(unknown);
+    const found = unknown.flatMap((address, i) => {
+      const location = locations[i];
+      return location === undefined ? [] : [{ address, location }];
+    });
+    if (found.length === 0) return standing;
+    const broken = await this.#findBroken(found);
+    let next = 0;
+    return standing.map((one, i) => {
+      if (one === 'whole' || locations[next++] === undefined) return one;
+      return broken.has(addresses[i] as Address) ? 'broken' : 'whole';
     });
   }
 
   /** Follows what deltas copy from, and notes what is whole. */
-  async #findBroken(
-    addresses: readonly Address[],
-    locations: readonly (Location | undefined)[],
-  ): Promise<DigestTable> {
+  async #findBroken(chunks: readonly Located[]): Promise<DigestTable> {
     const doubts: Doubt[] = [];
     const seen = new DigestTable();
     const broken = new DigestTable();
-    let next = addresses.map((address, i) => ({ address, location: locations[i] }));
+    let next = chunks;
     while (next.length > 0) {
-      const fresh = next.filter(({ address }) => seen.addNew(address));
-      const deltas = await this.#basesOf(fresh, broken);
-      doubts.push(...deltas);
-      const wanted = deltas.flatMap(({ bases }) => bases).filter((base) => !this.#whole.has(base));
+      const deltas = this.#deltasAmong(next, broken).filter(({ address }) => seen.addNew(address));
+      const told = await this.#basesOf(deltas, broken);
+      doubts.push(...told);
+      const wanted = told.flatMap(({ bases }) => bases).filter((base) => !this.#whole.has(base));
       const found = await this.#store.locate(wanted);
       next = wanted.map((address, i) => ({ address, location: found[i] }));
     }
@@ -65,16 +77,19 @@ export class Wholeness {
     return broken;
   }
 
-  /** The deltas among chunks with what they copy from; those that are not there are noted as broken. */
-  async #basesOf(
-    chunks: readonly { readonly address: Address; readonly location: Location | undefined }[],
-    broken: DigestTable,
-  ): Promise<Doubt[]> {
-    const deltas: { address: Address; location: Location }[] = [];
+  /** The deltas among chunks; the others are noted as whole, or broken when they are not there. */
+  #deltasAmong(chunks: readonly Located[], broken: DigestTable): Found[] {
+    const deltas: Found[] = [];
     for (const { address, location } of chunks) {
       if (location === undefined || !this.#store.isSound(location.pack)) broken.add(address);
       else if (location.codec === CODECS.delta) deltas.push({ address, location });
+      else this.#whole.add(address);
     }
+    return deltas;
+  }
+
+  /** What deltas copy from; those of which that cannot be told are noted as broken. */
+  async #basesOf(deltas: readonly Found[], broken: DigestTable): Promise<Doubt[]> {
     const bases = await Promise.all(deltas.map(({ location }) => this.#basesAt(location)));
     return deltas.flatMap(({ address }, i) => {
       const own = bases[i];

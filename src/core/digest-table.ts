@@ -8,15 +8,17 @@ import { ADDRESS_LENGTH, type Address } from './address.js';
 
 const EMPTY = 0;
 const INITIAL_CAPACITY = 64;
+/** The slots of a table that nothing was added to: many are made, and asked, that stay so. */
+const NO_SLOTS = new Uint32Array(1);
 /** Addresses in a page. Only the first page is ever copied, while the table is small. */
 const PAGE_BITS = 15;
 const PAGE = 1 << PAGE_BITS;
 
 /** Numbers addresses from 0 in the order they come. */
 export class DigestTable {
-  readonly #pages = [new Uint8Array(INITIAL_CAPACITY * ADDRESS_LENGTH)];
+  readonly #pages: Uint8Array[] = [];
   /** One more than the number of the address in each slot; linear probing, at most two thirds full. */
-  #slots = new Uint32Array(INITIAL_CAPACITY * 2);
+  #slots = NO_SLOTS;
   #size = 0;
 
   get size(): number {
@@ -39,6 +41,7 @@ export class DigestTable {
 
   /** The same for the address that begins at a position of `bytes`, for which a view would take longer to make than this does. */
   addAt(bytes: Uint8Array, position: number): number {
+    if (this.#slots === NO_SLOTS) this.reserve(INITIAL_CAPACITY);
     const slot = this.#probe(bytes, position);
     const found = this.#slots[slot] as number;
     if (found !== EMPTY) return found - 1;
@@ -83,7 +86,7 @@ export class DigestTable {
   }
 
   #growFirstPage(size: number): void {
-    const [first] = this.#pages as [Uint8Array];
+    const [first = new Uint8Array(0)] = this.#pages;
     const wanted = Math.min(size, PAGE) * ADDRESS_LENGTH;
     if (wanted <= first.length) return;
     const grown = new Uint8Array(Math.min(Math.max(first.length * 2, wanted), PAGE * ADDRESS_LENGTH));
