@@ -7,8 +7,10 @@
  */
 import { viewOf } from './bytes.js';
 
-const C1 = 0xcc9e2d51;
+// As signed numbers: V8 keeps those of 32 bits in place, and allocates memory for larger ones until it has optimised the code.
+const C1 = 0xcc9e2d51 | 0;
 const C2 = 0x1b873593;
+const ADDED = 0xe6546b64 | 0;
 
 /** MurmurHash3 of `bytes`, as an unsigned 32-bit number. */
 export function hashBytes(bytes: Uint8Array): number {
@@ -48,14 +50,14 @@ export function hashRecords(records: Uint8Array, width: number, hashes: Uint32Ar
 
 /** In one piece, because it is done for every record: a call for each word took several times as long until it was optimised. */
 function hashAligned(records: Uint8Array, width: number, places: Int32Array, hashes: Uint32Array): void {
-  const words = new Uint32Array(records.buffer, records.byteOffset, records.length >>> 2);
+  const words = new Int32Array(records.buffer, records.byteOffset, records.length >>> 2);
   const steps = places.map((place) => place >>> 2);
   for (let i = 0, start = 0; i < hashes.length; i++, start += width >>> 2) {
     let hash = 0;
     for (let j = 0; j < SAMPLED_WORDS; j++) {
       const scaled = Math.imul(words[start + (steps[j] as number)] as number, C1);
       hash ^= Math.imul((scaled << 15) | (scaled >>> 17), C2);
-      hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
+      hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + ADDED) | 0;
     }
     hashes[i] = finish(hash, width);
   }
@@ -77,7 +79,7 @@ export function hashAtLevel(hash: number, level: number): number {
 
 function addWord(hash: number, word: number): number {
   const mixed = hash ^ scramble(word);
-  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + ADDED) | 0;
 }
 
 function scramble(word: number): number {

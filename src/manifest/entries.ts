@@ -38,10 +38,15 @@ export type FileNodeEntry =
 
 /** `value`: for each column `[length, address, length, address, …]`. */
 export function rowGroupToEntry({ key, count, columns }: RowGroupEntry): Entry {
-  const bytes = columns.flat().reduce((sum, { length }) => sum + length, 0);
-  const value = columns.map((chunks) =>
-    chunks.flatMap(({ length, address }) => [length, address as Uint8Array]),
-  );
+  let bytes = 0;
+  const value = columns.map((chunks) => {
+    const parts: Canonical[] = [];
+    for (const { length, address } of chunks) {
+      bytes += length;
+      parts.push(length, address);
+    }
+    return parts;
+  });
   return { key, count, bytes, value };
 }
 

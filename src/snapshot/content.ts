@@ -22,6 +22,7 @@ import {
   type FileNodeEntry,
   type RowGroupEntry,
 } from '../manifest/entries.js';
+import type { Entry } from '../manifest/index.js';
 import { decodeManifest, type Manifest, type TreeReference } from '../manifest/manifest.js';
 import { type ToldTree, TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry } from '../source/port.js';
@@ -96,9 +97,10 @@ export function contentOf(store: ChunkStore, manifest: Manifest, options: ReadOp
   };
 }
 
-/** A row group of a tree, and how many records come before it, where records are found by their position. */
+/** A row group of a tree, its plaintext bytes, and how many records come before it, where records are found by their position. */
 interface PlacedGroup {
   readonly group: RowGroupEntry;
+  readonly bytes: number;
   readonly before: number;
 }
 
@@ -114,12 +116,16 @@ async function* rowGroups(
   const trees = new TreeReader(store);
   if (selection.by === 'rows') {
     for await (const { entry, before } of trees.entriesBetween(tree, selection.rows))
-      yield [{ group: entryToRowGroup(entry, columns), before }];
+      yield [placedGroup(entry, columns, before)];
     return;
   }
   const keys = selection.by === 'keys' ? selection.keys : {};
   for await (const leaf of trees.leaves(tree, keys))
-    yield leaf.map((entry) => ({ group: entryToRowGroup(entry, columns), before: 0 }));
+    yield leaf.map((entry) => placedGroup(entry, columns, 0));
+}
+
+function placedGroup(entry: Entry, columns: number, before: number): PlacedGroup {
+  return { group: entryToRowGroup(entry, columns), bytes: entry.bytes, before };
 }
 
 /** Reads row groups, together and in order. */
@@ -172,7 +178,7 @@ class Reading {
     const placed = rowGroups(this.#store, schema, tree, selection);
     const read = this.#ahead(
       placed,
-      ({ group }) => rowGroupBytes(group),
+      ({ bytes }) => bytes,
       async (groups) => {
         const batches = await readRowGroups(this.#store, schema, groups.map(groupOf));
         if (selection.by === 'all') return joined(batches);
@@ -329,7 +335,9 @@ function sumOver<T>(bytesOf: (item: T) => number): (items: readonly T[]) => numb
 }
 
 function rowGroupBytes({ columns }: RowGroupEntry): number {
-  return columns.flat().reduce((sum, { length }) => sum + length, 0);
+  let bytes = 0;
+  for (const column of columns) for (const { length } of column) bytes += length;
+  return bytes;
 }
 
 function batchBytes({ vectors, payloads }: RecordBatch): number {
