@@ -7,6 +7,7 @@ import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
 import { type BlobStore, fsBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import {
+  CODECS,
   checkPacks,
   ChunkStore,
   ChunkWriter,
@@ -251,6 +252,59 @@ describe('a writer that is abandoned', () => {
     await first;
     await abandoned;
     expect(await packsIn(blobs)).toEqual([]);
+  });
+});
+
+describe('chunks that may be told by others', () => {
+  const bases = [chunk(1), chunk(2)];
+  /** Chunks that have much in common with the first base. */
+  const coming = Array.from({ length: 5 }, (_, i): NewChunk => {
+    const bytes = new Uint8Array((bases[0] as NewChunk).bytes);
+    bytes[90 * i] = ~(bytes[90 * i] as number);
+    return { bytes, width: 0, kind: 'data' };
+  });
+
+  async function stored(): Promise<{ store: ChunkStore; writer: ChunkWriter; addresses: Address[] }> {
+    const store = await reopen(memoryBlobStore());
+    const writer = new ChunkWriter(store);
+    const addresses = await writer.put(bases);
+    await writer.commit();
+    return { store, writer: new ChunkWriter(store), addresses };
+  }
+
+  it('are the same when that is found out while they are hashed', async () => {
+    const [now, later] = [await stored(), await stored()];
+    const similar = { unit: 1, addresses: now.addresses };
+    const known = coming.map((one) => ({ ...one, similar }));
+    const addresses = await now.writer.put(known);
+    let find = (): void => {};
+    const found = new Promise<void>((resolve) => (find = resolve)).then(() => coming.map(() => similar));
+    const forms: number[] = [];
+    const put = later.writer.put(coming, {
+      similar: found,
+      onEncoded: (position, { codec }) => (forms[position] = codec),
+    });
+    const next = later.writer.put([chunk(3)]);
+    find();
+    expect((await put).map(toHex)).toEqual(addresses.map(toHex));
+    await next;
+    expect(forms).toEqual(coming.map(() => CODECS.delta));
+    expect(await later.writer.commit()).toMatchObject({ chunks: coming.length + 1 });
+    const { bytes } = await now.writer.commit();
+    expect(bytes).toBeLessThan(500);
+    await expectAll(later.store, coming, addresses);
+  });
+
+  it('fail with what is in the way of finding out, and nobody else does', async () => {
+    const { store, writer } = await stored();
+    const failure = Promise.reject(new Error('the tree cannot be read'));
+    const failed = writer.put(coming, { similar: failure });
+    const next = writer.put([chunk(3)]);
+    await expect(failed).rejects.toThrow('the tree cannot be read');
+    const [address] = await next;
+    expect(await writer.put([], { similar: Promise.reject(new Error('nobody asks')) })).toEqual([]);
+    await writer.commit();
+    await expectAll(store, [chunk(3)], [address as Address]);
   });
 });
 

@@ -12,6 +12,7 @@ import {
   graphInMemory,
   inlineCoder,
   joinPlanes,
+  mayHold,
   type PlainChunk,
   type PlaneWidth,
   splitPlanes,
@@ -285,6 +286,67 @@ describe('a chunk', () => {
       );
   });
 });
+
+describe('the form of numbers', () => {
+  const numbers = fc.constantFrom<PlaneWidth>(2, 4, 8);
+  const some = fc.array(fc.nat({ max: 255 }), { maxLength: 8 });
+  const anyDelta = fc.record({ bytes: anyBytes, base: anyBytes, width: numbers, count: fc.nat({ max: 40 }) });
+
+  function holds(bytes: Uint8Array, width: number, plane: number, values: readonly number[]): boolean {
+    return bytes.some((byte, i) => i % width === plane && values.includes(byte));
+  }
+
+  it('never denies a byte that they have, and tells of most planes that lack one', () => {
+    let [denied, asked] = [0, 0];
+    fc.assert(
+      fc.property(anyBytes, numbers, some, fc.nat({ max: 7 }), (all, width, values, n) => {
+        const bytes = all.subarray(0, all.length - (all.length % width));
+        const plane = n % width;
+        const form = encodeChunk(
+          { bytes, width },
+          { compression: 'auto', compressionLevel: 6 },
+          withDeflate(nodeDeflate),
+        );
+        const has = holds(bytes, width, plane, values);
+        const may = mayHold(form, plane, values);
+        if (has) expect(may).toBe(true);
+        if (!has && bytes.length > 64) [denied, asked] = [denied + (may ? 0 : 1), asked + 1];
+      }),
+      { numRuns: runs(400), seed: 7 },
+    );
+    expect(denied).toBeGreaterThan(asked / 8);
+  });
+
+  it('tells of a chunk that is told by another what those numbers have that are not copied', () => {
+    const options = { compression: 'auto', compressionLevel: 6 } as const;
+    let denied = 0;
+    fc.assert(
+      fc.property(anyDelta, some, ({ bytes, base, width, count }, values) => {
+        const unit = 8 * width;
+        const before = base.subarray(0, base.length - (base.length % unit));
+        const literals = bytes.subarray(0, Math.min(count * unit, bytes.length - (bytes.length % unit)));
+        const after = Buffer.concat([before, literals]);
+        const kin = { unit, chunks: [{ address: toAddress(nodeSha256(before)), plain: before, chain: 0 }] };
+        const form = encodeChunk({ bytes: after, width, kin }, options, withDeflate(nodeDeflate));
+        if (form.codec !== CODECS.delta) return;
+        const plane = width - 1;
+        const may = mayHold(form, plane, values);
+        // What of the literals stands in the base too is copied; the rest must be told.
+        const fresh = unitsOf(literals, unit).filter(
+          (one) => !unitsOf(before, unit).some((other) => Buffer.compare(one, other) === 0),
+        );
+        if (fresh.some((one) => holds(one, width, plane, values))) expect(may).toBe(true);
+        if (!may) denied++;
+      }),
+      { numRuns: runs(400), seed: 7 },
+    );
+    expect(denied).toBeGreaterThan(10);
+  });
+});
+
+function unitsOf(bytes: Uint8Array, unit: number): Uint8Array[] {
+  return Array.from({ length: bytes.length / unit }, (_, i) => bytes.subarray(i * unit, (i + 1) * unit));
+}
 
 describe('SHA-256 and deflate', () => {
   it('are the same on any machine', () => {

@@ -72,6 +72,84 @@ it('gives every batch back, once', async () => {
   expect(released).toEqual([1, 1, 1, 1]);
 });
 
+describe('numbers that are not finite', () => {
+  const DTYPES = {
+    f64: {
+      bytes: 8,
+      finite: (n: number) => new Uint8Array(Float64Array.of(n).buffer),
+      odd: [0x7ff0, 0xfff8],
+    },
+    f32: {
+      bytes: 4,
+      finite: (n: number) => new Uint8Array(Float32Array.of(n).buffer),
+      odd: [0x7f80, 0xffc0],
+    },
+    bf16: {
+      bytes: 2,
+      finite: (n: number) => new Uint8Array(Float32Array.of(n).buffer).slice(2),
+      odd: [0x7f80, 0xff81],
+    },
+    f16: { bytes: 2, finite: (n: number) => halfOf(n), odd: [0x7c00, 0xfe00] },
+  } as const;
+  const DIMENSION = 24;
+
+  /** A number between 2^-14 and 1, as f16. */
+  function halfOf(n: number): Uint8Array {
+    const exponent = Math.floor(Math.log2(n));
+    const bits = ((exponent + 15) << 10) | Math.floor((n / 2 ** exponent - 1) * 1024);
+    return Uint8Array.of(bits & 0xff, bits >>> 8);
+  }
+
+  /** A vector of numbers that depend on `seed`, some of them NaN or infinite. */
+  function vector(dtype: keyof typeof DTYPES, seed: number, odd: number): Uint8Array {
+    const { bytes, finite, odd: heads } = DTYPES[dtype];
+    const random = seededBytes(DIMENSION, seed);
+    const numbers = Array.from(random, (byte) => finite((byte + 1) / 300));
+    for (let i = 0; i < odd; i++) {
+      const head = heads[i % 2] as number;
+      numbers[(seed + 7 * i) % DIMENSION] = concatBytes([
+        new Uint8Array(bytes - 2),
+        Uint8Array.of(head & 0xff, head >>> 8),
+      ]);
+    }
+    return concatBytes(numbers);
+  }
+
+  it.each(Object.keys(DTYPES) as (keyof typeof DTYPES)[])(
+    'are counted, in chunks of every form: %s',
+    async (dtype) => {
+      const schema: Schema = {
+        id: 'u64',
+        payload: 'none',
+        vectors: [{ name: 'v', dtype, dimension: DIMENSION }],
+      };
+      const take = async (odd: readonly number[], version: number, baseId?: string) => {
+        const records = odd.map((count, n): TestRecord => {
+          const seed = n * 31 + (n % 9 === 0 ? version : 0);
+          return { id: BigInt(n), vectors: [vector(dtype, seed, count)], payload: new Uint8Array(0) };
+        });
+        const source = ofBatches(schema, [toBatch(schema, records)]);
+        const taken = baseId
+          ? await manager.createIncrementalSnapshot(source, 'any', baseId)
+          : await manager.createSnapshot(source, 'any');
+        expect(taken.nonFiniteCount).toBe(odd.reduce((sum, count) => sum + count, 0));
+        return taken.id;
+      };
+      const none = Array.from({ length: 900 }, () => 0);
+      const some = none.map((_, n) => (n % 9 === 0 ? n % 5 : 0)); // In records that change.
+      const many = none.map((_, n) => (n % 90 < 9 ? n % 4 : 0));
+      const first = await take(none, 0);
+      const second = await take(none, 1, first);
+      const third = await take(some, 2, second);
+      await take(some, 3, third);
+      await take(many, 4, third);
+      await take(none, 5, third);
+      const kept = none.map((_, n) => (n % 18 === 4 ? 3 : 0)); // In records that do not change, and are copied.
+      await take(kept, 7, await take(kept, 6));
+    },
+  );
+});
+
 describe('a source is refused', () => {
   async function refused(source: Source, code: string): Promise<void> {
     const before = await manager.totalSize();

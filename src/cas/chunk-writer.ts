@@ -40,6 +40,14 @@ export interface Similar {
   readonly plain?: readonly Uint8Array[] | undefined;
 }
 
+/** How chunks are put. */
+export interface PutOptions {
+  /** What each may be told by, where that is found out while they are hashed. */
+  readonly similar?: Promise<readonly (Similar | undefined)[]> | undefined;
+  /** Is called for those that were not stored before, by their positions. The bytes of the form may change afterwards. */
+  readonly onEncoded?: ((position: number, form: EncodedChunk) => void) | undefined;
+}
+
 /** Some units of a data chunk that is stored, which are others now. */
 export interface ChunkPatch extends UnitPatch {
   readonly of: Address;
@@ -123,17 +131,20 @@ export class ChunkWriter {
    * Stores chunks and gives their addresses. They need not be kept any longer once this resolves.
    * @throws VecsnapError ENCODING_INVALID for a chunk that is longer than any that is read again (core/limits.ts).
    */
-  async put(chunks: readonly NewChunk[]): Promise<Address[]> {
+  async put(chunks: readonly NewChunk[], { similar, onEncoded }: PutOptions = {}): Promise<Address[]> {
+    similar?.catch(() => {}); // It is thrown below, when it is needed.
     if (chunks.length === 0) return []; // Without waiting for a turn.
     for (const { bytes, kind } of chunks) checkLength(bytes.length, kind);
     return this.#inTurn(async (myTurn) => {
-      const { addresses, early } = await this.#address(chunks);
-      const fresh = await this.#notStored(chunks, addresses);
+      const { addresses, early } = await this.#address(chunks, similar !== undefined);
+      const fresh = await this.#notStored(similar ? withKin(chunks, await similar) : chunks, addresses);
       this.#expectsNew = fresh.length === chunks.length;
       const encoded = early ?? (await this.#encode(fresh));
       await myTurn;
       for (const { chunk, address, position } of fresh) {
-        await this.#append(chunk, address, encoded[position] as EncodedChunk);
+        const form = encoded[position] as EncodedChunk;
+        onEncoded?.(position, form);
+        await this.#append(chunk, address, form);
       }
       return addresses;
     });
@@ -282,9 +293,12 @@ export class ChunkWriter {
   }
 
   /** The addresses; with the encoded forms, when all chunks are likely to be new and there is nothing to tell them by. */
-  async #address(chunks: readonly NewChunk[]): Promise<{ addresses: Address[]; early?: EncodedChunk[] }> {
+  async #address(
+    chunks: readonly NewChunk[],
+    haveKin: boolean,
+  ): Promise<{ addresses: Address[]; early?: EncodedChunk[] }> {
     const { coder } = this.#store.parts;
-    if (!this.#expectsNew || chunks.some(({ similar }) => similar !== undefined)) {
+    if (!this.#expectsNew || haveKin || chunks.some(({ similar }) => similar !== undefined)) {
       return { addresses: await coder.address(chunks.map(({ bytes }) => bytes)) };
     }
     const plain = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
@@ -457,6 +471,11 @@ export class ChunkWriter {
 interface KnownBases {
   readonly numbers: DigestTable;
   readonly forms: Map<number, number | PlainBase>;
+}
+
+/** Chunks with what each may be told by. */
+function withKin(chunks: readonly NewChunk[], similar: readonly (Similar | undefined)[]): NewChunk[] {
+  return chunks.map((chunk, i) => ({ ...chunk, similar: similar[i] }));
 }
 
 /** A chunk with those it may be told by, as far as they are known. */

@@ -428,6 +428,18 @@ class Literals implements ByteSource {
   }
 }
 
+/** The literals of a delta as they are kept there, and whether as planes. @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID. */
+export function packedLiterals(encoded: Uint8Array): {
+  readonly arePlanes: boolean;
+  readonly bytes: Uint8Array;
+} {
+  const reader = new ByteReader(encoded);
+  readShape(reader);
+  for (let numbers = 3 * reader.varint(); numbers > 0; numbers--) reader.varint();
+  const arePlanes = reader.byte() === PLANES;
+  return { arePlanes, bytes: reader.take(reader.remaining) };
+}
+
 /** Literals of so many bytes. @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws. */
 export function unpackLiterals(
   form: number,

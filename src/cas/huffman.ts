@@ -374,8 +374,8 @@ function readHead(encoded: Uint8Array): { table: Uint16Array; start: number } {
   return { table: decodingTable(symbols, lengths), start };
 }
 
-/** The values that the head names. Runs ascend and do not touch each other. */
-function readSymbols(encoded: Uint8Array): number[] {
+/** The values that come, as the head names them. Runs ascend and do not touch each other. @throws VecsnapError CHUNK_DAMAGED. */
+export function readSymbols(encoded: Uint8Array): number[] {
   const runs = (encoded[0] ?? 0) + 1;
   const symbols: number[] = [];
   for (let run = 0; run < runs; run++) {

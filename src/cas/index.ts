@@ -19,5 +19,6 @@ export { NodeReader } from './node-reader.js';
 export * from './pack.js';
 export type { PatchedChunk, UnitPatch } from './patch.js';
 export * from './planes.js';
+export { mayHold } from './plane-values.js';
 export { standAlone } from './stand-alone.js';
 export * from './wholeness.js';

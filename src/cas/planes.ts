@@ -145,6 +145,26 @@ function packPlane(
   return packed.length < plane.length ? { method: HUFFMAN, packed } : raw;
 }
 
+/**
+ * How one plane of an encoded chunk is kept: in Huffman codes, or as the same byte throughout; undefined for other methods.
+ * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID.
+ */
+export function planeForm(
+  encoded: Uint8Array,
+  plane: number,
+): { readonly codes: Uint8Array } | { readonly constant: number } | undefined {
+  const reader = new ByteReader(encoded);
+  const methods = Array.from({ length: reader.byte() }, () => readMethod(reader));
+  const { method, argument } = methods[plane] as PlaneMethod;
+  if (method === CONSTANT) return { constant: argument };
+  if (method !== HUFFMAN) return undefined;
+  const after = methods.slice(plane + 1).filter((other) => other.method !== CONSTANT);
+  // Raw planes do not say how long they are, so the end is where to count from.
+  if (after.some((other) => other.method === RAW)) return undefined;
+  const end = encoded.length - after.reduce((sum, other) => sum + other.argument, 0);
+  return { codes: encoded.subarray(end - argument, end) };
+}
+
 interface PlaneMethod {
   readonly method: number;
   /** The encoded length, or the constant. */

@@ -269,10 +269,12 @@ class HintedTaking {
       if (items === undefined) return [];
       for (const group of near) reader.batchOf(group);
       const rows = items().map(({ from, row }) => ({ batch: from.batch as RecordBatch, row }));
-      return [{ group: gatherRowGroup(schema, rows), similar: near.map(({ group }) => group) }];
+      return [{ group: gatherRowGroup(schema, rows), near: near.map(({ group }) => group) }];
     });
-    for (const { group } of coming) this.#nonFinite += nonFiniteIn(schema, group.columns.slice(1));
-    const entries = await groups.put(writer, coming);
+    const cut = coming.map(({ group }) => group);
+    for (const { columns } of cut) this.#nonFinite += nonFiniteIn(schema, columns.slice(1));
+    const similar = coming.map(({ near }) => near);
+    const entries = await groups.put(writer, cut, { similar });
     for (const { count, bytes } of entries) progress.add(count, bytes);
     let next = 0;
     return run.map(({ key, items }) => ({ key, value: items === undefined ? undefined : entries[next++] }));

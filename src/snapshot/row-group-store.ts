@@ -9,7 +9,15 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { cutBytes, fixedCutter, gearCutter, type RowGroup, type StreamCutter } from '../chunker/index.js';
-import type { ChunkPatch, ChunkWriter, NewChunk, Patched, PlaneWidth } from '../cas/index.js';
+import type {
+  ChunkPatch,
+  ChunkWriter,
+  EncodedChunk,
+  NewChunk,
+  Patched,
+  PlaneWidth,
+  Similar,
+} from '../cas/index.js';
 import { type ChunkReference, type RowGroupEntry, rowGroupToEntry } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
 import type { RepositoryConfig } from './config.js';
@@ -20,10 +28,15 @@ const COLUMN_CHUNK_BYTES = 1024 * 1024;
 /** The most chunks that a new one is compared with. */
 const MOST_BASES = 4;
 
-/** A row group and what stands at its place in the snapshot before. */
-export interface AlignedGroup {
-  readonly group: RowGroup;
-  readonly similar: readonly RowGroupEntry[];
+/** What stands at the place of a row group in the snapshot before. */
+export type SimilarGroups = readonly RowGroupEntry[];
+
+/** How row groups are put. */
+export interface GroupOptions {
+  /** For each group; it may be found out while they are hashed. */
+  readonly similar?: readonly SimilarGroups[] | Promise<readonly SimilarGroups[]> | undefined;
+  /** Is called for the columns that are one chunk each which was not stored before. The bytes of the form may change afterwards. */
+  readonly onColumn?: ((group: number, column: number, form: EncodedChunk) => void) | undefined;
 }
 
 /** A row group that a patch has made of another. */
@@ -47,11 +60,34 @@ export class RowGroupStore {
   }
 
   /** Their bytes are not needed any longer once this resolves. */
-  async put(writer: ChunkWriter, groups: readonly AlignedGroup[]): Promise<Entry[]> {
-    for (const aligned of groups) checkGroupBytes(groupBytes(aligned));
-    const columns = groups.map((aligned) => this.#columnChunks(aligned));
-    const addressOf = addressesInTurn(await writer.put(columns.flat(2)));
-    return groups.map(({ group }, i) => entryOf(group, columns[i] as NewChunk[][], addressOf));
+  async put(
+    writer: ChunkWriter,
+    groups: readonly RowGroup[],
+    { similar, onColumn }: GroupOptions = {},
+  ): Promise<Entry[]> {
+    for (const group of groups) checkGroupBytes(groupBytes(group));
+    const columns = groups.map((group) => this.#columnChunks(group));
+    const addresses = await writer.put(columns.flat(2), {
+      similar: similar && this.#kinOf(columns, similar),
+      onEncoded: onColumn && forColumns(columns, onColumn),
+    });
+    const addressOf = addressesInTurn(addresses);
+    return groups.map((group, i) => entryOf(group, columns[i] as NewChunk[][], addressOf));
+  }
+
+  /** What each chunk of some groups may be told by. */
+  async #kinOf(
+    columns: readonly NewChunk[][][],
+    similar: readonly SimilarGroups[] | Promise<readonly SimilarGroups[]>,
+  ): Promise<(Similar | undefined)[]> {
+    const known = await similar;
+    return columns.flatMap((own, i) =>
+      own.flatMap((chunks, column) => {
+        const before = (known[i] as SimilarGroups).flatMap(({ columns }) => columns[column] ?? []);
+        const kin = this.#similar(column, before);
+        return chunks.map(() => kin);
+      }),
+    );
   }
 
   /**
@@ -88,37 +124,34 @@ export class RowGroupStore {
   #newPayloads({ old, payloads }: GroupPatch): NewChunk[] | undefined {
     const before = old.columns.at(-1) ?? [];
     const plain = payloads && before.length === 1 ? [payloads.before] : undefined;
-    const addresses = before.map(({ address }) => address);
-    return payloads && this.#cut(payloads.after, old.columns.length - 1, addresses, plain);
+    const column = old.columns.length - 1;
+    return payloads && this.#cut(payloads.after, column, this.#similar(column, before, plain));
   }
 
   /** The entry that a group would have, without storing anything. */
   entryOf(group: RowGroup, sha256: (bytes: Uint8Array) => Address): Entry {
-    return entryOf(group, this.#columnChunks({ group, similar: [] }), ({ bytes }) => sha256(bytes));
+    return entryOf(group, this.#columnChunks(group), ({ bytes }) => sha256(bytes));
   }
 
-  #columnChunks({ group, similar }: AlignedGroup): NewChunk[][] {
-    return group.columns.map((bytes, i) => {
-      const addresses = similar.flatMap(({ columns }) => (columns[i] ?? []).map(({ address }) => address));
-      return this.#cut(bytes, i, addresses);
-    });
+  #columnChunks({ columns }: RowGroup): NewChunk[][] {
+    return columns.map((bytes, i) => this.#cut(bytes, i));
   }
 
-  /** The chunks of the n-th column. @param similar chunks of before that may have much in common with them. */
-  #cut(
-    bytes: Uint8Array,
+  /** The chunks of the n-th column. */
+  #cut(bytes: Uint8Array, column: number, similar?: Similar): NewChunk[] {
+    const { width } = this.#shapes[column] as ColumnShape;
+    return this.#cutColumn(bytes, width).map((piece) => ({ bytes: piece, width, kind: 'data', similar }));
+  }
+
+  /** What the chunks of the n-th column may be told by. @param before chunks that may have much in common with them. */
+  #similar(
     column: number,
-    similar: readonly Address[],
+    before: readonly ChunkReference[],
     plain?: readonly Uint8Array[],
-  ): NewChunk[] {
-    const { width, unit } = this.#shapes[column] as ColumnShape;
-    const kin = similar.length === 0 ? undefined : { unit, addresses: similar.slice(-MOST_BASES), plain };
-    return this.#cutColumn(bytes, width).map((piece) => ({
-      bytes: piece,
-      width,
-      kind: 'data',
-      similar: kin,
-    }));
+  ): Similar | undefined {
+    if (before.length === 0) return undefined;
+    const { unit } = this.#shapes[column] as ColumnShape;
+    return { unit, addresses: before.slice(-MOST_BASES).map(({ address }) => address), plain };
   }
 
   #cutColumn(bytes: Uint8Array, width: 0 | PlaneWidth): Uint8Array[] {
@@ -145,6 +178,20 @@ function patchedGroup(
   });
   if (payloads !== undefined) changed[columns.length - 1] = payloads;
   return { entry: rowGroupToEntry({ key, count, columns: changed }), replaced };
+}
+
+/** Tells of the forms of chunks by the columns that they are. */
+function forColumns(
+  columns: readonly NewChunk[][][],
+  onColumn: NonNullable<GroupOptions['onColumn']>,
+): (position: number, form: EncodedChunk) => void {
+  const places = columns.flatMap((own, group) =>
+    own.flatMap((chunks, column) => chunks.map(() => ({ group, column, isOne: chunks.length === 1 }))),
+  );
+  return (position, form) => {
+    const { group, column, isOne } = places[position] as (typeof places)[number];
+    if (isOne) onColumn(group, column, form);
+  };
 }
 
 function addressesInTurn(addresses: readonly Address[]): (chunk: NewChunk) => Address {
@@ -194,7 +241,7 @@ export function sameColumns(a: Schema, b: Schema): boolean {
 }
 
 /** Plaintext bytes of a group. */
-export function groupBytes({ group: { columns } }: Pick<AlignedGroup, 'group'>): number {
+export function groupBytes({ columns }: Pick<RowGroup, 'columns'>): number {
   return totalLength(columns);
 }
 

@@ -9,6 +9,7 @@ import {
   OrderCheck,
   quoteId,
   type RecordBatch,
+  regroup,
   type Schema,
   type Sha256,
   checkSchema,
@@ -30,13 +31,13 @@ import {
 import type { ChunkStore, ChunkWriter, NewChunk } from '../cas/index.js';
 import {
   type ChunkReference,
+  chunksOfRowGroup,
   columnCount,
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
   fileToEntry,
   isInnerPath,
-  type RowGroupEntry,
   streamChunkToEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
@@ -46,10 +47,10 @@ import { TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
 import { Alignment } from './alignment.js';
 import { HintsRefused, type TakeHints } from './hints.js';
-import { nonFiniteIn } from './non-finite.js';
+import { NonFiniteCounter } from './non-finite.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import type { RepositoryConfig } from './config.js';
-import { type AlignedGroup, groupBytes, RowGroupStore, sameColumns, sameLayout } from './row-group-store.js';
+import { groupBytes, RowGroupStore, sameColumns, sameLayout, type SimilarGroups } from './row-group-store.js';
 import { StoredTree } from './stored-tree.js';
 import { alignStream } from './stream-alignment.js';
 
@@ -66,7 +67,7 @@ export interface Taken {
 /** Row groups are hashed and stored by about this many bytes at a time. */
 const BATCH_BYTES = 1024 * 1024;
 /** Batches that are being hashed, encoded and written at the same time. */
-const BATCHES_AHEAD = 6;
+const BATCHES_AHEAD = 8;
 /** Files that are being read at the same time. */
 const FILES_AHEAD = 4;
 
@@ -157,56 +158,56 @@ class Taking {
     const columns = columnCount(schema);
     const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
     const alignment = this.#align(isAlike ? base.manifest.records?.root : undefined, (entry) =>
-      addressesOf(entryToRowGroup(entry, columns)),
+      chunksOfRowGroup(entry, columns),
     );
     const tree = this.#newTree(alignment);
     const store = new RowGroupStore(schema, config);
-    const groups = inBatches(this.#groups(schema, batches, alignment), groupBytes, BATCH_BYTES);
-    const stored = mapAhead(groups, BATCHES_AHEAD, (some) => this.#storeGroups(store, schema, some));
+    const align = alignment && groupAligner(alignment, columns);
+    const groups = regroup(this.#groups(schema, batches), groupBytes, BATCH_BYTES);
+    const stored = mapAhead(groups, BATCHES_AHEAD, (some) =>
+      this.#storeGroups(store, schema, some, align?.(some)),
+    );
     for await (const entries of stored) {
       for (const entry of entries) await tree.append(entry);
     }
     return tree.finish();
   }
 
-  async *#groups(
-    schema: Schema,
-    batches: AsyncIterable<RecordBatch>,
-    alignment: Alignment | undefined,
-  ): AsyncGenerator<AlignedGroup> {
+  async *#groups(schema: Schema, batches: AsyncIterable<RecordBatch>): AsyncGenerator<RowGroup[]> {
     const grouper = new RowGrouper(schema, this.#parts.config.rowGroups);
     const order = new OrderCheck();
-    const columns = columnCount(schema);
-    const aligned = async (group: RowGroup): Promise<AlignedGroup> => {
-      const entries = (await alignment?.similarTo(group.key)) ?? [];
-      return { group, similar: entries.map((entry) => entryToRowGroup(entry, columns)) };
-    };
     for await (const batch of batches) {
       throwIfAborted(this.#signal);
       order.check(batch.ids);
-      for (const group of grouper.push(batch)) yield await aligned(group);
+      yield [...grouper.push(batch)];
     }
-    for (const group of grouper.finish()) yield await aligned(group);
+    yield [...grouper.finish()];
   }
 
+  /** @param similar for each group what stands at its place in the base, if there is one. */
   async #storeGroups(
     store: RowGroupStore,
     schema: Schema,
-    groups: readonly AlignedGroup[],
+    groups: readonly RowGroup[],
+    similar: Promise<readonly SimilarGroups[]> | undefined,
   ): Promise<Entry[]> {
-    const entries = await store.put(this.#parts.writer, groups);
-    for (const [i, aligned] of groups.entries()) {
-      this.#count(schema, aligned, entries[i] as Entry);
-      aligned.group.release();
+    const counter = new NonFiniteCounter(schema, this.#isBaseFinite);
+    const onColumn = (...column: Parameters<typeof counter.note>): void => counter.note(...column);
+    const entries = await store.put(this.#parts.writer, groups, { similar, onColumn });
+    const known = await similar;
+    for (const [i, group] of groups.entries()) {
+      this.#progress.add(group.count, totalLength(group.columns));
+      // Most groups stand in the base, and in most bases all numbers are finite.
+      const isKnown = this.#isBaseFinite && isAmong(entries[i] as Entry, known?.[i] ?? []);
+      if (!isKnown) this.#nonFinite += counter.countIn(i, group.columns);
+      group.release();
     }
     return entries;
   }
 
-  #count(schema: Schema, { group: { count, columns }, similar }: AlignedGroup, entry: Entry): void {
-    this.#progress.add(count, totalLength(columns));
-    // Most groups stand in the base, and in most bases all numbers are finite.
-    const isKnown = this.#parts.base?.nonFiniteCount === 0 && isAmong(entry, similar);
-    if (!isKnown) this.#nonFinite += nonFiniteIn(schema, schema.id === 'none' ? columns : columns.slice(1));
+  /** Whether there is a snapshot before, and all its numbers are finite. */
+  get #isBaseFinite(): boolean {
+    return this.#parts.base?.nonFiniteCount === 0;
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
@@ -271,7 +272,7 @@ class Taking {
 }
 
 /** Whether a row group has the chunks of one of these, and no others. */
-function isAmong({ value }: Entry, groups: readonly RowGroupEntry[]): boolean {
+function isAmong({ value }: Entry, groups: SimilarGroups): boolean {
   const columns = value as readonly (readonly (number | Uint8Array)[])[]; // As rowGroupToEntry makes it.
   return groups.some(({ columns: others }) =>
     columns.every((column, i) => {
@@ -284,8 +285,26 @@ function isAmong({ value }: Entry, groups: readonly RowGroupEntry[]): boolean {
   );
 }
 
-function addressesOf({ columns }: RowGroupEntry): Address[] {
-  return columns.flatMap((column) => column.map(({ address }) => address));
+/**
+ * A function that finds what stands at the places of groups in the snapshot before. It is called in the order of the groups, which
+ * need not wait for it.
+ */
+function groupAligner(alignment: Alignment, columns: number) {
+  let last: Promise<unknown> = Promise.resolve();
+  const find = async (groups: readonly RowGroup[]): Promise<SimilarGroups[]> => {
+    const similar: SimilarGroups[] = [];
+    for (const { key } of groups) {
+      const entries = await alignment.similarTo(key);
+      similar.push(entries.map((entry) => entryToRowGroup(entry, columns)));
+    }
+    return similar;
+  };
+  return (groups: readonly RowGroup[]): Promise<SimilarGroups[]> => {
+    const found = last.then(() => find(groups));
+    found.catch(() => {}); // It is thrown where the groups are stored.
+    last = found;
+    return found;
+  };
 }
 
 /** A file and the stream that the file at its place had in the snapshot before. */
