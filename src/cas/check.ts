@@ -34,7 +34,7 @@ const READ_BYTES = 4 * 1024 * 1024;
 /** Plaintext bytes that are checked together. */
 const PLAIN_BYTES = 1024 * 1024;
 /** Runs of chunks that are read and checked at the same time. */
-const RUNS_AHEAD = 6;
+const RUNS_AHEAD = 10;
 
 /**
  * Reads every pack from its first byte to its last and tells everything that is wrong with them.

@@ -5,7 +5,7 @@ import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js'
 import { type StartedWorker, takeWorker } from './workers.js';
 
 /** Jobs that a worker has at the same time: one that it does, and the next ones, so that it hardly waits for this thread. */
-const JOBS_OF_WORKER = 3;
+const JOBS_OF_WORKER = 5;
 
 interface Waiting {
   readonly job: Job;
