@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { create, type Finished, json, start, startCli, text } from './support/cli.js';
 import { freshDirectory } from './support/files.js';
+import { finiteFbin } from './support/matrices.js';
 
 const hasFifos = process.platform !== 'win32';
 const path = freshDirectory();
@@ -84,6 +85,20 @@ describe.runIf(hasFifos)('a FIFO', () => {
     const status = await run('schedule', path('schedule.yaml'), '--status');
     expect(status.code).toBe(0);
     expect(status.stdout).toContain('it is no regular file');
+  });
+
+  it('among the packs keeps nobody waiting, who reads those ahead', async () => {
+    await writeFile(path('large.fbin'), finiteFbin(300_000, 8));
+    await create(repo, path('large.fbin'));
+    await fifo(join(repo, 'packs', '0'.repeat(32)));
+    for (const args of [
+      ['restore', repo, 'latest', path('out.fbin')],
+      ['verify', repo],
+    ]) {
+      const { code, stderr } = await run(...args);
+      expect(code).toBe(1);
+      expect(stderr).toContain('Something else stands where a blob');
+    }
   });
 
   it.each(['seal', 'CURRENT', 'LOCK', 'LOG', 'snapshots.cache'])(

@@ -35,8 +35,11 @@ export interface CliCommand<O = object> {
    * that leave everything as it was wherever they end.
    */
   readonly onInterrupt: 'abort' | 'exit';
-  /** Starts threads before all else when there is much to be done, for which they would have to be waited for otherwise. */
-  startThreads?(args: readonly unknown[]): void;
+  /**
+   * Begins what takes time, before all else, when there is much to be done that would have to wait for it otherwise.
+   * @returns what is called when the command has ended.
+   */
+  startEarly?(args: readonly unknown[]): (() => void) | void;
   /** @param args the arguments, as many as the signature of the command says; a variadic one is an array. */
   run(call: Call, args: readonly unknown[], options: O): Promise<Outcome>;
 }

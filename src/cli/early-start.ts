@@ -1,39 +1,50 @@
-/** Threads that commands start before anything else, where there will be work for them. */
-import { readdirSync, statSync } from 'node:fs';
+/** What commands begin before anything else, where there will be work for it: threads, and reading packs. */
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { startWorkers } from '../platform/workers.js';
+import { type FileAhead, readAhead } from './read-ahead.js';
 
 /** With fewer bytes a command is done before a thread has started. */
 const WORTH_STARTING = 8 * 1024 * 1024;
-/** Packs that are looked at: most have more than {@link WORTH_STARTING}. */
-const MOST_PACKS = 16;
+/** Where there is more, most commands do not need most of it, and what they need is read while they work. */
+const MOST_PACKS = 256;
+const MOST_READ_AHEAD = 512 * 1024 * 1024;
 
-/** Starts threads when a repository has much in it. */
-export function startThreadsForPacks(repo: string): void {
-  const packs = join(repo, 'packs');
-  startThreadsFor(function* () {
-    for (const name of readdirSync(packs).slice(0, MOST_PACKS)) yield statSync(join(packs, name)).size;
-  });
+/**
+ * For commands that read most of what a repository has.
+ * @returns a function that ends what need not be done any more.
+ */
+export function startForPacks(repo: string): () => void {
+  const packs = packsOf(repo);
+  const bytes = packs.reduce((sum, { size }) => sum + size, 0);
+  if (bytes < WORTH_STARTING) return () => {};
+  startWorkers();
+  return readAhead(bytes <= MOST_READ_AHEAD && packs.length < MOST_PACKS ? packs : []);
 }
 
-/** Starts threads for a large file. @param place a path, perhaps after the name of a format, or something else. */
-export function startThreadsForFile(place: string): void {
-  const path = place.replace(/^\w+:(?!\/\/)/, '');
-  startThreadsFor(function* () {
-    const found = statSync(path);
-    if (found.isFile()) yield found.size;
-  });
-}
-
-/** Starts threads when these are many bytes. What cannot be told is no reason to, and is told when it is opened. */
-function startThreadsFor(sizes: () => Iterable<number>): void {
-  let bytes = 0;
+/** The packs of a repository, the oldest first, as they are needed in most cases; of many, some. What cannot be told is told when it is opened. */
+function packsOf(repo: string): FileAhead[] {
   try {
-    for (const size of sizes()) {
-      bytes += size;
-      if (bytes >= WORTH_STARTING) return startWorkers();
-    }
+    const directory = join(repo, 'packs');
+    const found = readdirSync(directory)
+      .slice(0, MOST_PACKS)
+      .map((name) => ({ path: join(directory, name), stats: lstatSync(join(directory, name)) }));
+    return found
+      .filter(({ stats }) => stats.isFile())
+      .toSorted((a, b) => a.stats.mtimeMs - b.stats.mtimeMs)
+      .map(({ path, stats }) => ({ path, size: stats.size }));
   } catch {
-    return;
+    return [];
+  }
+}
+
+/** For commands that read a file. @param place a path, perhaps after the name of a format, or something else. */
+export function startForFile(place: string): void {
+  const path = place.replace(/^\w+:(?!\/\/)/, '');
+  try {
+    const found = statSync(path);
+    if (found.isFile() && found.size >= WORTH_STARTING) startWorkers();
+  } catch {
+    // Told when it is opened.
   }
 }

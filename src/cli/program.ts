@@ -89,8 +89,9 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
   const interruption = watchSignals(definition.onInterrupt, warn);
   const call: Call = { signal: interruption.signal, onProgress: bar?.listener, warn };
   (await import('./tuning.js')).watchWorkers(); // Loaded with the command, but not to tell the version.
+  let endEarlyStart: (() => void) | void = undefined;
   try {
-    definition.startThreads?.(command.processedArgs as unknown[]);
+    endEarlyStart = definition.startEarly?.(command.processedArgs as unknown[]);
     loadCodeFor(command.name());
     const outcome = await definition.run(call, command.processedArgs as unknown[], command.opts());
     bar?.stop();
@@ -106,6 +107,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
       failure.code === 'ABORTED' ? interruption.exitCode() : undefined,
     );
   } finally {
+    endEarlyStart?.();
     interruption.stopWatching();
   }
 }

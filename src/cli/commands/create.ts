@@ -13,7 +13,7 @@ import {
 import { choose, inCollection, listReadable, withRepository } from '../session.js';
 import { summaryText } from '../summary.js';
 import { shown } from '../text.js';
-import { startThreadsForFile } from '../threads.js';
+import { startForFile } from '../early-start.js';
 
 interface Flags extends LockOption, CollectionOption {
   readonly name?: string;
@@ -57,7 +57,7 @@ export const create: CliCommand<Flags> = {
   ],
   notes: `Whether full or incremental, a snapshot stores only what the repository does not have yet, and restores on its own.
 Of a directory that contains the repository, the repository is left out. Ctrl-C leaves the repository as it was.`,
-  startThreads: ([, place]) => startThreadsForFile(place as string),
+  startEarly: ([, place]) => startForFile(place as string),
   run: (call, [repo, place], flags) =>
     withRepository(repo, flags, async (manager) => {
       checkFlags(flags);

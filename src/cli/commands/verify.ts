@@ -6,7 +6,7 @@ import { REPO } from '../options.js';
 import { findAll, withRepository } from '../session.js';
 import type { SnapshotManager } from '../../index.js';
 import { bytesText, plural, shortId, shown } from '../text.js';
-import { startThreadsForPacks } from '../threads.js';
+import { startForPacks } from '../early-start.js';
 
 export const verify: CliCommand = {
   onInterrupt: 'exit',
@@ -23,7 +23,7 @@ export const verify: CliCommand = {
     ],
   ],
   notes: 'All damage is reported, not just the first. Exit code 3 when there is any.',
-  startThreads: ([repo]) => startThreadsForPacks(repo as string),
+  startEarly: ([repo]) => startForPacks(repo as string),
   run: (call, [repo, snaps]) =>
     withRepository(repo, {}, async (manager) => {
       const report = await check(call, manager, snaps as readonly string[]);

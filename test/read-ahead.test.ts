@@ -1,0 +1,68 @@
+/** Reading ahead of a command that starts: all of it where it can be, and never in anybody's way. */
+import { execFileSync } from 'node:child_process';
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { freshDirectory } from './support/files.js';
+
+const { readAhead } = (await import(pathToFileURL(resolve('dist/cli/read-ahead.js')).href)) as {
+  readAhead: (files: readonly { path: string; size: number }[]) => () => void;
+};
+const MIB = 1024 * 1024;
+const path = freshDirectory();
+
+/** Waits until no file of these tests is open any more. */
+async function allClosed(): Promise<void> {
+  for (;;) {
+    const links = await Promise.all(
+      (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+    );
+    if (!links.some((link) => link.startsWith(path('')))) return;
+    await sleep(5);
+  }
+}
+
+/** Bytes that this process has had read, whatever from. */
+async function bytesRead(): Promise<number> {
+  const [, count] = /rchar: (\d+)/.exec(await readFile('/proc/self/io', 'utf8')) as RegExpExecArray;
+  return Number(count);
+}
+
+describe.runIf(process.platform === 'linux')('reading ahead', () => {
+  it('reads every byte, of large files too, and closes them', async () => {
+    const files = await Promise.all(
+      [3, 40, 1, 19].map(async (size, i) => {
+        await writeFile(path(`${i}`), new Uint8Array(size * MIB));
+        return { path: path(`${i}`), size: size * MIB };
+      }),
+    );
+    const before = await bytesRead();
+    readAhead(files);
+    await allClosed();
+    expect((await bytesRead()) - before).toBeGreaterThanOrEqual(63 * MIB);
+  });
+
+  it('leaves it at what is under way when nobody needs the rest', async () => {
+    await writeFile(path('one'), new Uint8Array(MIB));
+    const before = await bytesRead();
+    const end = readAhead(Array.from({ length: 400 }, () => ({ path: path('one'), size: MIB })));
+    end();
+    await allClosed();
+    expect((await bytesRead()) - before).toBeLessThan(100 * MIB);
+  });
+
+  it('passes over what is no file, or none any more, and waits for nobody', async () => {
+    execFileSync('mkfifo', [path('pipe')]);
+    await mkdir(path('directory'));
+    await writeFile(path('last'), new Uint8Array(MIB));
+    const files = ['missing', 'pipe', 'directory', 'last'].flatMap((name) =>
+      Array.from({ length: 5 }, () => ({ path: path(name), size: MIB })),
+    );
+    const before = await bytesRead();
+    readAhead(files);
+    await allClosed();
+    expect((await bytesRead()) - before).toBeGreaterThanOrEqual(5 * MIB);
+  });
+});
