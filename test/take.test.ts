@@ -150,6 +150,19 @@ describe('numbers that are not finite', () => {
   );
 });
 
+it('numbers that are finite as others are counted when the same bytes are taken for them', async () => {
+  const ofDtype = (dtype: 'f16' | 'bf16'): Source => {
+    const schema: Schema = { id: 'u64', payload: 'none', vectors: [{ name: 'v', dtype, dimension: 40 }] };
+    const numbers = Uint8Array.from({ length: 80 }, (_, i) => (i % 2 === 1 ? 0x7c : 0));
+    const records = Array.from({ length: 50 }, (_, n) => ({ ...record(n), vectors: [numbers] }));
+    return ofBatches(schema, [toBatch(schema, records)]);
+  };
+  const first = await manager.createSnapshot(ofDtype('bf16'), 'any');
+  expect(first.nonFiniteCount).toBe(0);
+  const second = await manager.createIncrementalSnapshot(ofDtype('f16'), 'any', first.id);
+  expect(second.nonFiniteCount).toBe(50 * 40);
+});
+
 describe('a source is refused', () => {
   async function refused(source: Source, code: string): Promise<void> {
     const before = await manager.totalSize();

@@ -191,23 +191,26 @@ class Taking {
     groups: readonly RowGroup[],
     similar: Promise<readonly SimilarGroups[]> | undefined,
   ): Promise<Entry[]> {
-    const counter = new NonFiniteCounter(schema, this.#isBaseFinite);
+    const isBaseFinite = this.#isBaseFinite(schema);
+    const counter = new NonFiniteCounter(schema, isBaseFinite);
     const onColumn = (...column: Parameters<typeof counter.note>): void => counter.note(...column);
     const entries = await store.put(this.#parts.writer, groups, { similar, onColumn });
     const known = await similar;
     for (const [i, group] of groups.entries()) {
       this.#progress.add(group.count, totalLength(group.columns));
       // Most groups stand in the base, and in most bases all numbers are finite.
-      const isKnown = this.#isBaseFinite && isAmong(entries[i] as Entry, known?.[i] ?? []);
+      const isKnown = isBaseFinite && isAmong(entries[i] as Entry, known?.[i] ?? []);
       if (!isKnown) this.#nonFinite += counter.countIn(i, group.columns);
       group.release();
     }
     return entries;
   }
 
-  /** Whether there is a snapshot before, and all its numbers are finite. */
-  get #isBaseFinite(): boolean {
-    return this.#parts.base?.nonFiniteCount === 0;
+  /** Whether there is a snapshot before all of whose numbers are finite, and would be if they were taken for those of this schema. */
+  #isBaseFinite({ vectors }: Schema): boolean {
+    const { base } = this.#parts;
+    const before = base?.manifest.schema?.vectors ?? [];
+    return base?.nonFiniteCount === 0 && vectors.every(({ dtype }, i) => dtype === before[i]?.dtype);
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
