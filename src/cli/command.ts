@@ -37,9 +37,9 @@ export interface CliCommand<O = object> {
   readonly onInterrupt: 'abort' | 'exit';
   /**
    * Begins what takes time, before all else, when there is much to be done that would have to wait for it otherwise.
-   * @returns what is called when the command has ended.
+   * @param ended is aborted when the command has ended, however it did.
    */
-  startEarly?(args: readonly unknown[]): (() => void) | void;
+  startEarly?(args: readonly unknown[], ended: AbortSignal): void;
   /** @param args the arguments, as many as the signature of the command says; a variadic one is an array. */
   run(call: Call, args: readonly unknown[], options: O): Promise<Outcome>;
 }

@@ -10,16 +10,13 @@ const WORTH_STARTING = 8 * 1024 * 1024;
 const MOST_PACKS = 256;
 const MOST_READ_AHEAD = 512 * 1024 * 1024;
 
-/**
- * For commands that read most of what a repository has.
- * @returns a function that ends what need not be done any more.
- */
-export function startForPacks(repo: string): () => void {
+/** For commands that read most of what a repository has. */
+export function startForPacks(repo: string, ended: AbortSignal): void {
   const packs = packsOf(repo);
   const bytes = packs.reduce((sum, { size }) => sum + size, 0);
-  if (bytes < WORTH_STARTING) return () => {};
+  if (bytes < WORTH_STARTING) return;
   startWorkers();
-  return readAhead(bytes <= MOST_READ_AHEAD && packs.length < MOST_PACKS ? packs : []);
+  if (bytes <= MOST_READ_AHEAD && packs.length < MOST_PACKS) readAhead(packs, ended);
 }
 
 /** The packs of a repository, the oldest first, as they are needed in most cases; of many, some. What cannot be told is told when it is opened. */

@@ -89,9 +89,9 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
   const interruption = watchSignals(definition.onInterrupt, warn);
   const call: Call = { signal: interruption.signal, onProgress: bar?.listener, warn };
   (await import('./tuning.js')).watchWorkers(); // Loaded with the command, but not to tell the version.
-  let endEarlyStart: (() => void) | void = undefined;
+  const ended = new AbortController();
   try {
-    endEarlyStart = definition.startEarly?.(command.processedArgs as unknown[]);
+    definition.startEarly?.(command.processedArgs as unknown[], ended.signal);
     loadCodeFor(command.name());
     const outcome = await definition.run(call, command.processedArgs as unknown[], command.opts());
     bar?.stop();
@@ -107,7 +107,7 @@ async function runCommand(definition: CliCommand, command: Command, json: boolea
       failure.code === 'ABORTED' ? interruption.exitCode() : undefined,
     );
   } finally {
-    endEarlyStart?.();
+    ended.abort();
     interruption.stopWatching();
   }
 }

@@ -19,9 +19,9 @@ export interface FileAhead {
 
 /**
  * Begins to read files, one after the other. What goes wrong is no matter: whoever needs the file finds out.
- * @returns a function that leaves it at what is under way.
+ * @param ended once it is aborted, nothing more is begun.
  */
-export function readAhead(files: readonly FileAhead[]): () => void {
+export function readAhead(files: readonly FileAhead[], ended: AbortSignal): void {
   const calls = files.flatMap(({ path, size }) =>
     Array.from({ length: Math.ceil(size / CALL_BYTES) }, (_, i) => ({ path, position: i * CALL_BYTES })),
   );
@@ -29,8 +29,9 @@ export function readAhead(files: readonly FileAhead[]): () => void {
   const pieces = Array.from({ length: CALL_BYTES / DISCARDED_BYTES }, () => discarded);
   let underWay = 0;
   const goOn = (most: number): void => {
-    for (let next = calls[0]; next !== undefined && underWay < most; next = calls[0]) {
-      calls.shift();
+    while (underWay < most && !ended.aborted) {
+      const next = calls.shift();
+      if (next === undefined) return;
       underWay++;
       readThrough(next.path, next.position, pieces, () => {
         underWay--;
@@ -39,7 +40,6 @@ export function readAhead(files: readonly FileAhead[]): () => void {
     }
   };
   goOn(FIRST_CALLS);
-  return () => void calls.splice(0);
 }
 
 function readThrough(path: string, position: number, pieces: readonly Buffer[], onEnd: () => void): void {

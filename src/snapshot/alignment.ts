@@ -35,6 +35,8 @@ export class Alignment {
   /** Plaintext bytes of the entries that were read. */
   #bytes = 0;
   #ended = false;
+  /** The last of the calls that may overlap. */
+  #asked: Promise<unknown> = Promise.resolve();
 
   /** @param onEntries is told of entries that may soon be asked for, many at a time. */
   constructor(trees: TreeReader, root: Address, onEntries?: (entries: readonly Entry[]) => Promise<void>) {
@@ -45,6 +47,18 @@ export class Alignment {
   /** The entries that stand where one of this key stands, at most four. */
   async similarTo(key: Key): Promise<readonly Entry[]> {
     return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key);
+  }
+
+  /** The same for several keys. Calls need not wait for each other: they are answered in their order. */
+  similarToEach(keys: readonly Key[]): Promise<(readonly Entry[])[]> {
+    const found = this.#asked.then(async () => {
+      const similar: (readonly Entry[])[] = [];
+      for (const key of keys) similar.push(await this.similarTo(key));
+      return similar;
+    });
+    this.#asked = found;
+    found.catch(() => {}); // It is thrown to who asked.
+    return found;
   }
 
   /** The next entries, whatever their keys; fewer than `count` only at the end. */

@@ -162,10 +162,13 @@ class Taking {
     );
     const tree = this.#newTree(alignment);
     const store = new RowGroupStore(schema, config);
-    const align = alignment && groupAligner(alignment, columns);
+    const similarTo = async (some: readonly RowGroup[]): Promise<SimilarGroups[]> => {
+      const similar = (await alignment?.similarToEach(some.map(({ key }) => key))) ?? [];
+      return similar.map((entries) => entries.map((entry) => entryToRowGroup(entry, columns)));
+    };
     const groups = regroup(this.#groups(schema, batches), groupBytes, BATCH_BYTES);
     const stored = mapAhead(groups, BATCHES_AHEAD, (some) =>
-      this.#storeGroups(store, schema, some, align?.(some)),
+      this.#storeGroups(store, schema, some, alignment && similarTo(some)),
     );
     for await (const entries of stored) {
       for (const entry of entries) await tree.append(entry);
@@ -191,6 +194,7 @@ class Taking {
     groups: readonly RowGroup[],
     similar: Promise<readonly SimilarGroups[]> | undefined,
   ): Promise<Entry[]> {
+    similar?.catch(() => {}); // It is thrown below.
     const isBaseFinite = this.#isBaseFinite(schema);
     const counter = new NonFiniteCounter(schema, isBaseFinite);
     const onColumn = (...column: Parameters<typeof counter.note>): void => counter.note(...column);
@@ -286,28 +290,6 @@ function isAmong({ value }: Entry, groups: SimilarGroups): boolean {
       );
     }),
   );
-}
-
-/**
- * A function that finds what stands at the places of groups in the snapshot before. It is called in the order of the groups, which
- * need not wait for it.
- */
-function groupAligner(alignment: Alignment, columns: number) {
-  let last: Promise<unknown> = Promise.resolve();
-  const find = async (groups: readonly RowGroup[]): Promise<SimilarGroups[]> => {
-    const similar: SimilarGroups[] = [];
-    for (const { key } of groups) {
-      const entries = await alignment.similarTo(key);
-      similar.push(entries.map((entry) => entryToRowGroup(entry, columns)));
-    }
-    return similar;
-  };
-  return (groups: readonly RowGroup[]): Promise<SimilarGroups[]> => {
-    const found = last.then(() => find(groups));
-    found.catch(() => {}); // It is thrown where the groups are stored.
-    last = found;
-    return found;
-  };
 }
 
 /** A file and the stream that the file at its place had in the snapshot before. */

@@ -33,7 +33,7 @@ export const restore: CliCommand<Flags> = {
   notes: `For a path without a telling ending, the format is the one that the snapshot came from. What stands at the target goes only
 when the new content is complete; a target that is the repository, lies in it or contains it is refused. Everything that is read is checked; damage ends the restore with exit code 3. With --salvage what is whole is given all the same, and the
 exit code is 3 when anything is lost; --json lists it.`,
-  startEarly: ([repo]) => startForPacks(repo as string),
+  startEarly: ([repo], ended) => startForPacks(repo as string, ended),
   run: (call, [repo, snap, place], { overwrite, salvage }) =>
     withRepository(repo, {}, async (manager) => {
       const snapshot = await findOne(manager, call, snap);

@@ -23,7 +23,7 @@ export const verify: CliCommand = {
     ],
   ],
   notes: 'All damage is reported, not just the first. Exit code 3 when there is any.',
-  startEarly: ([repo]) => startForPacks(repo as string),
+  startEarly: ([repo], ended) => startForPacks(repo as string, ended),
   run: (call, [repo, snaps]) =>
     withRepository(repo, {}, async (manager) => {
       const report = await check(call, manager, snaps as readonly string[]);
