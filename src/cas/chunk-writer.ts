@@ -90,7 +90,7 @@ const PACKS_UNDER_WAY = 2;
 const PATCHED_TOGETHER = 1024 * 1024;
 /** Chunks that are flattened together, and how often at the same time. */
 const FLATTENED_TOGETHER = 8;
-const BATCHES_AHEAD = 6;
+const BATCHES_AHEAD = 10;
 /** Nodes are kept back and stand together at the end of a pack, where walking a tree reads many at once. */
 const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
 
