@@ -7,7 +7,6 @@ import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
 import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
-import { memoryIndex } from './memory-index.js';
 import type { DirectoryEntry, StoredDirectory } from './pack.js';
 
 /** Adds every pack of the store to an index. */
@@ -114,6 +113,7 @@ export class ExpendableIndex implements ChunkIndex {
   }
 
   async #build(): Promise<ChunkIndex> {
+    const { memoryIndex } = await import('./memory-index.js'); // Hardly ever needed.
     const index = memoryIndex();
     await this.#rebuild(index);
     this.#index = index;

@@ -6,7 +6,6 @@ import { mkdir } from 'node:fs/promises';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkIndex } from '../cas/index.js';
 import { type IndexDatabase, type IndexPlace, levelIndex } from '../cas/level-index.js';
-import { memoryIndex } from '../cas/memory-index.js';
 import { VecsnapError } from '../core/index.js';
 import { breakSeal, conditionOf, removeIndex } from './index-seal.js';
 
@@ -27,12 +26,17 @@ export async function openDirectoryIndex(
     const condition = await conditionOf(path);
     if (condition === 'sound' || (condition === 'missing' && mayMake))
       return await openDatabase(path, options);
-    if (condition === 'in use') return memoryIndex();
+    if (condition === 'in use') return indexInMemory();
   } catch (error) {
-    if (isHeldElsewhere(error) || isOutOfReach(error)) return memoryIndex();
+    if (isHeldElsewhere(error) || isOutOfReach(error)) return indexInMemory();
   }
-  if (!mayMake) return memoryIndex();
-  return openAnew(path, options).catch(() => memoryIndex()); // Whatever is wrong there, the packs tell as much.
+  if (!mayMake) return indexInMemory();
+  return openAnew(path, options).catch(indexInMemory); // Whatever is wrong there, the packs tell as much.
+}
+
+/** Loaded when it is needed: most do without. */
+async function indexInMemory(): Promise<ChunkIndex> {
+  return (await import('../cas/memory-index.js')).memoryIndex();
 }
 
 /** Removes the index, so that the next one opened is empty. @throws VecsnapError STORE_FAILED. */
