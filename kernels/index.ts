@@ -10,6 +10,7 @@ export {
 export { build, resolve } from './chains';
 export { decode, encode } from './huffman';
 export { unpack } from './planes';
+export { fingerprint } from './fingerprints';
 export { join, split } from './split';
 export {
   addAddress,

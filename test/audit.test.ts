@@ -65,13 +65,22 @@ function sum(numbers: Iterable<number>): number {
 }
 
 function rowsOf(stats: RepositoryStats): number {
-  const { collections, unreferencedBytes, packOverheadBytes, snapshotBytes, configBytes, indexBytes } = stats;
+  const {
+    collections,
+    unreferencedBytes,
+    packOverheadBytes,
+    snapshotBytes,
+    configBytes,
+    fingerprintBytes,
+    indexBytes,
+  } = stats;
   return sum([
     ...collections.map(({ newBytes }) => newBytes),
     unreferencedBytes,
     packOverheadBytes,
     snapshotBytes,
     configBytes,
+    fingerprintBytes,
     indexBytes,
   ]);
 }

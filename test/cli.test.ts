@@ -398,10 +398,17 @@ describe('stats', () => {
     await create(repo, await matrix('other.fbin'));
     const found = await json<RepositoryStats>('stats', repo);
     const rows = found.collections.reduce((sum, { newBytes }) => sum + newBytes, 0);
-    const { unreferencedBytes, packOverheadBytes, snapshotBytes, configBytes, indexBytes } = found;
-    expect(rows + unreferencedBytes + packOverheadBytes + snapshotBytes + configBytes + indexBytes).toBe(
-      found.repositoryBytes,
-    );
+    const { unreferencedBytes, packOverheadBytes, snapshotBytes, configBytes, fingerprintBytes, indexBytes } =
+      found;
+    expect(
+      rows +
+        unreferencedBytes +
+        packOverheadBytes +
+        snapshotBytes +
+        configBytes +
+        fingerprintBytes +
+        indexBytes,
+    ).toBe(found.repositoryBytes);
     expect(found.snapshots).toBe(3);
   });
 

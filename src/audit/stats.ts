@@ -70,8 +70,10 @@ export interface RepositoryStats {
   readonly packOverheadBytes: number;
   readonly snapshotBytes: number;
   readonly configBytes: number;
+  /** By which an incremental snapshot is taken without reading what is stored. */
+  readonly fingerprintBytes: number;
   readonly indexBytes: number;
-  /** Everything: the sum of newBytes of the collections and of the five rows above. */
+  /** Everything: the sum of newBytes of the collections and of the six rows above. */
   readonly repositoryBytes: number;
   readonly chunks: {
     readonly count: number;
@@ -84,6 +86,7 @@ export interface RepositoryStats {
 export interface OtherBytes {
   readonly snapshotBytes: number;
   readonly configBytes: number;
+  readonly fingerprintBytes: number;
   readonly indexBytes: number;
 }
 
@@ -132,7 +135,8 @@ export async function computeStats(
     unreferencedBytes: packBytes - referenced - packOverheadBytes,
     packOverheadBytes,
     ...other,
-    repositoryBytes: packBytes + other.snapshotBytes + other.configBytes + other.indexBytes,
+    repositoryBytes:
+      packBytes + other.snapshotBytes + other.configBytes + other.fingerprintBytes + other.indexBytes,
     chunks: { count: histogram.count, nodes, histogram: histogram.buckets() },
   };
 }

@@ -16,6 +16,7 @@ import type { ChunkGraph } from './chunk-graph.js';
 import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
 import { BaseFinder, type PlaceOfChunk } from './bases.js';
 import type { ChunkCoder } from './coder.js';
+import type { FingerprintFinder } from './fingerprint-finder.js';
 import { Copies } from './copies.js';
 import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
@@ -101,6 +102,7 @@ export class ChunkStore {
   readonly #io: Semaphore;
   readonly #located = new LocationCache();
   readonly #bases = new BaseFinder((pack) => this.directory(pack));
+  #fingerprints: Promise<FingerprintFinder> | undefined;
   #packs: ReadonlyMap<string, number> = new Map();
   /** Grows whenever other packs are found than before. */
   #generation = 0;
@@ -305,6 +307,21 @@ export class ChunkStore {
    */
   async basesOf(locations: readonly PlaceOfChunk[]): Promise<Address[][]> {
     return this.#bases.basesOf(locations);
+  }
+
+  /** The fingerprints of chunks, as far as they have some. */
+  fingerprints(): Promise<FingerprintFinder> {
+    this.#fingerprints ??= import('./fingerprint-finder.js').then(({ FingerprintFinder }) => {
+      const { blobs, sha256 } = this.parts;
+      const locate = (addresses: readonly Address[]) => this.locate(addresses);
+      return new FingerprintFinder({
+        blobs,
+        sha256,
+        locate,
+        basesOf: (locations) => this.basesOf(locations),
+      });
+    });
+    return this.#fingerprints;
   }
 
   /**

@@ -10,18 +10,24 @@ import {
   copyBytes,
   DigestTable,
   isUnreadable,
-  isVecsnapError,
   maxChunkBytes,
   mapAhead,
   toHex,
   VecsnapError,
 } from '../core/index.js';
-import type { BlobStat } from '../blob/port.js';
 import type { ChunkStore } from './chunk-store.js';
-import type { EncodedChunk, PlainBase, PlainChunk } from './codec.js';
+import {
+  type EncodedChunk,
+  MAX_CHAIN,
+  type PlainBase,
+  type PlainChunk,
+  type FingerprintedBase,
+} from './codec.js';
 import type { ChunkToEncode } from './coder.js';
-import { type DirectoryEntry, entriesWritten, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import { type DirectoryEntry, entriesWritten, type PackedChunk, FINGERPRINTS_PREFIX } from './pack.js';
+import { PackWriter } from './pack-writer.js';
 import type { PatchedChunk, UnitPatch } from './patch.js';
+import { canFingerprint, hasFingerprints } from './fingerprints.js';
 import { type Standing, Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -79,18 +85,13 @@ interface Fresh {
   readonly position: number;
 }
 
-/** A pack that is durable, and that the index does not know yet. There may be thousands, and a million chunks in them. */
-interface WrittenPack extends BlobStat {
-  readonly directory: Uint8Array;
-}
-
-/** Packs that are being written at the same time; each is held in memory until it is durable. */
-const PACKS_UNDER_WAY = 2;
 /** Plaintext bytes that one thread patches at a time. */
 const PATCHED_TOGETHER = 1024 * 1024;
 /** Chunks that are flattened together, and how often at the same time. */
 const FLATTENED_TOGETHER = 8;
 const BATCHES_AHEAD = 10;
+/** Of so many chunks that are told by fingerprints, one is told by bytes too, to see that both are the same. */
+const AUDITED_FINGERPRINTS = 64;
 /** Nodes are kept back and stand together at the end of a pack, where walking a tree reads many at once. */
 const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
 
@@ -99,11 +100,7 @@ export class ChunkWriter {
   readonly #store: ChunkStore;
   readonly #whole: Wholeness;
   readonly #seen = new DigestTable();
-  readonly #written: WrittenPack[] = [];
-  readonly #names = new Set<string>();
-  readonly #writing = new Set<Promise<void>>();
-  #failure: { error: unknown } | undefined;
-  #pack = new PackBuilder();
+  readonly #packs: PackWriter;
   #nodes: PackedChunk[] = [];
   #nodeBytes = 0;
   #chunks = 0;
@@ -112,10 +109,13 @@ export class ChunkWriter {
   /** Whether the chunks that come next are likely to be new, as those before were. */
   #expectsNew: boolean;
   #turn: Promise<void> = Promise.resolve();
+  /** Chunks that are told by fingerprints before the next of which the bytes are read too. */
+  #untilAudit: number | undefined;
 
   constructor(store: ChunkStore) {
     this.#store = store;
     this.#whole = new Wholeness(store);
+    this.#packs = new PackWriter(store.parts, store.options.packBytes);
     this.#expectsNew = store.parts.index.packs().size === 0;
   }
 
@@ -202,19 +202,21 @@ export class ChunkWriter {
       if (isSound && bytes !== undefined) sound.push({ entry, bytes });
       else unreadable.push(entry);
     }
-    if (unreadable.length === 0) for (const { entry, bytes } of sound) await this.add(entry, bytes);
-    return unreadable;
+    if (unreadable.length > 0) return unreadable;
+    const fingerprints = await (await this.#store.fingerprints()).blobOf(pack);
+    for (const { entry, bytes } of sound)
+      await this.add({ ...entry, fingerprints: fingerprints?.at(pack, entry.offset) }, bytes);
+    return [];
   }
 
   /** Adds a chunk in an encoded form that the caller has checked. The bytes are kept, not copied. */
   async add(
-    { address, kind, codec, length, bases }: Omit<PackedChunk, 'bytes'>,
+    { address, kind, codec, length, bases, fingerprints }: Omit<PackedChunk, 'bytes'>,
     bytes: Uint8Array,
   ): Promise<void> {
-    this.#throwFailure();
     this.#chunks++;
     this.#hasCopies = true;
-    await this.#addToPack({ address, kind, codec, length, bases, bytes });
+    await this.#packs.add({ address, kind, codec, length, bases, fingerprints, bytes });
   }
 
   /**
@@ -252,12 +254,11 @@ export class ChunkWriter {
   async commit(): Promise<WriterTotals> {
     await this.#turn;
     await this.#flushNodes();
-    this.#writePack();
-    await Promise.all(this.#writing);
-    this.#throwFailure();
-    this.#committed = this.#written.length > 0;
-    for (const pack of this.#written) await this.#store.addPack(pack, entriesWritten(pack, pack.directory));
-    return { chunks: this.#chunks, bytes: this.#written.reduce((sum, { size }) => sum + size, 0) };
+    await this.#packs.finish();
+    const { written } = this.#packs;
+    this.#committed = written.length > 0;
+    for (const pack of written) await this.#store.addPack(pack, entriesWritten(pack, pack.directory));
+    return { chunks: this.#chunks, bytes: written.reduce((sum, { size }) => sum + size, 0) };
   }
 
   /**
@@ -268,14 +269,13 @@ export class ChunkWriter {
    */
   async abandon(): Promise<void> {
     await this.#turn;
-    await Promise.allSettled(this.#writing);
+    await this.#packs.settle();
     if (this.#committed && this.#hasCopies) return;
-    const { blobs } = this.#store.parts;
-    let failure: { error: unknown } | undefined;
-    for (const name of this.#names)
-      await blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
-    if (this.#committed) await this.#store.refresh(); // What was found in them may stand in others too.
-    if (failure !== undefined) throw failure.error;
+    try {
+      await this.#packs.remove();
+    } finally {
+      if (this.#committed) await this.#store.refresh(); // What was found in them may stand in others too.
+    }
   }
 
   /** The chunks that are neither in the store nor coming from this writer. */
@@ -301,8 +301,7 @@ export class ChunkWriter {
     if (!this.#expectsNew || haveKin || chunks.some(({ similar }) => similar !== undefined)) {
       return { addresses: await coder.address(chunks.map(({ bytes }) => bytes)) };
     }
-    const plain = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
-    const early = await coder.addressAndEncode(plain, this.#store.options);
+    const early = await coder.addressAndEncode(chunks.map(alone), this.#store.options);
     return { addresses: early.map(({ address }) => address), early };
   }
 
@@ -370,27 +369,73 @@ export class ChunkWriter {
   async #encodeWithKin(chunks: readonly NewChunk[]): Promise<EncodedChunk[]> {
     const { coder } = this.#store.parts;
     const { options } = this.#store;
-    const alone = chunks.map(({ bytes, width }): ChunkToEncode => ({ bytes, width }));
     const wanted = chunks.flatMap(({ similar }) => similar?.addresses ?? []);
-    if (wanted.length === 0 || options.compression === 'none') return coder.encode(alone, options);
+    if (wanted.length === 0 || options.compression === 'none')
+      return coder.encode(chunks.map(alone), options);
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
+    const fingerprinted = await this.#fingerprintedKin(chunks, sound);
     const known: KnownBases = { numbers: sound, forms: await this.#plainBases(chunks, sound) };
-    const unread = [...sound].filter((_, number) => !known.forms.has(number));
-    for (const [i, address] of unread.entries()) known.forms.set(sound.find(address), i);
+    const unread = new DigestTable();
+    for (const [i, { similar }] of chunks.entries()) {
+      if (fingerprinted[i]?.isAudited === false) continue;
+      for (const address of similar?.addresses ?? []) {
+        const number = sound.find(address);
+        if (number >= 0 && !known.forms.has(number)) known.forms.set(number, unread.add(address));
+      }
+    }
+    const withBases = chunks.map((chunk, i) => withKnown(chunk, known, fingerprinted[i]));
+    if (unread.size === 0) return checkFingerprints(await coder.encode(withBases, options));
     try {
-      return await this.#store.useChunks(unread, (stored) =>
-        coder.encode(
-          chunks.map((chunk) => withKnown(chunk, known)),
-          options,
-          stored.graph(),
-        ),
+      return await this.#store.useChunks([...unread], async (stored) =>
+        checkFingerprints(await coder.encode(withBases, options, stored.graph())),
       );
     } catch (error) {
-      if (isUnreadable(error)) return coder.encode(alone, options); // Which heals what they hold.
+      if (isUnreadable(error)) return coder.encode(chunks.map(alone), options); // Which heals what they hold.
       throw error;
     }
+  }
+
+  /** The fingerprints of what each chunk may be told by; undefined for chunks of which that is not known of all. */
+  async #fingerprintedKin(
+    chunks: readonly NewChunk[],
+    sound: DigestTable,
+  ): Promise<readonly (FingerprintedKin | undefined)[]> {
+    const bases = chunks.map((chunk) => this.#fingerprintedBases(chunk, sound));
+    const wanted = bases.flatMap((own, i) =>
+      own.map((address) => ({ address, unit: (chunks[i] as NewChunk).unit as number })),
+    );
+    if (wanted.length === 0) return [];
+    const fingerprints = await (await this.#store.fingerprints()).find(wanted);
+    let next = 0;
+    return bases.map((own) => {
+      const fingerprinted = own.flatMap((address): FingerprintedBase[] => {
+        const found = fingerprints[next++];
+        return found === undefined ? [] : [{ ...found, chain: this.#whole.chainOf(address) }];
+      });
+      return fingerprinted.length === 0 || fingerprinted.length < own.length
+        ? undefined
+        : { bases: fingerprinted, isAudited: this.#isAuditDue() };
+    });
+  }
+
+  /** Nobody can tell beforehand which chunks it hits. */
+  #isAuditDue(): boolean {
+    this.#untilAudit ??= (this.#store.parts.random(1)[0] as number) % AUDITED_FINGERPRINTS;
+    if (this.#untilAudit-- > 0) return false;
+    this.#untilAudit += AUDITED_FINGERPRINTS;
+    return true;
+  }
+
+  /** What a chunk may be told by, when that may be known by its fingerprints: only what stands whole in packs (docs/ordering.md, W7). */
+  #fingerprintedBases({ unit, similar }: NewChunk, sound: DigestTable): readonly Address[] {
+    const { fingerprintSeed } = this.#store.options;
+    if (unit === undefined || unit !== similar?.unit || !hasFingerprints(unit)) return [];
+    if (fingerprintSeed === undefined || !canFingerprint()) return [];
+    return similar.addresses.filter(
+      (address) => sound.has(address) && this.#whole.chainOf(address) < MAX_CHAIN,
+    );
   }
 
   /** The bases whose plaintext came with the chunks, by their numbers in `sound`. */
@@ -416,12 +461,11 @@ export class ChunkWriter {
     kind: ChunkKind,
     length: number,
     address: Address,
-    { codec, bases, bytes }: EncodedChunk,
+    { codec, bases, bytes, fingerprints }: EncodedChunk,
   ): Promise<void> {
-    this.#throwFailure();
     this.#chunks++;
-    const chunk = { address, kind, codec, length, bytes, bases };
-    if (kind === 'data') return this.#addToPack(chunk);
+    const chunk = { address, kind, codec, length, bytes, bases, fingerprints };
+    if (kind === 'data') return this.#packs.add(chunk);
     this.#nodes.push(chunk);
     this.#nodeBytes += bytes.length;
     if (this.#nodeBytes >= NODE_BYTES_KEPT_BACK) await this.#flushNodes();
@@ -431,39 +475,7 @@ export class ChunkWriter {
     const nodes = this.#nodes;
     this.#nodes = [];
     this.#nodeBytes = 0;
-    for (const node of nodes) await this.#addToPack(node);
-  }
-
-  async #addToPack(chunk: PackedChunk): Promise<void> {
-    this.#pack.add(chunk);
-    if (this.#pack.size < this.#store.options.packBytes) return;
-    this.#writePack();
-    while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
-  }
-
-  /** The name is random, so it is never used twice (docs/ordering.md, R5). */
-  #writePack(): void {
-    if (this.#pack.count === 0) return;
-    const { blobs, random, sha256 } = this.#store.parts;
-    const { parts, directory } = this.#pack.finish(sha256);
-    this.#pack = new PackBuilder();
-    const name = `${PACK_PREFIX}${toHex(random(16))}`;
-    this.#names.add(name);
-    const size = parts.reduce((sum, part) => sum + part.length, 0);
-    const onWritten = (): void => {
-      this.#store.parts.coder.release?.(parts);
-      this.#written.push({ name, size, directory });
-    };
-    const written = blobs.put(name, parts).then(onWritten, (error: unknown) => {
-      this.#failure ??= { error };
-      if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
-    });
-    this.#writing.add(written);
-    void written.then(() => this.#writing.delete(written));
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    for (const node of nodes) await this.#packs.add(node);
   }
 }
 
@@ -473,16 +485,53 @@ interface KnownBases {
   readonly forms: Map<number, number | PlainBase>;
 }
 
+/** What a chunk may be told by, when the fingerprints of all of that are known. */
+interface FingerprintedKin {
+  readonly bases: readonly FingerprintedBase[];
+  /** Whether the bytes are read none the less, to see whether they tell the same. */
+  readonly isAudited: boolean;
+}
+
+/** @throws VecsnapError FINGERPRINTS_WRONG. */
+function checkFingerprints(forms: EncodedChunk[]): EncodedChunk[] {
+  if (forms.some(({ hasFalseFingerprints }) => hasFalseFingerprints === true)) throw fingerprintsWrong();
+  return forms;
+}
+
+function fingerprintsWrong(): VecsnapError {
+  return new VecsnapError(
+    'FINGERPRINTS_WRONG',
+    'The fingerprints of stored records are not those of their bytes.',
+    {
+      place: FINGERPRINTS_PREFIX,
+      remedy:
+        'Delete the folder fingerprints/ of the repository: nothing is restored from it. Then run verify, and take the snapshot again.',
+    },
+  );
+}
+
+function alone({ bytes, width, unit }: NewChunk): ChunkToEncode {
+  return { bytes, width, unit };
+}
+
 /** Chunks with what each may be told by. */
 function withKin(chunks: readonly NewChunk[], similar: readonly (Similar | undefined)[]): NewChunk[] {
   return chunks.map((chunk, i) => ({ ...chunk, similar: similar[i] }));
 }
 
 /** A chunk with those it may be told by, as far as they are known. */
-function withKnown({ bytes, width, similar }: NewChunk, { numbers, forms }: KnownBases): ChunkToEncode {
-  if (similar === undefined) return { bytes, width };
+function withKnown(
+  chunk: NewChunk,
+  { numbers, forms }: KnownBases,
+  fingerprinted: FingerprintedKin | undefined,
+): ChunkToEncode {
+  const { similar } = chunk;
+  if (similar === undefined) return alone(chunk);
+  const { unit } = similar;
+  if (fingerprinted?.isAudited === false)
+    return { ...alone(chunk), kin: { unit, chunks: [], fingerprinted: fingerprinted.bases } };
   const chunks = similar.addresses.flatMap((address) => forms.get(numbers.find(address)) ?? []);
-  return { bytes, width, kin: { unit: similar.unit, chunks } };
+  return { ...alone(chunk), kin: { unit, chunks, fingerprinted: fingerprinted?.bases } };
 }
 
 function toUnitPatch({ of: _, ...patch }: ChunkPatch): UnitPatch {

@@ -8,9 +8,16 @@ import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate, Sha256, Sha256OfTwo } from '../core/platform.js';
-import { type Delta, deltaShape, encodeDelta, resolveDelta } from './delta.js';
+import { type Delta, encodeDelta, encodeDeltaByFingerprints, resolveDelta } from './delta.js';
 import { type Fresh, Pieces } from './pieces.js';
+import type { PlaneEngine } from './plane-engine.js';
 import { decodePlanes, encodePlanesWithin, type PlaneWidth } from './planes.js';
+import {
+  type Fingerprinting,
+  fingerprintingOf,
+  type StoredFingerprints,
+  fingerprintRecords,
+} from './fingerprints.js';
 
 /** The codecs and their numbers. */
 export const CODECS = { raw: 0, deflate: 1, planes: 2, delta: 3 } as const;
@@ -40,11 +47,21 @@ export interface PlainBase {
   readonly chain: number;
 }
 
+/** A chunk of the store of whose records only the fingerprints are there. */
+export interface FingerprintedBase {
+  readonly address: Address;
+  readonly fingerprints: Uint8Array;
+  /** How many deltas it is away from a chunk that stands alone. */
+  readonly chain: number;
+}
+
 /** Chunks that are in the store and may have much in common with a new one. */
 export interface Kin<C = StoredChunk> {
   /** Bytes that are equal or different as a whole: those of a record, or 1. */
   readonly unit: number;
   readonly chunks: readonly (C | PlainBase)[];
+  /** The same chunks by their fingerprints. When `chunks` are there too, it is found out whether both tell the same. */
+  readonly fingerprinted?: readonly FingerprintedBase[] | undefined;
 }
 
 /** Whether this version can decode what is kept under `codec`. */
@@ -57,6 +74,8 @@ export interface PlainChunk<C = StoredChunk> {
   readonly bytes: Uint8Array;
   /** Bytes of the numbers that the chunk is made of; 0 when it is not made of numbers. */
   readonly width: 0 | PlaneWidth;
+  /** Bytes of a record, when its records may have fingerprints. */
+  readonly unit?: number | undefined;
   /** What it may be told by. */
   readonly kin?: Kin<C> | undefined;
 }
@@ -67,6 +86,8 @@ export interface CompressionOptions {
   readonly compression: 'auto' | 'none';
   /** The deflate level for what is not made of numbers, 1 (fast) to 9 (small). */
   readonly compressionLevel: number;
+  /** Tells the key of fingerprints; without it, none are made. */
+  readonly fingerprintSeed?: string | undefined;
 }
 
 /** A chunk as it is kept. */
@@ -75,6 +96,10 @@ export interface EncodedChunk {
   readonly bytes: Uint8Array;
   /** What a delta copies from, in order. */
   readonly bases?: readonly Address[] | undefined;
+  /** The fingerprints of its records, where it has some. */
+  readonly fingerprints?: StoredFingerprints | undefined;
+  /** Whether the fingerprints of what it may be told by are not those of its bytes. */
+  readonly hasFalseFingerprints?: boolean | undefined;
 }
 
 /** What coding needs of the machine. */
@@ -99,6 +124,8 @@ const SMALL_DELTA = 1 / 8;
 const WORTHWHILE_DELTA = 3 / 4;
 /** A chunk is never told by one that is itself this many deltas away from one that stands alone. */
 export const MAX_CHAIN = 48;
+/** Fingerprints of so many deltas in a row are told by others; then come some that stand alone, so that they are found quickly. */
+const FINGERPRINTS_IN_A_ROW = 8;
 
 /** The smallest form of a chunk. */
 export function encodeChunk(
@@ -107,21 +134,35 @@ export function encodeChunk(
   primitives: CoderPrimitives,
 ): EncodedChunk {
   const { kin } = chunk;
-  return encodeWith(chunk, () => kin && encodeByKin(chunk, kin, options, primitives), options, primitives);
+  const fingerprinting = fingerprintingFor(chunk, options, primitives);
+  const toDelta = (): EncodedChunk | undefined =>
+    kin && encodeByKin(chunk, kin, fingerprinting, options, primitives);
+  return encodeWith(chunk, toDelta, fingerprinting, options, primitives);
+}
+
+/** How the records of a chunk are fingerprinted; undefined when they are not. */
+export function fingerprintingFor(
+  { bytes, unit }: Pick<PlainChunk, 'bytes' | 'unit'>,
+  { compression, fingerprintSeed }: CompressionOptions,
+  { sha256 }: CoderPrimitives,
+): Fingerprinting | undefined {
+  return compression === 'none' ? undefined : fingerprintingOf(bytes.length, unit, fingerprintSeed, sha256);
 }
 
 /** The smallest form of a chunk. @param toDelta tells it by others, where that is possible. */
 export function encodeWith(
   chunk: PlainChunk,
   toDelta: () => EncodedChunk | undefined,
+  fingerprinting: Fingerprinting | undefined,
   options: CompressionOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk {
   const { bytes } = chunk;
   if (options.compression === 'none' || bytes.length < 64) return { codec: CODECS.raw, bytes };
   const delta = toDelta();
+  if (delta?.hasFalseFingerprints === true) return delta;
   if (delta !== undefined && delta.bytes.length <= bytes.length * SMALL_DELTA) return delta;
-  const alone = encodeAlone(chunk, options, primitives);
+  const alone = encodeAlone(chunk, fingerprinting, options, primitives);
   return delta !== undefined && delta.bytes.length <= alone.bytes.length * WORTHWHILE_DELTA ? delta : alone;
 }
 
@@ -200,41 +241,103 @@ function addBases({ bases = [] }: StoredChunk, known: Set<StoredChunk>): void {
   }
 }
 
-/** Bytes of the numbers that a stored delta is made of; 0 when it is not made of numbers. @throws VecsnapError CHUNK_DAMAGED. */
-export function numberWidth({ codec, bytes }: Pick<StoredChunk, 'codec' | 'bytes'>): 0 | PlaneWidth {
-  return codec === CODECS.delta ? deltaShape(bytes).width : 0;
-}
-
 function encodeAlone(
   { bytes, width }: PlainChunk,
+  fingerprinting: Fingerprinting | undefined,
   { compressionLevel }: CompressionOptions,
   { deflate, fresh }: CoderPrimitives,
 ): EncodedChunk {
   const most = Math.floor(bytes.length * (1 - LEAST_SAVING));
   if (width !== 0 && bytes.length % width === 0) {
-    const encoded = encodePlanesWithin(most, bytes, width, compressionLevel, deflate, { fresh });
-    return encoded === undefined ? { codec: CODECS.raw, bytes } : { codec: CODECS.planes, bytes: encoded };
+    let fingerprints: StoredFingerprints | undefined;
+    const onSplit = (engine: PlaneEngine): void => {
+      fingerprints = fingerprinting && asRecord(engine.fingerprintSplit?.(fingerprinting));
+    };
+    const encoded = encodePlanesWithin(most, bytes, width, compressionLevel, deflate, { fresh, onSplit });
+    return encoded === undefined
+      ? { codec: CODECS.raw, bytes, fingerprints }
+      : { codec: CODECS.planes, bytes: encoded, fingerprints };
   }
   const encoded = deflate.deflate(bytes, compressionLevel);
   return encoded.length <= most ? { codec: CODECS.deflate, bytes: encoded } : { codec: CODECS.raw, bytes };
 }
 
+/** Fingerprints that stand alone. */
+export function asRecord(fingerprints: Uint8Array | undefined): StoredFingerprints | undefined {
+  return fingerprints && { isDelta: false, bytes: fingerprints };
+}
+
+/** Whether the fingerprints of a delta stand alone. @param chain how many deltas what it is told by is away from a chunk that stands alone. */
+export function fingerprintsStandAlone(chain: number): boolean {
+  return (chain + 1) % FINGERPRINTS_IN_A_ROW === 0;
+}
+
 function encodeByKin(
+  chunk: PlainChunk,
+  kin: Kin,
+  fingerprinting: Fingerprinting | undefined,
+  options: CompressionOptions,
+  primitives: CoderPrimitives,
+): EncodedChunk | undefined {
+  const fingerprints = fingerprinting && fingerprintRecords(chunk.bytes, fingerprinting);
+  const told =
+    fingerprints && kin.fingerprinted && encodeByFingerprints(chunk, kin, fingerprints, options, primitives);
+  if (kin.chunks.length === 0) return told;
+  const sound = kin.chunks.flatMap((base) => {
+    const plain = basePlain(base, primitives);
+    return plain === undefined ? [] : [{ address: base.address, plain }];
+  });
+  const form = encodeByPlain(chunk, kin.unit, sound, options, primitives);
+  const areBothThere = fingerprints !== undefined && kin.fingerprinted !== undefined;
+  if (areBothThere && sound.length === kin.chunks.length && !isSameForm(told, form))
+    return { codec: CODECS.raw, bytes: chunk.bytes, hasFalseFingerprints: true };
+  return form && { ...form, fingerprints: told?.fingerprints ?? asRecord(fingerprints) };
+}
+
+function encodeByPlain(
   { bytes, width }: PlainChunk,
-  { unit, chunks }: Kin,
+  unit: number,
+  sound: readonly { readonly address: Address; readonly plain: Uint8Array }[],
   { compressionLevel }: CompressionOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk | undefined {
-  const sound = chunks.flatMap((chunk) => {
-    const plain = basePlain(chunk, primitives);
-    return plain === undefined ? [] : [{ address: chunk.address, plain }];
-  });
   if (sound.length === 0) return undefined;
   const plains = sound.map(({ plain }) => plain);
   const delta: Delta | undefined = encodeDelta(bytes, plains, { unit, width }, compressionLevel, primitives);
   if (delta === undefined) return undefined;
   const bases = delta.used.map((i) => (sound[i] as (typeof sound)[number]).address);
   return { codec: CODECS.delta, bytes: delta.bytes, bases };
+}
+
+function encodeByFingerprints(
+  { bytes, width }: PlainChunk,
+  { unit, fingerprinted = [] }: Kin,
+  fingerprints: Uint8Array,
+  { compressionLevel }: CompressionOptions,
+  { deflate }: CoderPrimitives,
+): EncodedChunk | undefined {
+  const shape = { unit, width };
+  const told = fingerprinted.map((base) => base.fingerprints);
+  const delta = encodeDeltaByFingerprints(bytes, fingerprints, told, shape, compressionLevel, deflate);
+  if (delta === undefined) return undefined;
+  const used = delta.used.map((i) => fingerprinted[i] as FingerprintedBase);
+  const chain = Math.max(...used.map((base) => base.chain));
+  return {
+    codec: CODECS.delta,
+    bytes: delta.bytes,
+    bases: used.map(({ address }) => address),
+    fingerprints: fingerprintsStandAlone(chain)
+      ? asRecord(fingerprints)
+      : { isDelta: true, bytes: delta.fingerprints },
+  };
+}
+
+function isSameForm(a: EncodedChunk | undefined, b: EncodedChunk | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const [own, others] = [a.bases ?? [], b.bases ?? []];
+  const areBasesEqual =
+    own.length === others.length && own.every((base, i) => equalBytes(base, others[i] as Address));
+  return areBasesEqual && equalBytes(a.bytes, b.bytes);
 }
 
 /** Undefined for a chunk that is no base: one that is damaged, or at the end of the longest chain. */
@@ -271,7 +374,7 @@ export function mayBeBase(chunk: StoredChunk): boolean {
 }
 
 /** Deltas from a chunk to one that stands alone, the longest way. */
-function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, number>()): number {
+export function chainLength({ bases = [] }: StoredChunk, known = new Map<StoredChunk, number>()): number {
   const lengths = bases.map((base) => known.get(base) ?? chainLength(base, known));
   for (const [i, length] of lengths.entries()) known.set(bases[i] as StoredChunk, length);
   return lengths.length === 0 ? 0 : 1 + Math.max(...lengths);

@@ -106,10 +106,14 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
 }
 
 /** A chunk to be encoded, with the chunks that it may be told by. */
-export function withKin({ bytes, width, kin }: ChunkToEncode, known: readonly StoredChunk[]): PlainChunk {
+export function withKin(
+  { bytes, width, unit, kin }: ChunkToEncode,
+  known: readonly StoredChunk[],
+): PlainChunk {
+  if (kin === undefined) return { bytes, width, unit };
   const toChunk = (kin: number | PlainBase): StoredChunk | PlainBase =>
     typeof kin === 'number' ? (known[kin] as StoredChunk) : kin;
-  return { bytes, width, kin: kin && { unit: kin.unit, chunks: kin.chunks.map(toChunk) } };
+  return { bytes, width, unit, kin: { ...kin, chunks: kin.chunks.map(toChunk) } };
 }
 
 function newBytes(length: number): Uint8Array {

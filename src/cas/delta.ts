@@ -17,6 +17,7 @@ import type { CompareRanges, Deflate } from '../core/platform.js';
 import { ByteReader, writeVarint } from '../core/varint.js';
 import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
+import { FINGERPRINT_BYTES } from './fingerprints.js';
 
 /** How a chunk is compared with its bases. */
 export interface DeltaShape {
@@ -57,35 +58,63 @@ export function encodeDelta(
   level: number,
   { deflate, compareRanges = compareInLoops }: DeltaPrimitives,
 ): Delta | undefined {
-  const { unit } = shape;
+  const found = copiesOfUsed(target, bases, shape.unit, compareRanges);
+  return found && { bytes: writeDelta(target, found.copies, shape, level, deflate), used: found.used };
+}
+
+/** A chunk told by bases, and so its fingerprints by theirs. */
+export interface FingerprintedDelta extends Delta {
+  readonly fingerprints: Uint8Array;
+}
+
+/**
+ * The same when only the fingerprints of all records are there (fingerprints.ts).
+ * @param fingerprints those of `target`.
+ * @param bases those of the bases.
+ */
+export function encodeDeltaByFingerprints(
+  target: Uint8Array,
+  fingerprints: Uint8Array,
+  bases: readonly Uint8Array[],
+  shape: DeltaShape,
+  level: number,
+  deflate: Deflate,
+): FingerprintedDelta | undefined {
+  const found = copiesOfUsed(fingerprints, bases, FINGERPRINT_BYTES, compareInLoops);
+  if (found === undefined) return undefined;
+  const { copies, used } = found;
+  return {
+    bytes: writeDelta(target, copies, shape, level, deflate),
+    used,
+    fingerprints: writeFingerprints(literalsOf(fingerprints, copies, FINGERPRINT_BYTES), copies),
+  };
+}
+
+/** What is copied from one base of the same length, when it is known which units are others. @param changed their positions, ascending. */
+export function copiesBetween(changed: readonly number[], count: number): Copy[] {
+  const copies: Copy[] = [];
+  let at = 0;
+  for (const next of [...changed, count]) {
+    if (next > at) copies.push({ from: at, to: at, count: next - at });
+    at = next + 1;
+  }
+  return copies;
+}
+
+/** What is copied from those bases of which anything is; undefined when lengths are no multiples of the unit, or nothing is shared. */
+function copiesOfUsed(
+  target: Uint8Array,
+  bases: readonly Uint8Array[],
+  unit: number,
+  compareRanges: CompareRanges,
+): { readonly copies: readonly Copy[]; readonly used: readonly number[] } | undefined {
   if ([target, ...bases].some(({ length }) => length % unit !== 0)) return undefined;
   const copies = findCopies(target, bases, unit, compareRanges);
   const used = usedBases(copies, bases, unit);
   if (used.length === 0) return undefined;
+  if (used.length === bases.length) return { copies, used };
   const kept = used.map((i) => bases[i] as Uint8Array);
-  const final = used.length === bases.length ? copies : findCopies(target, kept, unit, compareRanges);
-  return { bytes: writeDelta(target, final, shape, level, deflate), used };
-}
-
-/**
- * Tells `target` by one base of the same length, when it is known which units are others; nothing is compared.
- * @param changed the positions of those units, ascending.
- * @returns undefined when all are.
- */
-export function encodeChanged(
-  target: Uint8Array,
-  changed: readonly number[],
-  shape: DeltaShape,
-  level: number,
-  deflate: Deflate,
-): Uint8Array | undefined {
-  const copies: Copy[] = [];
-  let at = 0;
-  for (const next of [...changed, target.length / shape.unit]) {
-    if (next > at) copies.push({ from: at, to: at, count: next - at });
-    at = next + 1;
-  }
-  return copies.length === 0 ? undefined : writeDelta(target, copies, shape, level, deflate);
+  return { copies: findCopies(target, kept, unit, compareRanges), used };
 }
 
 function findCopies(
@@ -107,30 +136,92 @@ function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: 
   });
 }
 
-function writeDelta(
+/** Tells `target` by copies, and by itself where there are none. */
+export function writeDelta(
   target: Uint8Array,
   copies: readonly Copy[],
-  { unit, width }: DeltaShape,
+  shape: DeltaShape,
   level: number,
   deflate: Deflate,
 ): Uint8Array {
+  const literals = concatBytes(literalsOf(target, copies, shape.unit));
+  const { form, bytes } = packLiterals(literals, shape.width, level, deflate);
+  return concatBytes([writeSteps(copies, shape), Uint8Array.of(form), bytes]);
+}
+
+/**
+ * The same for fingerprints, of which nothing is worth packing: the number of steps, the steps, and what is not copied.
+ * @param literals the fingerprints of records that are not copied, in order.
+ */
+export function writeFingerprints(literals: readonly Uint8Array[], copies: readonly Copy[]): Uint8Array {
+  return concatBytes([Uint8Array.from(stepNumbers(copies)), ...literals]);
+}
+
+/**
+ * Puts fingerprints together.
+ * @param told what {@link writeFingerprints} gave.
+ * @param base those of all bases, joined.
+ * @param length bytes of those that are wanted.
+ * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID.
+ */
+export function copyFingerprints(told: Uint8Array, base: Uint8Array, length: number): Uint8Array {
+  const reader = new ByteReader(told);
+  const count = reader.varint();
+  if (count > reader.remaining) throw damaged('its head does not fit the chunk');
+  const { numbers, copied } = readSteps(reader, count, length / FINGERPRINT_BYTES);
+  const literals = reader.take(reader.remaining);
+  if (literals.length !== length - copied * FINGERPRINT_BYTES)
+    throw damaged('its literals have another length');
+  const result = new Uint8Array(length);
+  let at = 0;
+  let literal = 0;
+  const add = (bytes: Uint8Array): void => {
+    result.set(bytes, at);
+    at += bytes.length;
+  };
+  for (let i = 0; i < numbers.length; i += 3) {
+    const skipped = (numbers[i] as number) * FINGERPRINT_BYTES;
+    const from = (numbers[i + 1] as number) * FINGERPRINT_BYTES;
+    const end = from + (numbers[i + 2] as number) * FINGERPRINT_BYTES;
+    if (end > base.length) throw damaged('a copy lies outside of its bases');
+    add(literals.subarray(literal, (literal += skipped)));
+    add(base.subarray(from, end));
+  }
+  add(literals.subarray(literal));
+  return result;
+}
+
+function writeSteps(copies: readonly Copy[], { unit, width }: DeltaShape): Uint8Array {
+  const shape: number[] = [];
+  for (const number of [unit, width]) writeVarint(shape, number);
+  return Uint8Array.from([...shape, ...stepNumbers(copies)]);
+}
+
+function stepNumbers(copies: readonly Copy[]): number[] {
   const out: number[] = [];
-  for (const number of [unit, width, copies.length]) writeVarint(out, number);
-  const literals: Uint8Array[] = [];
+  writeVarint(out, copies.length);
   let at = 0;
   let expected = 0;
   for (const { from, to, count } of copies) {
     writeVarint(out, to - at);
     writeVarint(out, count);
     writeVarint(out, zigzag(from - (expected + to - at)));
-    if (to > at) literals.push(target.subarray(at * unit, to * unit));
     at = to + count;
     expected = from + count;
   }
+  return out;
+}
+
+/** The units that are not copied, in order. */
+export function literalsOf(target: Uint8Array, copies: readonly Copy[], unit: number): Uint8Array[] {
+  const literals: Uint8Array[] = [];
+  let at = 0;
+  for (const { to, count } of copies) {
+    if (to > at) literals.push(target.subarray(at * unit, to * unit));
+    at = to + count;
+  }
   if (at * unit < target.length) literals.push(target.subarray(at * unit));
-  const { form, bytes } = packLiterals(concatBytes(literals), width, level, deflate);
-  out.push(form);
-  return concatBytes([Uint8Array.from(out), bytes]);
+  return literals;
 }
 
 /** What a delta says of the chunk it tells. @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID. */
@@ -181,7 +272,7 @@ export function resolveDelta(
 }
 
 /** Units `from` on of the base stand at `to` on in the target. */
-interface Copy {
+export interface Copy {
   readonly from: number;
   readonly to: number;
   readonly count: number;

@@ -9,6 +9,15 @@ export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
 export * from './expendable-index.js';
+export { encodeFingerprints, FingerprintBlob, type PackFingerprints } from './fingerprint-blob.js';
+export {
+  FINGERPRINT_BYTES,
+  type Fingerprinting,
+  fingerprintingOf,
+  fingerprintRecords,
+  hasFingerprints,
+  type StoredFingerprints,
+} from './fingerprints.js';
 export type * from './index-port.js';
 export * from './known-damage.js';
 export { countMasked } from './kernels.js';

@@ -54,9 +54,21 @@ interface KernelFunctions {
   readonly unpack: (from: number, size: number, work: number, to: number, length: number) => number;
   readonly resolve: (table: number, count: number, pieces: number, piecesEnd: number) => void;
   readonly build: (number: number, to: number, work: number, workEnd: number) => number;
+  readonly fingerprint: (from: number, unit: number, count: number, key: number, to: number) => void;
   readonly countMasked16: (from: number, length: number, mask: number) => number;
   readonly countMasked32: (from: number, length: number, mask: number) => number;
   readonly countMasked64: (from: number, length: number, mask: number) => number;
+}
+
+/** Bytes of a fingerprint: see fingerprints.ts. */
+export const FINGERPRINT_BYTES = 12;
+
+/** How the records of a column are fingerprinted. */
+export interface Fingerprinting {
+  /** Bytes of a record. */
+  readonly unit: number;
+  /** For records of that length. */
+  readonly key: Uint8Array;
 }
 
 /** What is known of WebAssembly here, where no library of types has it. */
@@ -86,6 +98,8 @@ export class KernelEngine implements PlaneEngine {
   #start: number;
   #memory: Uint8Array;
   #free = 0;
+  /** What was split last, until another chunk is coded. */
+  #split: Uint8Array | undefined;
 
   constructor(functions: KernelFunctions) {
     this.functions = functions;
@@ -110,6 +124,25 @@ export class KernelEngine implements PlaneEngine {
     return place;
   }
 
+  /** The fingerprints of the records of a chunk: see fingerprints.ts. */
+  fingerprint(bytes: Uint8Array, fingerprinting: Fingerprinting): Uint8Array {
+    return this.#fingerprint(this.load(bytes), fingerprinting);
+  }
+
+  fingerprintSplit(fingerprinting: Fingerprinting): Uint8Array | undefined {
+    return this.#split && this.#fingerprint(this.#split, fingerprinting);
+  }
+
+  /** Takes no memory from what comes next, so that it may come in the middle of coding a chunk. */
+  #fingerprint({ byteOffset, length }: Uint8Array, { unit, key }: Fingerprinting): Uint8Array {
+    const free = this.#free;
+    const count = length / unit;
+    const fingerprints = this.#take(count * FINGERPRINT_BYTES);
+    this.functions.fingerprint(byteOffset, unit, count, this.load(key).byteOffset, fingerprints.byteOffset);
+    this.#free = free;
+    return fingerprints.slice();
+  }
+
   /** Nothing is held any more. */
   letGo(): void {
     this.#start = this.functions.heapStart();
@@ -118,6 +151,7 @@ export class KernelEngine implements PlaneEngine {
   /** Makes room for `length` bytes; false when the machine gives no more memory. What was given before is no longer valid. */
   begin(length: number): boolean {
     this.#free = this.#start;
+    this.#split = undefined;
     const missing = this.#start + length - this.#memory.length;
     if (missing <= 0) return true;
     if (!growMemory(this.functions.memory, missing)) return false;
@@ -127,6 +161,7 @@ export class KernelEngine implements PlaneEngine {
 
   split(bytes: Uint8Array, width: PlaneWidth): Uint8Array[] {
     const source = this.load(bytes);
+    this.#split = source;
     if (width === 1) return [source];
     const count = bytes.length / width;
     const planes = this.#take(bytes.length);
@@ -253,6 +288,11 @@ function instantiate(): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Whether this machine runs the kernels. */
+export function hasKernels(): boolean {
+  return instantiated() !== undefined;
 }
 
 /**

@@ -25,6 +25,7 @@ import {
   writeVarint,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
+import type { StoredFingerprints } from './fingerprints.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 
 /** A chunk in a pack, as far as the index knows it. */
@@ -51,10 +52,14 @@ export interface DirectoryEntry extends PackEntry {
 /** A chunk to be put into a pack. */
 export interface PackedChunk extends Omit<DirectoryEntry, 'offset' | 'storedLength' | 'baseCount'> {
   readonly bytes: Uint8Array;
+  /** The fingerprints of its records, where it has some: they come to stand beside the pack. */
+  readonly fingerprints?: StoredFingerprints | undefined;
 }
 
 /** Where packs stand among the blobs. */
 export const PACK_PREFIX = 'packs/';
+/** Where the fingerprints of what is in packs stand (fingerprint-blob.ts). */
+export const FINGERPRINTS_PREFIX = 'fingerprints/';
 
 /** "vsnpack" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
@@ -67,6 +72,14 @@ const MAX_DIRECTORY_BYTES = 2 ** 28;
 const MAX_BASES = 64;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
 const TAIL_BYTES = 64 * 1024;
+
+/** Hexadecimal digits that the names of packs have in common whose fingerprints stand together. */
+export const GROUP_DIGITS = 24;
+
+/** Where the fingerprints of a pack stand, together with those of packs whose names begin alike. */
+export function fingerprintsOfPack(pack: string): string {
+  return `${FINGERPRINTS_PREFIX}${pack.slice(PACK_PREFIX.length, PACK_PREFIX.length + GROUP_DIGITS)}`;
+}
 
 /** Bytes of an empty pack before its first chunk. */
 export const PACK_HEADER_BYTES = HEADER.length;
@@ -91,12 +104,20 @@ export interface FinishedPack {
   readonly parts: readonly Uint8Array[];
   /** One of the parts, from which its entries are told again by {@link entriesWritten}: a fraction of what these take in memory. */
   readonly directory: Uint8Array;
+  readonly fingerprints: readonly PlacedFingerprints[];
+}
+
+/** The fingerprints of a chunk, and where that begins in its pack. */
+export interface PlacedFingerprints {
+  readonly offset: number;
+  readonly record: StoredFingerprints;
 }
 
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
   readonly #directory: Uint8Array[] = [];
+  readonly #fingerprints: PlacedFingerprints[] = [];
   #size = HEADER.length;
 
   /** Bytes so far, without the directory. */
@@ -110,12 +131,13 @@ export class PackBuilder {
   }
 
   /** Adds a chunk; the bytes are kept, not copied. */
-  add({ bytes, address, kind, codec, length, bases }: PackedChunk): DirectoryEntry {
+  add({ bytes, address, kind, codec, length, bases, fingerprints }: PackedChunk): DirectoryEntry {
     const own = codec === CODECS.delta ? (bases ?? []) : undefined;
     const [offset, storedLength] = [this.#size, bytes.length];
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
+    if (fingerprints !== undefined) this.#fingerprints.push({ offset, record: fingerprints });
     this.#size += bytes.length;
     return entry;
   }
@@ -128,7 +150,7 @@ export class PackBuilder {
     view.setUint32(4, this.count, true);
     footer.set(sha256(directory), 8);
     footer.set(FOOTER_MAGIC, 40);
-    return { parts: [...this.#parts, directory, footer], directory };
+    return { parts: [...this.#parts, directory, footer], directory, fingerprints: this.#fingerprints };
   }
 }
 

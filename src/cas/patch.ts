@@ -4,8 +4,10 @@
  */
 // Straight from their files and not from core's index: a worker that starts with these loads nothing else.
 import type { Address } from '../core/address.js';
-import { equalBytes } from '../core/bytes.js';
+import { concatBytes, equalBytes } from '../core/bytes.js';
 import {
+  asRecord,
+  chainLength,
   CODECS,
   type CoderPrimitives,
   type CompressionOptions,
@@ -13,10 +15,13 @@ import {
   encodeWith,
   type EncodedChunk,
   mayBeBase,
+  fingerprintingFor,
+  fingerprintsStandAlone,
   type StoredChunk,
 } from './codec.js';
-import { encodeChanged } from './delta.js';
+import { type Copy, copiesBetween, literalsOf, writeDelta, writeFingerprints } from './delta.js';
 import type { PlaneWidth } from './planes.js';
+import { type Fingerprinting, type StoredFingerprints, fingerprintRecords } from './fingerprints.js';
 
 /** Units of a chunk that may be others now. */
 export interface UnitPatch {
@@ -63,13 +68,31 @@ export function patchChunk(
   for (const [i, place] of places.entries()) after.set(now(i), place * unit);
   const [addressBefore, address] = hashTwo(before, after, first * unit, primitives);
   if (!equalBytes(addressBefore, chunk.address)) return 'damaged';
+  const plain = { bytes: after, width, unit };
+  const fingerprinting = fingerprintingFor(plain, options, primitives);
   const toDelta = (): EncodedChunk | undefined => {
     if (!mayBeBase(chunk)) return undefined;
-    const shape = { unit, width };
-    const delta = encodeChanged(after, changed, shape, options.compressionLevel, primitives.deflate);
-    return delta && { codec: CODECS.delta, bytes: delta, bases: [chunk.address] };
+    const copies = copiesBetween(changed, after.length / unit);
+    if (copies.length === 0) return undefined;
+    const delta = writeDelta(after, copies, { unit, width }, options.compressionLevel, primitives.deflate);
+    const fingerprints = fingerprinting && fingerprintsOfPatched(chunk, after, copies, fingerprinting);
+    return { codec: CODECS.delta, bytes: delta, bases: [chunk.address], fingerprints };
   };
-  return { ...encodeWith({ bytes: after, width }, toDelta, options, primitives), address, replaced };
+  return { ...encodeWith(plain, toDelta, fingerprinting, options, primitives), address, replaced };
+}
+
+function fingerprintsOfPatched(
+  chunk: StoredChunk,
+  after: Uint8Array,
+  copies: readonly Copy[],
+  fingerprinting: Fingerprinting,
+): StoredFingerprints | undefined {
+  if (fingerprintsStandAlone(chainLength(chunk))) return asRecord(fingerprintRecords(after, fingerprinting));
+  const fingerprints = fingerprintRecords(
+    concatBytes(literalsOf(after, copies, fingerprinting.unit)),
+    fingerprinting,
+  );
+  return fingerprints && { isDelta: true, bytes: writeFingerprints([fingerprints], copies) };
 }
 
 function hashTwo(

@@ -2,6 +2,7 @@
  * What coding planes asks of the machine: moving, counting and coding bytes. Here in TypeScript, for every machine; in
  * kernels.ts in WebAssembly, many times as fast. Both give the same bytes.
  */
+import type { Fingerprinting } from './kernels.js';
 import { countBytes, decodeHuffman, encodeHuffman, maxEncodedLength } from './huffman.js';
 
 /** Widths of numbers in bytes that can be split. */
@@ -11,6 +12,8 @@ export type PlaneWidth = 1 | 2 | 4 | 8;
 export interface PlaneEngine {
   /** Byte i of every number, for each i. */
   split(bytes: Uint8Array, width: PlaneWidth): Uint8Array[];
+  /** The fingerprints of the records of what was split just now (fingerprints.ts); undefined where that is not at hand. */
+  fingerprintSplit?(fingerprinting: Fingerprinting): Uint8Array | undefined;
   /** Pairs of equal bytes among every `stride`th of the plane. */
   countCollisions(plane: Uint8Array, stride: number): number;
   isConstant(plane: Uint8Array): boolean;

@@ -34,6 +34,8 @@ export interface PlaneOptions {
   readonly fresh?: ((length: number) => Uint8Array) | undefined;
   /** Whether the loops run in WebAssembly where the machine has it; unless said otherwise, they do. */
   readonly kernels?: boolean | undefined;
+  /** Is called when the numbers were split and are at hand, before planes are coded. */
+  readonly onSplit?: ((engine: PlaneEngine) => void) | undefined;
 }
 
 /**
@@ -57,12 +59,14 @@ export function encodePlanesWithin(
   width: PlaneWidth,
   level: number,
   deflate: Deflate,
-  { fresh = newBytes, kernels = true }: PlaneOptions,
+  { fresh = newBytes, kernels = true, onSplit }: PlaneOptions,
 ): Uint8Array | undefined {
   const engine = (kernels ? kernelEngine(bytes.length) : undefined) ?? referenceEngine;
   const header: number[] = [width];
   const parts: Uint8Array[] = [];
-  for (const plane of engine.split(bytes, width)) {
+  const planes = engine.split(bytes, width);
+  onSplit?.(engine);
+  for (const plane of planes) {
     const { method, packed } = packPlane(plane, level, deflate, engine);
     header.push(method);
     if (method === CONSTANT) header.push(plane[0] as number);

@@ -5,7 +5,7 @@
  */
 import { type Address, DigestTable, isVecsnapError } from '../core/index.js';
 import type { ChunkStore } from './chunk-store.js';
-import { CODECS } from './codec.js';
+import { CODECS, MAX_CHAIN } from './codec.js';
 import type { Location } from './index-port.js';
 
 /** What is known of a chunk. */
@@ -35,6 +35,8 @@ export type LocatedChunks = Pick<ChunkStore, 'locate' | 'basesOf' | 'isSound'>;
 export class Wholeness {
   readonly #store: LocatedChunks;
   readonly #whole = new DigestTable();
+  /** Of deltas among those, by their numbers, how many deltas each is away from a chunk that stands alone. */
+  readonly #chains = new Map<number, number>();
 
   constructor(store: LocatedChunks) {
     this.#store = store;
@@ -74,7 +76,26 @@ export class Wholeness {
     }
     if (broken.size > 0) spread(doubts, broken);
     for (const address of seen) if (!broken.has(address)) this.#whole.add(address);
+    this.#noteChains(doubts.filter(({ address }) => !broken.has(address)));
     return broken;
+  }
+
+  /** Again until no chain grows: most deltas stand before what they copy from, and so one time is enough. */
+  #noteChains(deltas: readonly Doubt[]): void {
+    for (let hasGrown = deltas.length > 0; hasGrown;) {
+      hasGrown = false;
+      for (const { address, bases } of deltas.toReversed()) {
+        const chain = Math.min(MAX_CHAIN, 1 + Math.max(0, ...bases.map((base) => this.chainOf(base))));
+        if (chain === this.chainOf(address)) continue;
+        this.#chains.set(this.#whole.find(address), chain);
+        hasGrown = true;
+      }
+    }
+  }
+
+  /** How many deltas a chunk that was found to be whole is away from one that stands alone, the longest way; {@link MAX_CHAIN} also for more. */
+  chainOf(address: Address): number {
+    return this.#chains.get(this.#whole.find(address)) ?? 0;
   }
 
   /** The deltas among chunks; the others are noted as whole, or broken when they are not there. */

@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   SWEEP_REFUSED: 'Something that a snapshot needs is missing or cannot be read, so nothing is deleted.',
   PLAN_SPENT: 'The plan of a sweep was carried out already.',
   SCHEDULE_RUNNING: 'Another scheduler works with the same state file.',
+  FINGERPRINTS_WRONG: 'The fingerprints of stored records are not those of their bytes.',
   WORKER_FAILED: 'A worker thread ended before its work was done.',
   ABORTED: 'The work was interrupted.',
 } as const;

@@ -15,6 +15,8 @@ import {
   PACK_OVERHEAD,
   PACK_PREFIX,
   packEntryBytes,
+  FINGERPRINTS_PREFIX,
+  fingerprintsOfPack,
 } from '../cas/index.js';
 import type { IsNeeded } from './live.js';
 import type { PreparedSweep, SweepPlan } from './plan.js';
@@ -66,6 +68,7 @@ export async function sweep(
   const done = await rewriteAsFarAsFits(store, prepared, { deletion, onFull, confirmLock });
   if (done.postponedPacks.length === 0) await deletion.begin();
   await store.refresh();
+  await removeStrayFingerprints(store);
   const kept = new Set([...done.damagedPacks, ...done.postponedPacks]);
   return {
     ...plan,
@@ -274,6 +277,14 @@ async function chunksIn(store: ChunkStore, packs: readonly string[]): Promise<Di
     if (isUnreadable(error)) return undefined;
     throw error;
   }
+}
+
+/** Removes fingerprints of packs that are all gone (docs/ordering.md, G10); also those that a crash has left. */
+async function removeStrayFingerprints({ parts: { blobs }, packs }: ChunkStore): Promise<void> {
+  const needed = new Set(Array.from(packs.keys(), fingerprintsOfPack));
+  const stray: string[] = [];
+  for await (const { name } of blobs.list(FINGERPRINTS_PREFIX)) if (!needed.has(name)) stray.push(name);
+  for (const name of stray) await blobs.delete(name);
 }
 
 async function packBytesIn(store: ChunkStore): Promise<number> {

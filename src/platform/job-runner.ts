@@ -1,12 +1,21 @@
 /** Does the jobs of a pool of coders, one after the other, in whatever thread it is: hashes, encodes and decodes. */
+import { concatBytes } from '../core/bytes.js';
 import { type ChunkGraph, plainBytes, readGraph } from '../cas/chunk-graph.js';
 import { CODECS, damagedAmong, encodeChunk, type StoredChunk } from '../cas/codec.js';
 import { withKin } from '../cas/coder.js';
 import { decodeGraph } from '../cas/decode-graph.js';
 import { patchChunk, type UnitPatch } from '../cas/patch.js';
+import type { StoredFingerprints } from '../cas/fingerprints.js';
 import { nodeCompareRanges, nodeReadFile, nodeSha256, nodeSha256OfTwo } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
-import type { DecodedReply, EncodedReply, Job, PatchedReply, Reply } from './pool-protocol.js';
+import type {
+  DecodedReply,
+  EncodedReply,
+  Job,
+  PatchedReply,
+  FingerprintsReply,
+  Reply,
+} from './pool-protocol.js';
 import { ReadRoom } from './read-room.js';
 import { ResultBuffer } from './result-buffer.js';
 
@@ -14,6 +23,8 @@ import { ResultBuffer } from './result-buffer.js';
 export class JobRunner {
   readonly #results = new ResultBuffer();
   readonly #room = new ReadRoom();
+  /** Those of a job. */
+  readonly #fingerprints: Uint8Array[] = [];
   readonly #reading = { readFile: nodeReadFile, room: (length: number) => this.#room.take(length) };
   readonly #primitives = {
     sha256: nodeSha256,
@@ -26,6 +37,7 @@ export class JobRunner {
 
   run(job: Job): Reply {
     if (job.spare !== undefined) this.#results.reuse(job.spare);
+    this.#fingerprints.length = 0;
     if (job.operation === 'address') return this.#addressAll(job);
     if (job.operation === 'check') return this.#checkAll(job);
     if (job.operation === 'patch') return this.#patchAll(job);
@@ -51,12 +63,24 @@ export class JobRunner {
     if (addressed) for (const { bytes } of chunks) this.#results.add(nodeSha256(bytes));
     const known = kin === undefined ? [] : this.#read(kin);
     const replies = chunks.map((chunk): EncodedReply => {
-      const { codec, bytes, bases } = encodeChunk(withKin(chunk, known), options, this.#primitives);
-      if (codec === CODECS.raw) return { codec, length: 'plain', bases };
-      this.#results.add(bytes);
-      return { codec, length: bytes.length, bases };
+      const form = encodeChunk(withKin(chunk, known), options, this.#primitives);
+      const { codec, bytes, bases, hasFalseFingerprints } = form;
+      if (codec !== CODECS.raw) this.#results.add(bytes);
+      const fingerprints = this.#addFingerprints(form.fingerprints);
+      return {
+        codec,
+        length: codec === CODECS.raw ? 'plain' : bytes.length,
+        bases,
+        fingerprints,
+        hasFalseFingerprints,
+      };
     });
-    return { operation: 'encode', chunks: replies, bytes: this.#results.finish() };
+    return {
+      operation: 'encode',
+      chunks: replies,
+      bytes: this.#results.finish(),
+      fingerprints: this.#joinFingerprints(),
+    };
   }
 
   #patchAll({ graph, patches, options }: Job & { operation: 'patch' }): Reply {
@@ -68,9 +92,24 @@ export class JobRunner {
       if (typeof patched === 'string') return patched;
       const { address, replaced, codec, bytes } = patched;
       for (const part of [address, replaced, bytes]) this.#results.add(part);
-      return { codec, length: bytes.length };
+      return { codec, length: bytes.length, fingerprints: this.#addFingerprints(patched.fingerprints) };
     });
-    return { operation: 'patch', chunks: replies, bytes: this.#results.finish() };
+    return {
+      operation: 'patch',
+      chunks: replies,
+      bytes: this.#results.finish(),
+      fingerprints: this.#joinFingerprints(),
+    };
+  }
+
+  #addFingerprints(fingerprints: StoredFingerprints | undefined): FingerprintsReply | undefined {
+    if (fingerprints === undefined) return undefined;
+    this.#fingerprints.push(fingerprints.bytes);
+    return { isDelta: fingerprints.isDelta, length: fingerprints.bytes.length };
+  }
+
+  #joinFingerprints(): Uint8Array {
+    return concatBytes(this.#fingerprints);
   }
 
   #decodeAll({ graph, verify }: Job & { operation: 'decode' }): Reply {

@@ -39,6 +39,14 @@ export interface EncodedReply {
   readonly codec: number;
   readonly length: number | 'plain';
   readonly bases: readonly Address[] | undefined;
+  readonly fingerprints: FingerprintsReply | undefined;
+  readonly hasFalseFingerprints: boolean | undefined;
+}
+
+/** Fingerprints that the worker made, and how many of the bytes of all fingerprints they have. */
+export interface FingerprintsReply {
+  readonly isDelta: boolean;
+  readonly length: number;
 }
 
 /**
@@ -47,14 +55,27 @@ export interface EncodedReply {
  */
 export type DecodedReply = number | 'stored' | 'damaged';
 
-/** A chunk that the worker patched. Of the bytes of the reply its own are its address, then what was replaced, then the encoded form. */
-export type PatchedReply = 'same' | 'damaged' | { readonly codec: number; readonly length: number };
+/** A chunk that the worker patched. Of the bytes of the reply its own are its address, what was replaced, and the encoded form. */
+export type PatchedReply =
+  | 'same'
+  | 'damaged'
+  | { readonly codec: number; readonly length: number; readonly fingerprints: FingerprintsReply | undefined };
 
-/** The answer to a job. All its bytes stand in one buffer, which is moved and not copied. */
+/** The answer to a job. All its bytes stand in one buffer, which is moved and not copied; fingerprints, which are kept for longer, in another. */
 export type Reply =
   | { readonly operation: 'address' | 'check'; readonly bytes: Uint8Array }
-  | { readonly operation: 'encode'; readonly chunks: readonly EncodedReply[]; readonly bytes: Uint8Array }
-  | { readonly operation: 'patch'; readonly chunks: readonly PatchedReply[]; readonly bytes: Uint8Array }
+  | {
+      readonly operation: 'encode';
+      readonly chunks: readonly EncodedReply[];
+      readonly bytes: Uint8Array;
+      readonly fingerprints: Uint8Array;
+    }
+  | {
+      readonly operation: 'patch';
+      readonly chunks: readonly PatchedReply[];
+      readonly bytes: Uint8Array;
+      readonly fingerprints: Uint8Array;
+    }
   | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 
 /** What a worker says first: all of its code is loaded. */

@@ -7,9 +7,11 @@ const runner = new JobRunner();
 
 parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
   const reply = runner.run(content);
-  parentPort?.postMessage({ id, content: reply } satisfies Envelope<Reply>, [
-    reply.bytes.buffer as ArrayBuffer,
-  ]);
+  const moved = 'fingerprints' in reply ? [reply.bytes, reply.fingerprints] : [reply.bytes];
+  parentPort?.postMessage(
+    { id, content: reply } satisfies Envelope<Reply>,
+    moved.map(({ buffer }) => buffer as ArrayBuffer),
+  );
 });
 
 parentPort?.postMessage(LOADED);

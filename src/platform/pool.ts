@@ -4,10 +4,11 @@ import { type Address, ADDRESS_LENGTH } from '../core/address.js';
 import { CODECS, type CodecNumber, type CompressionOptions, type EncodedChunk } from '../cas/codec.js';
 import { addressOfRoot, type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
 import type { UnitPatch } from '../cas/patch.js';
+import type { StoredFingerprints } from '../cas/fingerprints.js';
 import { type ChunkCoder, type ChunkToEncode, inlineCoder } from '../cas/coder.js';
 import { nodeReadFile, nodeSha256 } from './node.js';
 import { nodeDeflate } from './node-deflate.js';
-import type { Reply, Work } from './pool-protocol.js';
+import type { FingerprintsReply, Reply, Work } from './pool-protocol.js';
 import { ThreadPool } from './thread-pool.js';
 
 /** Below this many bytes the way to a worker and back costs more than the work. */
@@ -54,12 +55,15 @@ export function pooledCoder({
     });
     needed.set(reply.bytes.buffer, reply.chunks.filter(({ length }) => length !== 'plain').length);
     const take = taker(reply.bytes);
+    const takeFingerprints = fingerprintsTaker(reply.fingerprints);
     // Copied, because the buffer will be used again.
     const addresses = addressed ? addressesIn(take(chunks.length * ADDRESS_LENGTH).slice()) : [];
-    const forms = reply.chunks.map(({ codec, length, bases }, i) => ({
+    const forms = reply.chunks.map(({ codec, length, bases, fingerprints, hasFalseFingerprints }, i) => ({
       codec: codec as CodecNumber,
       bases,
       bytes: length === 'plain' ? (chunks[i] as ChunkToEncode).bytes : take(length),
+      fingerprints: takeFingerprints(fingerprints),
+      hasFalseFingerprints,
     }));
     return { forms, addresses };
   };
@@ -94,13 +98,15 @@ export function pooledCoder({
       const reply = await run<Reply & { operation: 'patch' }>(job);
       needed.set(reply.bytes.buffer, reply.chunks.filter((patched) => typeof patched !== 'string').length);
       const take = taker(reply.bytes);
+      const takeFingerprints = fingerprintsTaker(reply.fingerprints);
       return reply.chunks.map((patched, i) => {
         if (typeof patched === 'string') return patched;
         const address = take(ADDRESS_LENGTH).slice() as Address; // Copied, because the buffer will be used again.
         const replaced = take((patches[i] as UnitPatch).bytes.length).slice();
         const codec = patched.codec as CodecNumber;
         const bases = codec === CODECS.delta ? [addressOfRoot(graph, i)] : undefined;
-        return { address, replaced, codec, bases, bytes: take(patched.length) };
+        const fingerprints = takeFingerprints(patched.fingerprints);
+        return { address, replaced, codec, bases, bytes: take(patched.length), fingerprints };
       });
     },
     async decode(graph, verify) {
@@ -137,6 +143,15 @@ function taker(joined: Uint8Array): (length: number) => Uint8Array {
     offset += length;
     return joined.subarray(offset - length, offset);
   };
+}
+
+/** Takes the fingerprints of one chunk after the other from those of a reply. */
+function fingerprintsTaker(
+  joined: Uint8Array,
+): (fingerprints: FingerprintsReply | undefined) => StoredFingerprints | undefined {
+  const take = taker(joined);
+  return (fingerprints) =>
+    fingerprints && { isDelta: fingerprints.isDelta, bytes: take(fingerprints.length) };
 }
 
 function sumBytes(chunks: readonly Uint8Array[]): number {

@@ -545,9 +545,11 @@ export class SnapshotManager {
 
   async #otherBytes() {
     const { environment } = this.#repository;
-    const bytes = { snapshotBytes: 0, configBytes: 0, indexBytes: await environment.indexBytes() };
+    const indexBytes = await environment.indexBytes();
+    const bytes = { snapshotBytes: 0, configBytes: 0, fingerprintBytes: 0, indexBytes };
     for await (const { name, size } of environment.blobs.list('')) {
       if (/^(snapshots|forgotten|marks)\//.test(name)) bytes.snapshotBytes += size;
+      else if (name.startsWith('fingerprints/')) bytes.fingerprintBytes += size;
       else if (!name.startsWith('packs/')) bytes.configBytes += size;
     }
     return bytes;

@@ -289,7 +289,8 @@ export class Repository {
     const { coder, sha256, random } = this.environment;
     try {
       const { ChunkStore } = await import('../cas/chunk-store.js'); // Not needed to list snapshots.
-      const options = { ...this.options, packBytes: this.config.packBytes, followsSweeps: !isLocked };
+      const { id, packBytes } = this.config;
+      const options = { ...this.options, packBytes, fingerprintSeed: id, followsSweeps: !isLocked };
       return await ChunkStore.open({ blobs, index, coder, sha256, random, damage }, options);
     } catch (error) {
       await index.close();

@@ -139,8 +139,14 @@ export class RowGroupStore {
 
   /** The chunks of the n-th column. */
   #cut(bytes: Uint8Array, column: number, similar?: Similar): NewChunk[] {
-    const { width } = this.#shapes[column] as ColumnShape;
-    return this.#cutColumn(bytes, width).map((piece) => ({ bytes: piece, width, kind: 'data', similar }));
+    const { width, unit } = this.#shapes[column] as ColumnShape;
+    return this.#cutColumn(bytes, width).map((piece) => ({
+      bytes: piece,
+      width,
+      unit,
+      kind: 'data',
+      similar,
+    }));
   }
 
   /** What the chunks of the n-th column may be told by. @param before chunks that may have much in common with them. */

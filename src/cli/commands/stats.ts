@@ -81,6 +81,7 @@ function placesText(found: RepositoryStats): string {
       ['heads and ends of packs', found.packOverheadBytes],
       ['snapshots', found.snapshotBytes],
       ['config and locks', found.configBytes],
+      ['fingerprints', found.fingerprintBytes],
       ['index', found.indexBytes],
     ] as const
   ).map(([label, bytes]) => [label, '', '', '', '', countText(bytes)]);

@@ -1,0 +1,109 @@
+/**
+ * The fingerprints of the chunks of packs (fingerprints.ts), in one blob for the packs whose names begin as its own does. Nothing that is stored depends on
+ * it: without it, the bytes of chunks are read.
+ *
+ * Layout: an 8-byte header; for each pack that has fingerprints the last eight digits of its name as a number (u32 little-endian), the length of its part
+ * as a varint, and that part; at the end the SHA-256 of all before it. A part has for each chunk, in the order of the pack: by how many
+ * bytes it begins behind the one before (the first: behind the beginning of the pack), as a varint; twice the length of its fingerprints, and 1 more when
+ * they are told by those of its bases, as a varint; and these bytes.
+ */
+import {
+  ByteReader,
+  concatBytes,
+  copyBytes,
+  equalBytes,
+  type Sha256,
+  totalLength,
+  viewOf,
+  writeVarint,
+} from '../core/index.js';
+import type { StoredFingerprints } from './fingerprints.js';
+import { GROUP_DIGITS, PACK_PREFIX, type PlacedFingerprints } from './pack.js';
+
+/** "vsnprnt" and the version of the format. */
+const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x72, 0x6e, 0x74, 1);
+const DIGEST_BYTES = 32;
+
+/** The fingerprints of a pack, in the order in which its chunks stand in it. */
+export interface PackFingerprints {
+  readonly pack: string;
+  readonly fingerprints: readonly PlacedFingerprints[];
+}
+
+/** @param packs whose names begin alike. */
+export function encodeFingerprints(packs: readonly PackFingerprints[], sha256: Sha256): Uint8Array {
+  const content = concatBytes([HEADER, ...packs.flatMap(encodePart)]);
+  return concatBytes([content, sha256(content)]);
+}
+
+function encodePart({ pack, fingerprints }: PackFingerprints): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let last = 0;
+  for (const { offset, record } of fingerprints) {
+    const head: number[] = [];
+    writeVarint(head, offset - last);
+    writeVarint(head, 2 * record.bytes.length + (record.isDelta ? 1 : 0));
+    parts.push(Uint8Array.from(head), record.bytes);
+    last = offset;
+  }
+  const number = new Uint8Array(4);
+  viewOf(number).setUint32(0, numberOf(pack), true);
+  const length: number[] = [];
+  writeVarint(length, totalLength(parts));
+  return [number, Uint8Array.from(length), ...parts];
+}
+
+/** What the names of these packs do not have in common. */
+function numberOf(pack: string): number {
+  return Number.parseInt(pack.slice(PACK_PREFIX.length + GROUP_DIGITS), 16);
+}
+
+/** The fingerprints of some packs, by where chunks begin. */
+export class FingerprintBlob {
+  readonly #bytes: Uint8Array;
+  /** For each pack, by the number at the end of its name and where chunks begin in it, where their fingerprints begin in the blob. */
+  readonly #places = new Map<number, Map<number, number>>();
+
+  /** @throws RangeError, VecsnapError ENCODING_INVALID for what is no such blob. */
+  constructor(blob: Uint8Array, sha256: Sha256) {
+    this.#bytes = copyBytes(blob); // Not in shared memory, where every look at a byte takes longer.
+    const end = Math.max(0, blob.length - DIGEST_BYTES);
+    const content = this.#bytes.subarray(0, end);
+    const isWhole = equalBytes(content.subarray(0, HEADER.length), HEADER);
+    if (!isWhole || !equalBytes(sha256(content), this.#bytes.subarray(end)))
+      throw new RangeError('no fingerprints of packs');
+    const reader = new ByteReader(content);
+    reader.skip(HEADER.length);
+    while (reader.remaining > 0) {
+      const number = viewOf(reader.take(4)).getUint32(0, true);
+      const length = reader.varint();
+      this.#places.set(number, this.#placesIn(reader.offset, reader.skip(length) + length));
+    }
+  }
+
+  #placesIn(start: number, end: number): Map<number, number> {
+    const places = new Map<number, number>();
+    const reader = new ByteReader(this.#bytes.subarray(0, end));
+    reader.skip(start);
+    for (let offset = 0; reader.remaining > 0;) {
+      offset += reader.varint();
+      places.set(offset, reader.offset);
+      reader.skip(Math.floor(reader.varint() / 2));
+    }
+    return places;
+  }
+
+  get byteLength(): number {
+    return this.#bytes.length;
+  }
+
+  /** The fingerprints of the chunk that begins there in a pack. */
+  at(pack: string, offset: number): StoredFingerprints | undefined {
+    const place = this.#places.get(numberOf(pack))?.get(offset);
+    if (place === undefined) return undefined;
+    const reader = new ByteReader(this.#bytes);
+    reader.skip(place);
+    const length = reader.varint();
+    return { isDelta: length % 2 === 1, bytes: reader.take(Math.floor(length / 2)) };
+  }
+}

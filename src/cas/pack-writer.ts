@@ -1,0 +1,150 @@
+/**
+ * Collects encoded chunks into packs and writes those, and the fingerprints of their records beside them (fingerprint-blob.ts).
+ *
+ * Names are random, so none is ever used twice (docs/ordering.md, R5). The names of up to sixteen packs in a row begin alike:
+ * their fingerprints stand in one blob.
+ */
+import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
+import type { BlobStat, BlobStore } from '../blob/port.js';
+import type { ChunkCoder } from './coder.js';
+import type { PackFingerprints } from './fingerprint-blob.js';
+import { fingerprintsOfPack, GROUP_DIGITS, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+
+/** A pack that is durable, and that the index does not know yet. There may be thousands, and a million chunks in them. */
+export interface WrittenPack extends BlobStat {
+  readonly directory: Uint8Array;
+}
+
+/** What writing packs needs. */
+export interface PackWriterParts {
+  readonly blobs: BlobStore;
+  readonly coder: ChunkCoder;
+  readonly sha256: Sha256;
+  readonly random: RandomBytes;
+}
+
+/** Packs that are being written at the same time; each is held in memory until it is durable. */
+const PACKS_UNDER_WAY = 2;
+/** Packs whose names begin alike. */
+const PACKS_TOGETHER = 16;
+/** Of the end of a name 32 bits are random, so two of a group may be the same once in a long time. */
+const MOST_TRIES = 4;
+
+/** See the head of this file. */
+export class PackWriter {
+  readonly #parts: PackWriterParts;
+  readonly #packBytes: number;
+  readonly #written: WrittenPack[] = [];
+  readonly #names = new Set<string>();
+  readonly #writing = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+  #pack = new PackBuilder();
+  /** How the names of packs begin that are written now, and how many there are. */
+  #group = '';
+  #alike = PACKS_TOGETHER;
+  /** Of packs with such names. */
+  #fingerprints: PackFingerprints[] = [];
+
+  /** @param packBytes A pack is written when its chunks reach this many bytes. */
+  constructor(parts: PackWriterParts, packBytes: number) {
+    this.#parts = parts;
+    this.#packBytes = packBytes;
+  }
+
+  /** The packs that are durable. */
+  get written(): readonly WrittenPack[] {
+    return this.#written;
+  }
+
+  /** Adds a chunk, whose bytes are kept and not copied. @throws what a write before has failed with. */
+  async add(chunk: PackedChunk): Promise<void> {
+    this.throwFailure();
+    this.#pack.add(chunk);
+    if (this.#pack.size < this.#packBytes) return;
+    this.#writePack();
+    while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
+  }
+
+  /** Writes what is left, and waits until everything is durable. @throws what a write has failed with. */
+  async finish(): Promise<void> {
+    this.#writePack();
+    this.#writeFingerprints();
+    await Promise.all(this.#writing);
+    this.throwFailure();
+  }
+
+  /** Waits for what is being written, however it ends. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#writing);
+  }
+
+  /** Removes all that was written. @throws VecsnapError STORE_FAILED when something could not be removed, after all was tried. */
+  async remove(): Promise<void> {
+    let failure: { error: unknown } | undefined;
+    for (const name of this.#names)
+      await this.#parts.blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
+    if (failure !== undefined) throw failure.error;
+  }
+
+  throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #writePack(): void {
+    if (this.#pack.count === 0) return;
+    const { parts, directory, fingerprints } = this.#pack.finish(this.#parts.sha256);
+    this.#pack = new PackBuilder();
+    const name = this.#nextName();
+    if (fingerprints.length > 0) this.#fingerprints.push({ pack: name, fingerprints });
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#put(name, parts, () => {
+      this.#parts.coder.release?.(parts);
+      this.#written.push({ name, size, directory });
+    });
+  }
+
+  /** All names of a group begin alike and are random from there on. */
+  #nextName(): string {
+    if (this.#alike === PACKS_TOGETHER) {
+      this.#writeFingerprints();
+      this.#group = '';
+      this.#alike = 0;
+    }
+    let name: string;
+    let tries = 0;
+    do {
+      const random = toHex(this.#parts.random(16));
+      if (this.#group === '') this.#group = random.slice(0, GROUP_DIGITS);
+      name = `${PACK_PREFIX}${this.#group}${random.slice(GROUP_DIGITS)}`;
+    } while (this.#names.has(name) && ++tries < MOST_TRIES);
+    this.#alike++;
+    return name;
+  }
+
+  #writeFingerprints(): void {
+    const fingerprints = this.#fingerprints;
+    const [first] = fingerprints;
+    if (first === undefined) return;
+    this.#fingerprints = [];
+    const encoded = import('./fingerprint-blob.js').then(({ encodeFingerprints }) => [
+      encodeFingerprints(fingerprints, this.#parts.sha256),
+    ]);
+    this.#put(fingerprintsOfPack(first.pack), encoded);
+  }
+
+  /** Begins to write a blob, beside those that are being written. */
+  #put(
+    name: string,
+    parts: readonly Uint8Array[] | Promise<readonly Uint8Array[]>,
+    onWritten = (): void => {},
+  ): void {
+    this.#names.add(name);
+    const put = async (): Promise<void> => this.#parts.blobs.put(name, await parts);
+    const written = put().then(onWritten, (error: unknown) => {
+      this.#failure ??= { error };
+      if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
+    });
+    this.#writing.add(written);
+    void written.then(() => this.#writing.delete(written));
+  }
+}

@@ -1,0 +1,541 @@
+/** Fingerprints: what they are, what stands beside packs, and that chunks told by them are those that would be told by bytes. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import {
+  type ChunkCoder,
+  type ChunkStore,
+  ChunkWriter,
+  CODECS,
+  encodeChunk,
+  encodeFingerprints,
+  FINGERPRINT_BYTES,
+  FingerprintBlob,
+  fingerprintingOf,
+  fingerprintRecords,
+  hasFingerprints,
+  inlineCoder,
+  type NewChunk,
+  type PlainChunk,
+  type StoredChunk,
+} from 'vecsnap/cas';
+import { type Address, ByteReader, isVecsnapError, type Schema, toHex } from 'vecsnap/core';
+import { nodeDeflate, nodeSha256, pooledCoder } from 'vecsnap/platform';
+import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import type { Source } from 'vecsnap/source';
+import { outcome, runs } from './support/arbitraries.js';
+import { seededBytes } from './support/files.js';
+import { hintedSource } from './support/hinted-source.js';
+import { memoryEnvironment, memorySource, MemoryTarget } from './support/memory-environment.js';
+import { recordText } from './support/records.js';
+import { putAll, reopen } from './support/stores.js';
+
+const SEED = 'a repository';
+const UNIT = 1024;
+const NODE = { sha256: nodeSha256, deflate: nodeDeflate };
+const AUTO = { compression: 'auto', compressionLevel: 6, fingerprintSeed: SEED } as const;
+
+function fingerprintsOf(bytes: Uint8Array, unit: number, seed = SEED): Uint8Array {
+  const how = fingerprintingOf(bytes.length, unit, seed, nodeSha256);
+  return fingerprintRecords(bytes, how as NonNullable<typeof how>) as Uint8Array;
+}
+
+// ── What the head of src/cas/fingerprints.ts says, number by number ──────────────────────────────────────────────────
+
+const WORD = 2n ** 32n;
+const LONG = 2n ** 64n;
+
+function keyStream(seed: string, length: number): DataView {
+  const parts = Array.from({ length: Math.ceil(length / 32) }, (_, n) =>
+    nodeSha256(new TextEncoder().encode(`vecsnap fingerprints ${seed} ${n}`)),
+  );
+  return new DataView(new Uint8Array(Buffer.concat(parts)).buffer);
+}
+
+function wordAt(view: DataView, at: number): bigint {
+  return BigInt(view.getUint32(at, true));
+}
+
+function referenceFingerprint(record: Uint8Array, seed: string): Uint8Array {
+  const padded = new Uint8Array(Math.ceil(record.length / 32) * 32);
+  padded.set(record);
+  const data = new DataView(padded.buffer);
+  const key = keyStream(seed, 72 + padded.length + 32);
+  const result = new DataView(new ArrayBuffer(FINGERPRINT_BYTES));
+  for (let pass = 0; pass < 3; pass++) {
+    const keys = 72 + 16 * pass;
+    let sum = 0n;
+    for (let block = 0; block < padded.length; block += 32) {
+      for (let i = block; i < block + 16; i += 4) {
+        const a = (wordAt(data, i) + wordAt(key, keys + i)) % WORD;
+        const b = (wordAt(data, i + 16) + wordAt(key, keys + i + 16)) % WORD;
+        sum = (sum + a * b) % LONG;
+      }
+    }
+    const [x, y, z] = [0, 8, 16].map((at) => key.getBigUint64(24 * pass + at, true)) as [
+      bigint,
+      bigint,
+      bigint,
+    ];
+    const folded = ((x * (sum % WORD) + y * (sum / WORD) + z) % LONG) / WORD;
+    result.setUint32(4 * pass, Number(folded), true);
+  }
+  return new Uint8Array(result.buffer);
+}
+
+describe('a fingerprint', () => {
+  it('is what its description says, for records of any length', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1024, max: 1200 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.string({ maxLength: 8 }),
+        fc.nat(),
+        (unit, count, seed, content) => {
+          const bytes = seededBytes(unit * count, content);
+          const records = Array.from({ length: count }, (_, i) => bytes.subarray(i * unit, (i + 1) * unit));
+          const expected = Buffer.concat(records.map((record) => referenceFingerprint(record, seed)));
+          expect(Buffer.compare(fingerprintsOf(bytes, unit, seed), expected)).toBe(0);
+        },
+      ),
+      { numRuns: runs(60) },
+    );
+  });
+
+  it('never changes', () => {
+    expect(toHex(fingerprintsOf(seededBytes(2 * 1500, 1), 1500))).toBe(
+      'e1e20d2524934c49da06957875f4d71de28e8cc5d82d87a5',
+    );
+  });
+
+  it('is another when any bit is', () => {
+    const bytes = seededBytes(UNIT, 1);
+    const seen = new Set([toHex(fingerprintsOf(bytes, UNIT))]);
+    for (let bit = 0; bit < 8 * UNIT; bit++) {
+      const at = bit >> 3;
+      seen.add(toHex(fingerprintsOf(bytes.with(at, (bytes[at] as number) ^ (1 << (bit & 7))), UNIT)));
+    }
+    expect(seen.size).toBe(8 * UNIT + 1);
+  });
+
+  it('is another in another repository', () => {
+    const bytes = seededBytes(UNIT, 1);
+    expect(fingerprintsOf(bytes, UNIT, 'b')).not.toEqual(fingerprintsOf(bytes, UNIT));
+  });
+
+  it('is made of records that are long enough to be worth it', () => {
+    expect([1, 1023, 1024, 65_536, 65_537].map(hasFingerprints)).toEqual([false, false, true, true, false]);
+    expect(fingerprintingOf(1500, 1024, SEED, nodeSha256)).toBeUndefined();
+    expect(fingerprintingOf(2048, 1024, undefined, nodeSha256)).toBeUndefined();
+  });
+});
+
+// ── Chunks told by fingerprints ──────────────────────────────────────────────────────────────────────────────────────
+
+function alone(bytes: Uint8Array): StoredChunk {
+  return { address: nodeSha256(bytes), codec: CODECS.raw, bytes, length: bytes.length };
+}
+
+/** Records of the bases and new ones, in any order. */
+const anyEdit = fc.record({
+  baseCounts: fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 4 }),
+  parts: fc.array(
+    fc.record({ isNew: fc.boolean(), at: fc.nat({ max: 80 }), count: fc.integer({ min: 1, max: 12 }) }),
+    {
+      minLength: 1,
+      maxLength: 8,
+    },
+  ),
+  seed: fc.nat(),
+});
+
+describe('a chunk told by fingerprints', () => {
+  it('is the one that is told by bytes', () => {
+    fc.assert(
+      fc.property(anyEdit, ({ baseCounts, parts, seed }) => {
+        const bases = baseCounts.map((count, i) => seededBytes(count * UNIT, seed + i));
+        const joined = Buffer.concat(bases);
+        const pieces = parts.map(({ isNew, at, count }, i) => {
+          const from = (at % (joined.length / UNIT)) * UNIT;
+          return isNew
+            ? seededBytes(Math.min(2, count) * UNIT, seed + 100 + i)
+            : joined.subarray(from, from + count * UNIT);
+        });
+        const plain: PlainChunk = { bytes: new Uint8Array(Buffer.concat(pieces)), width: 4, unit: UNIT };
+        const byBytes = encodeChunk({ ...plain, kin: { unit: UNIT, chunks: bases.map(alone) } }, AUTO, NODE);
+        const fingerprinted = bases.map((base) => ({
+          address: nodeSha256(base),
+          fingerprints: fingerprintsOf(base, UNIT),
+          chain: 0,
+        }));
+        const kin = { unit: UNIT, chunks: [], fingerprinted };
+        const byFingerprints = encodeChunk({ ...plain, kin }, AUTO, NODE);
+        expect({ ...byFingerprints, fingerprints: undefined }).toEqual({
+          ...byBytes,
+          fingerprints: undefined,
+        });
+        const both = encodeChunk({ ...plain, kin: { ...kin, chunks: bases.map(alone) } }, AUTO, NODE);
+        expect(both).toEqual(byFingerprints);
+      }),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('is found out when fingerprints and bytes of its bases differ', () => {
+    const [base, other] = [seededBytes(8 * UNIT, 1), seededBytes(8 * UNIT, 2)] as const;
+    const fingerprinted = [
+      { address: nodeSha256(base), fingerprints: fingerprintsOf(other, UNIT), chain: 0 },
+    ];
+    const kin = { unit: UNIT, chunks: [alone(base)], fingerprinted };
+    const target = new Uint8Array(Buffer.concat([base.subarray(0, 7 * UNIT), seededBytes(UNIT, 3)]));
+    expect(encodeChunk({ bytes: target, width: 4, unit: UNIT, kin }, AUTO, NODE).hasFalseFingerprints).toBe(
+      true,
+    );
+  });
+});
+
+// ── In a store ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The n-th version of a chunk: each has another record that is new. */
+function version(n: number, seed = 0): Uint8Array {
+  const bytes = seededBytes(16 * UNIT, seed * 1000);
+  for (let i = 1; i <= n; i++) bytes.set(seededBytes(UNIT, seed * 1000 + i), ((i * 7) % 16) * UNIT);
+  return bytes;
+}
+
+function newChunk(bytes: Uint8Array, similar: readonly Address[] = []): NewChunk {
+  const kin = similar.length > 0 ? { unit: UNIT, addresses: similar } : undefined;
+  return { bytes, width: 4, unit: UNIT, kind: 'data', similar: kin };
+}
+
+function open(blobs: BlobStore): Promise<ChunkStore> {
+  return reopen(blobs, undefined, { fingerprintSeed: SEED });
+}
+
+/** Puts versions, each in a session of its own and told by the one before. */
+async function putVersions(blobs: BlobStore, count: number, seed = 0): Promise<Address[]> {
+  const addresses: Address[] = [];
+  for (let n = 0; n < count; n++) {
+    const [address] = await putAll(await open(blobs), [newChunk(version(n, seed), addresses.slice(-1))]);
+    addresses.push(address as Address);
+  }
+  return addresses;
+}
+
+async function namesIn(blobs: BlobStore, prefix = 'fingerprints/'): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of blobs.list(prefix)) names.push(name);
+  return names;
+}
+
+describe('a store', () => {
+  it('knows the fingerprints of what it holds, told by however many', async () => {
+    const blobs = memoryBlobStore();
+    const addresses = await putVersions(blobs, 110);
+    const finder = await (await open(blobs)).fingerprints();
+    const found = await finder.find(addresses.map((address) => ({ address, unit: UNIT })));
+    for (const [n, one] of found.entries())
+      expect(Buffer.compare(one?.fingerprints as Uint8Array, fingerprintsOf(version(n), UNIT))).toBe(0);
+    const store = await open(blobs);
+    for (const [n, bytes] of (await store.getMany(addresses)).entries())
+      expect(Buffer.compare(bytes, version(n))).toBe(0);
+    const locations = await store.locate(addresses);
+    const standingAlone = locations.flatMap((location, n) => (location?.codec === CODECS.delta ? [] : [n]));
+    expect(standingAlone).toEqual([0, 49, 98]);
+  });
+
+  it('knows none of records of another length, and of chunks that it has not', async () => {
+    const blobs = memoryBlobStore();
+    const [address] = (await putVersions(blobs, 1)) as [Address];
+    const finder = await (await open(blobs)).fingerprints();
+    const absent = nodeSha256(version(5));
+    expect(
+      await finder.find([
+        { address, unit: 2048 },
+        { address: absent, unit: UNIT },
+      ]),
+    ).toEqual([undefined, undefined]);
+  });
+
+  it('has the fingerprints of up to sixteen packs in one blob', async () => {
+    const blobs = memoryBlobStore();
+    const chunks = Array.from({ length: 40 }, (_, i) => newChunk(version(0, i)));
+    const addresses = await putAll(await open(blobs), chunks);
+    const packs = await namesIn(blobs, 'packs/');
+    expect(packs).toHaveLength(40); // One chunk fills a pack here.
+    expect(await namesIn(blobs)).toHaveLength(3);
+    expect(new Set(packs.map((name) => `fingerprints/${name.slice(6, 30)}`))).toEqual(
+      new Set(await namesIn(blobs)),
+    );
+    const found = await (
+      await (await open(blobs)).fingerprints()
+    ).find(addresses.map((address) => ({ address, unit: UNIT })));
+    expect(found.every((one) => one?.fingerprints.length === 16 * FINGERPRINT_BYTES)).toBe(true);
+  });
+
+  it('removes them with what is abandoned', async () => {
+    const blobs = memoryBlobStore();
+    const writer = new ChunkWriter(await open(blobs));
+    await writer.put([newChunk(version(0))]);
+    await writer.commit();
+    await writer.abandon();
+    expect(await namesIn(blobs, '')).toEqual([]);
+  });
+
+  it.each(['missing', 'cut', 'garbled'] as const)('does without those that are %s', async (how) => {
+    const blobs = memoryBlobStore();
+    const [base] = (await putVersions(blobs, 1)) as [Address];
+    const [name] = (await namesIn(blobs)) as [string];
+    const bytes = await blobs.get(name);
+    await blobs.delete(name);
+    if (how === 'cut') await blobs.put(name, bytes.slice(0, -5));
+    if (how === 'garbled') await blobs.put(name, bytes.with(30, (bytes[30] as number) ^ 4));
+    const [address] = (await putAll(await open(blobs), [newChunk(version(1), [base])])) as [Address];
+    const store = await open(blobs);
+    expect((await store.locate([address]))[0]?.codec).toBe(CODECS.delta);
+    expect(Buffer.compare(await store.get(address), version(1))).toBe(0);
+    const [found] = await (await store.fingerprints()).find([{ address, unit: UNIT }]); // Made anew.
+    expect(found?.fingerprints).toEqual(fingerprintsOf(version(1), UNIT));
+  });
+});
+
+describe('a blob of fingerprints', () => {
+  const anyPacks = fc.uniqueArray(
+    fc.record({
+      number: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      records: fc.array(
+        fc.record({
+          gap: fc.integer({ min: 1, max: 70_000 }),
+          isDelta: fc.boolean(),
+          bytes: fc.uint8Array(),
+        }),
+      ),
+    }),
+    { selector: ({ number }) => number, maxLength: 5 },
+  );
+  const nameOf = (number: number): string =>
+    `packs/${'ab'.repeat(12)}${number.toString(16).padStart(8, '0')}`;
+
+  it('gives what was put into it, and nothing that was changed', () => {
+    fc.assert(
+      fc.property(anyPacks, fc.nat(), fc.integer({ min: 1, max: 255 }), (packs, at, change) => {
+        const placed = packs.map(({ number, records }) => {
+          let offset = 8;
+          return {
+            pack: nameOf(number),
+            fingerprints: records.map(({ gap, isDelta, bytes }) => ({
+              offset: (offset += gap),
+              record: { isDelta, bytes },
+            })),
+          };
+        });
+        const encoded = encodeFingerprints(placed, nodeSha256);
+        const blob = new FingerprintBlob(encoded, nodeSha256);
+        for (const { pack, fingerprints } of placed) {
+          for (const { offset, record } of fingerprints) expect(blob.at(pack, offset)).toEqual(record);
+          expect(blob.at(pack, 3)).toBeUndefined();
+        }
+        expect(blob.at(nameOf(1234), 8 + 70_001)).toBeUndefined();
+        const i = at % encoded.length;
+        const changed = encoded.with(i, (encoded[i] as number) ^ change);
+        const result = outcome(() => new FingerprintBlob(changed, nodeSha256));
+        expect('error' in result && result.error).toBeInstanceOf(RangeError);
+      }),
+      { numRuns: runs(200) },
+    );
+  });
+
+  it('of any bytes, with a digest that fits, is taken or refused', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (body) => {
+        const content = Buffer.concat([Buffer.from('vsnprnt\u0001'), body]);
+        const bytes = new Uint8Array(Buffer.concat([content, nodeSha256(content)]));
+        const result = outcome(() => new FingerprintBlob(bytes, nodeSha256));
+        if ('error' in result)
+          expect(result.error instanceof RangeError || isVecsnapError(result.error, 'ENCODING_INVALID')).toBe(
+            true,
+          );
+      }),
+      { numRuns: runs(2000) },
+    );
+  });
+});
+
+// ── In a repository ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const SCHEMA: Schema = {
+  id: 'u64',
+  payload: 'none',
+  vectors: [{ name: 'v', dtype: 'f32', dimension: UNIT / 4 }],
+};
+const PARAMETERS = { rowGroups: { targetBytes: 1, minRecords: 5, maxRecords: 8 } };
+const ROWS = 800;
+const NO_PAYLOAD = new Uint8Array(0);
+
+function recordsAt(time: number, isChanged: (n: number) => boolean = () => false) {
+  return Array.from({ length: ROWS }, (_, n) => ({
+    id: BigInt(n),
+    vectors: [finite(seededBytes(UNIT, isChanged(n) ? 10_000 * time + n : n))],
+    payload: NO_PAYLOAD,
+  }));
+}
+
+/** No number is NaN or infinite. */
+function finite(bytes: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => (i % 4 === 3 ? byte & 0xbf : byte));
+}
+
+/** Counts the bytes of chunks that are read: of packs, but for their ends, where directories are. */
+function counted(inner: BlobStore): { readonly blobs: BlobStore; bytes: number } {
+  const count = {
+    bytes: 0,
+    blobs: {
+      place: inner.place,
+      put: (...call) => inner.put(...call),
+      get: (name) => inner.get(name),
+      stat: (name) => inner.stat(name),
+      list: (prefix) => inner.list(prefix),
+      delete: (name) => inner.delete(name),
+      close: () => inner.close(),
+      read: async (name, offset, into) => {
+        const read = await inner.read(name, offset, into);
+        const size = (await inner.stat(name))?.size ?? 0;
+        if (name.startsWith('packs/') && offset + into.length < size) count.bytes += read;
+        return read;
+      },
+    } satisfies BlobStore as BlobStore,
+  };
+  return count;
+}
+
+/** Changes the first bit of the fingerprints of each chunk. */
+function falsify(blob: Uint8Array): Uint8Array {
+  const bytes = blob.slice();
+  const content = bytes.subarray(0, -32);
+  const reader = new ByteReader(content);
+  reader.skip(8);
+  while (reader.remaining > 0) {
+    reader.skip(4);
+    for (const length = reader.varint(), end = reader.offset + length; reader.offset < end;) {
+      reader.varint();
+      const at = reader.skip(reader.varint() >> 1);
+      bytes[at] = (bytes[at] as number) ^ 1;
+    }
+  }
+  bytes.set(nodeSha256(content), content.length);
+  return bytes;
+}
+
+function newManager(
+  blobs: BlobStore,
+  coder: ChunkCoder = INLINE,
+  parameters = PARAMETERS,
+): Promise<SnapshotManager> {
+  return SnapshotManager.init(
+    { environment: memoryEnvironment({ sha256: nodeSha256, coder, blobs }) },
+    parameters,
+  );
+}
+
+const INLINE = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
+
+/** An incremental snapshot, where there is one before. */
+async function take(manager: SnapshotManager, source: Source, name: string): Promise<Snapshot> {
+  const [base] = await manager.listSnapshots();
+  return base === undefined
+    ? manager.createSnapshot(source, name)
+    : manager.createIncrementalSnapshot(source, name, base.id);
+}
+
+const everyTenth = (n: number): boolean => n % 10 === 3;
+
+describe('an incremental snapshot', () => {
+  it('reads next to nothing of what it is told by, and restores to what the source was', async () => {
+    const store = counted(memoryBlobStore());
+    const manager = await newManager(store.blobs);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+    for (const time of [1, 2, 3]) {
+      const records = recordsAt(time, everyTenth);
+      store.bytes = 0;
+      const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), `time ${time}`);
+      expect(store.bytes).toBeLessThan((ROWS * UNIT) / 8);
+      const target = new MemoryTarget();
+      await manager.restoreSnapshot(id, target);
+      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+    }
+    store.bytes = 0;
+    for (const name of await namesIn(store.blobs)) await store.blobs.delete(name);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(4, everyTenth) }), 'without');
+    expect(store.bytes).toBeGreaterThan((ROWS * UNIT) / 2); // So the count above counts.
+  });
+
+  it('after one that was told what changed reads as little', async () => {
+    const store = counted(memoryBlobStore());
+    const manager = await newManager(store.blobs);
+    const changed = recordsAt(1, everyTenth);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+    const since = () => changed.filter((_, n) => everyTenth(n)).map(({ id }) => id);
+    await take(manager, hintedSource({ schema: SCHEMA, records: changed }, { since }), 'hinted');
+    store.bytes = 0;
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(2, everyTenth) }), 'scanned');
+    expect(store.bytes).toBeLessThan((ROWS * UNIT) / 8);
+  });
+
+  it('after a sweep that wrote packs anew reads as little', async () => {
+    const store = counted(memoryBlobStore());
+    const manager = await newManager(store.blobs);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+    for (const time of [1, 2])
+      await take(
+        manager,
+        memorySource({ schema: SCHEMA, records: recordsAt(time, (n) => n < 400 || everyTenth(n)) }),
+        `time ${time}`,
+      );
+    await manager.forget({ policy: { keepLast: 1 } });
+    const { rewrittenPacks } = await manager.collectGarbage({ maxUnused: 0 });
+    expect(rewrittenPacks.length).toBeGreaterThan(0);
+    const groups = new Set((await namesIn(store.blobs, 'packs/')).map((name) => name.slice(6, 30)));
+    for (const name of await namesIn(store.blobs)) expect(groups).toContain(name.slice(13));
+    store.bytes = 0;
+    const records = recordsAt(3, everyTenth);
+    const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), 'after');
+    expect(store.bytes).toBeLessThan((ROWS * UNIT) / 6);
+    const target = new MemoryTarget();
+    await manager.restoreSnapshot(id, target);
+    expect(target.records.map(recordText)).toEqual(records.map(recordText));
+  });
+
+  it('ends when fingerprints are not those of the bytes, and stores nothing', async () => {
+    const blobs = memoryBlobStore();
+    const manager = await newManager(blobs);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+    for (const name of await namesIn(blobs)) {
+      const bytes = falsify(await blobs.get(name));
+      await blobs.delete(name);
+      await blobs.put(name, bytes);
+    }
+    const before = await namesIn(blobs, '');
+    const source = memorySource({ schema: SCHEMA, records: recordsAt(1, (n) => n % 8 === 3) });
+    await expect(take(manager, source, 'second')).rejects.toMatchObject({
+      code: 'FINGERPRINTS_WRONG',
+      place: 'fingerprints/',
+    });
+    expect(await namesIn(blobs, '')).toEqual(before);
+  });
+
+  it('is the same whatever threads it has', async () => {
+    const checksums = new Set<string>();
+    for (const coder of [INLINE, pooledCoder({ threads: 2 }), pooledCoder({ threads: 2, helps: true })]) {
+      const blobs = memoryBlobStore();
+      const rowGroups = { targetBytes: 1, minRecords: 100, maxRecords: 100 };
+      const manager = await newManager(blobs, coder, { rowGroups });
+      await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+      await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(1, everyTenth) }), 'second');
+      let sum = '';
+      for (const name of await namesIn(blobs)) sum += toHex(nodeSha256(await blobs.get(name)));
+      checksums.add(sum);
+      await coder.close();
+    }
+    expect(checksums.size).toBe(1);
+  });
+});
