@@ -257,13 +257,13 @@ describe('a store', () => {
     ).toEqual([undefined, undefined]);
   });
 
-  it('has the fingerprints of up to sixteen packs in one blob', async () => {
+  it('has the fingerprints of up to four packs in one blob', async () => {
     const blobs = memoryBlobStore();
     const chunks = Array.from({ length: 40 }, (_, i) => newChunk(version(0, i)));
     const addresses = await putAll(await open(blobs), chunks);
     const packs = await namesIn(blobs, 'packs/');
     expect(packs).toHaveLength(40); // One chunk fills a pack here.
-    expect(await namesIn(blobs)).toHaveLength(3);
+    expect(await namesIn(blobs)).toHaveLength(10);
     expect(new Set(packs.map((name) => `fingerprints/${name.slice(6, 30)}`))).toEqual(
       new Set(await namesIn(blobs)),
     );

@@ -1,7 +1,7 @@
 /**
  * Collects encoded chunks into packs and writes those, and the fingerprints of their records beside them (fingerprint-blob.ts).
  *
- * Names are random, so none is ever used twice (docs/ordering.md, R5). The names of up to sixteen packs in a row begin alike:
+ * Names are random, so none is ever used twice (docs/ordering.md, R5). The names of up to four packs in a row begin alike:
  * their fingerprints stand in one blob.
  */
 import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
@@ -26,7 +26,7 @@ export interface PackWriterParts {
 /** Packs that are being written at the same time; each is held in memory until it is durable. */
 const PACKS_UNDER_WAY = 2;
 /** Packs whose names begin alike. */
-const PACKS_TOGETHER = 16;
+const PACKS_TOGETHER = 4;
 /** Of the end of a name 32 bits are random, so two of a group may be the same once in a long time. */
 const MOST_TRIES = 4;
 
