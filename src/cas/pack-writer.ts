@@ -7,7 +7,7 @@
 import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { ChunkCoder } from './coder.js';
-import type { PackFingerprints } from './fingerprint-blob.js';
+import { encodeFingerprints, type PackFingerprints } from './fingerprint-blob.js';
 import { fingerprintsOfPack, GROUP_DIGITS, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
 
 /** A pack that is durable, and that the index does not know yet. There may be thousands, and a million chunks in them. */
@@ -126,21 +126,13 @@ export class PackWriter {
     const [first] = fingerprints;
     if (first === undefined) return;
     this.#fingerprints = [];
-    const encoded = import('./fingerprint-blob.js').then(({ encodeFingerprints }) => [
-      encodeFingerprints(fingerprints, this.#parts.sha256),
-    ]);
-    this.#put(fingerprintsOfPack(first.pack), encoded);
+    this.#put(fingerprintsOfPack(first.pack), [encodeFingerprints(fingerprints, this.#parts.sha256)]);
   }
 
   /** Begins to write a blob, beside those that are being written. */
-  #put(
-    name: string,
-    parts: readonly Uint8Array[] | Promise<readonly Uint8Array[]>,
-    onWritten = (): void => {},
-  ): void {
+  #put(name: string, parts: readonly Uint8Array[], onWritten = (): void => {}): void {
     this.#names.add(name);
-    const put = async (): Promise<void> => this.#parts.blobs.put(name, await parts);
-    const written = put().then(onWritten, (error: unknown) => {
+    const written = this.#parts.blobs.put(name, parts).then(onWritten, (error: unknown) => {
       this.#failure ??= { error };
       if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
     });

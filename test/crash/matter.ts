@@ -10,10 +10,12 @@ export interface Matter {
   sourceOf(collection: string): Source;
 }
 
+/** Just enough for fingerprints. */
+const VECTOR_BYTES = 1024;
 const SCHEMA: Schema = {
   id: 'string',
   payload: 'json',
-  vectors: [{ name: 'v', dtype: 'u8', dimension: 48 }],
+  vectors: [{ name: 'v', dtype: 'u8', dimension: VECTOR_BYTES }],
 };
 const RECORDS = 30;
 const FILE_BYTES = 2500;
@@ -24,7 +26,7 @@ export function versionOf(version: number, seed = 0): Matter {
   const lastChange = (i: number): number => (i % 13 === 4 ? version : Math.max(0, version - (i % 13)));
   const ids = numbers.map((i) => `id ${String(i + (i > 20 ? version : 0)).padStart(4, '0')}`);
   const vectors = numbers.map((i) =>
-    new Chance(seed * 7919 + i * 101 + (i % 3 === 0 ? lastChange(i) : 0)).bytes(48),
+    new Chance(seed * 7919 + i * 101 + (i % 3 === 0 ? lastChange(i) : 0)).bytes(VECTOR_BYTES),
   );
   const payloads = numbers.map((i) => utf8(i % 5 === 0 ? `{"n":${i},"v":${lastChange(i)}}` : `{"n":${i}}`));
   const records = { schema: SCHEMA, count: ids.length, ids, vectors: [concatBytes(vectors)], payloads };

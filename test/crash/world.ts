@@ -76,10 +76,10 @@ interface Mark {
 }
 
 const PARAMETERS = {
-  rowGroups: { targetBytes: 1024, minRecords: 4, maxRecords: 64 },
+  rowGroups: { targetBytes: 8192, minRecords: 4, maxRecords: 64 },
   gear: { min: 64, avg: 512, max: 1024 },
   nodes: { window: 1, max: 8 },
-  packBytes: 3000,
+  packBytes: 16_000,
 };
 const RESERVE_BYTES = 700;
 /** Stands for a pin among the tags in promises. */
