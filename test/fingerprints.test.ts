@@ -28,7 +28,7 @@ import { seededBytes } from './support/files.js';
 import { hintedSource } from './support/hinted-source.js';
 import { memoryEnvironment, memorySource, MemoryTarget } from './support/memory-environment.js';
 import { recordText } from './support/records.js';
-import { putAll, reopen } from './support/stores.js';
+import { putAll, reopen, seededRandom } from './support/stores.js';
 
 const SEED = 'a repository';
 const UNIT = 1024;
@@ -299,6 +299,9 @@ describe('a store', () => {
   });
 });
 
+/** Tells the key. */
+const CHECK = nodeSha256(Buffer.from(`vecsnap fingerprints ${SEED}`)).subarray(0, 8);
+
 describe('a blob of fingerprints', () => {
   const anyPacks = fc.uniqueArray(
     fc.record({
@@ -329,8 +332,8 @@ describe('a blob of fingerprints', () => {
             })),
           };
         });
-        const encoded = encodeFingerprints(placed, nodeSha256);
-        const blob = new FingerprintBlob(encoded, nodeSha256);
+        const encoded = encodeFingerprints(placed, SEED, nodeSha256);
+        const blob = new FingerprintBlob(encoded, SEED, nodeSha256);
         for (const { pack, fingerprints } of placed) {
           for (const { offset, record } of fingerprints) expect(blob.at(pack, offset)).toEqual(record);
           expect(blob.at(pack, 3)).toBeUndefined();
@@ -338,19 +341,24 @@ describe('a blob of fingerprints', () => {
         expect(blob.at(nameOf(1234), 8 + 70_001)).toBeUndefined();
         const i = at % encoded.length;
         const changed = encoded.with(i, (encoded[i] as number) ^ change);
-        const result = outcome(() => new FingerprintBlob(changed, nodeSha256));
+        const result = outcome(() => new FingerprintBlob(changed, SEED, nodeSha256));
         expect('error' in result && result.error).toBeInstanceOf(RangeError);
       }),
       { numRuns: runs(200) },
     );
   });
 
+  it('is refused when it was made with another key', () => {
+    const encoded = encodeFingerprints([], SEED, nodeSha256);
+    expect(() => new FingerprintBlob(encoded, 'another repository', nodeSha256)).toThrow(RangeError);
+  });
+
   it('of any bytes, with a digest that fits, is taken or refused', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (body) => {
-        const content = Buffer.concat([Buffer.from('vsnprnt\u0001'), body]);
+        const content = Buffer.concat([Buffer.from('vsnprnt\u0001'), CHECK, body]);
         const bytes = new Uint8Array(Buffer.concat([content, nodeSha256(content)]));
-        const result = outcome(() => new FingerprintBlob(bytes, nodeSha256));
+        const result = outcome(() => new FingerprintBlob(bytes, SEED, nodeSha256));
         if ('error' in result)
           expect(result.error instanceof RangeError || isVecsnapError(result.error, 'ENCODING_INVALID')).toBe(
             true,
@@ -413,7 +421,7 @@ function falsify(blob: Uint8Array): Uint8Array {
   const bytes = blob.slice();
   const content = bytes.subarray(0, -32);
   const reader = new ByteReader(content);
-  reader.skip(8);
+  reader.skip(16);
   while (reader.remaining > 0) {
     reader.skip(4);
     for (const length = reader.varint(), end = reader.offset + length; reader.offset < end;) {
@@ -503,6 +511,28 @@ describe('an incremental snapshot', () => {
     const target = new MemoryTarget();
     await manager.restoreSnapshot(id, target);
     expect(target.records.map(recordText)).toEqual(records.map(recordText));
+  });
+
+  it('goes on where the config was lost and made anew, with another key', async () => {
+    const blobs = memoryBlobStore();
+    const manager = await newManager(blobs);
+    await take(manager, memorySource({ schema: SCHEMA, records: recordsAt(0) }), 'first');
+    await blobs.delete('config');
+    const environment = memoryEnvironment({
+      sha256: nodeSha256,
+      coder: INLINE,
+      blobs,
+      random: seededRandom(7),
+    });
+    await SnapshotManager.repairConfig({ environment });
+    const repaired = await SnapshotManager.open({ environment });
+    for (const time of [1, 2]) {
+      const records = recordsAt(time, (n) => n % 8 === 3);
+      const { id } = await take(repaired, memorySource({ schema: SCHEMA, records }), `time ${time}`);
+      const target = new MemoryTarget();
+      await repaired.restoreSnapshot(id, target);
+      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+    }
   });
 
   it('ends when fingerprints are not those of the bytes, and stores nothing', async () => {

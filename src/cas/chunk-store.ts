@@ -317,6 +317,7 @@ export class ChunkStore {
       return new FingerprintFinder({
         blobs,
         sha256,
+        seed: this.options.fingerprintSeed,
         locate,
         basesOf: (locations) => this.basesOf(locations),
       });

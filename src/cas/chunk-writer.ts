@@ -115,7 +115,7 @@ export class ChunkWriter {
   constructor(store: ChunkStore) {
     this.#store = store;
     this.#whole = new Wholeness(store);
-    this.#packs = new PackWriter(store.parts, store.options.packBytes);
+    this.#packs = new PackWriter(store.parts, store.options);
     this.#expectsNew = store.parts.index.packs().size === 0;
   }
 

@@ -2,7 +2,7 @@
  * The fingerprints of the chunks of packs (fingerprints.ts), in one blob for the packs whose names begin as its own does. Nothing that is stored depends on
  * it: without it, the bytes of chunks are read.
  *
- * Layout: an 8-byte header; for each pack that has fingerprints the last eight digits of its name as a number (u32 little-endian), the length of its part
+ * Layout: an 8-byte header; 8 bytes that tell the key ({@link checkOfSeed}); for each pack that has fingerprints the last eight digits of its name as a number (u32 little-endian), the length of its part
  * as a varint, and that part; at the end the SHA-256 of all before it. A part has for each chunk, in the order of the pack: by how many
  * bytes it begins behind the one before (the first: behind the beginning of the pack), as a varint; twice the length of its fingerprints, and 1 more when
  * they are told by those of its bases, as a varint; and these bytes.
@@ -17,7 +17,7 @@ import {
   viewOf,
   writeVarint,
 } from '../core/index.js';
-import type { StoredFingerprints } from './fingerprints.js';
+import { checkOfSeed, type StoredFingerprints } from './fingerprints.js';
 import { GROUP_DIGITS, PACK_PREFIX, type PlacedFingerprints } from './pack.js';
 
 /** "vsnprnt" and the version of the format. */
@@ -30,9 +30,13 @@ export interface PackFingerprints {
   readonly fingerprints: readonly PlacedFingerprints[];
 }
 
-/** @param packs whose names begin alike. */
-export function encodeFingerprints(packs: readonly PackFingerprints[], sha256: Sha256): Uint8Array {
-  const content = concatBytes([HEADER, ...packs.flatMap(encodePart)]);
+/** @param packs whose names begin alike. @param seed with which they were made. */
+export function encodeFingerprints(
+  packs: readonly PackFingerprints[],
+  seed: string,
+  sha256: Sha256,
+): Uint8Array {
+  const content = concatBytes([HEADER, checkOfSeed(seed, sha256), ...packs.flatMap(encodePart)]);
   return concatBytes([content, sha256(content)]);
 }
 
@@ -64,16 +68,19 @@ export class FingerprintBlob {
   /** For each pack, by the number at the end of its name and where chunks begin in it, where their fingerprints begin in the blob. */
   readonly #places = new Map<number, Map<number, number>>();
 
-  /** @throws RangeError, VecsnapError ENCODING_INVALID for what is no such blob. */
-  constructor(blob: Uint8Array, sha256: Sha256) {
+  /** @throws RangeError, VecsnapError ENCODING_INVALID for what is no such blob, or one that was made with another seed. */
+  constructor(blob: Uint8Array, seed: string, sha256: Sha256) {
     this.#bytes = copyBytes(blob); // Not in shared memory, where every look at a byte takes longer.
     const end = Math.max(0, blob.length - DIGEST_BYTES);
     const content = this.#bytes.subarray(0, end);
-    const isWhole = equalBytes(content.subarray(0, HEADER.length), HEADER);
-    if (!isWhole || !equalBytes(sha256(content), this.#bytes.subarray(end)))
+    const head = concatBytes([HEADER, checkOfSeed(seed, sha256)]);
+    if (
+      !equalBytes(content.subarray(0, head.length), head) ||
+      !equalBytes(sha256(content), this.#bytes.subarray(end))
+    )
       throw new RangeError('no fingerprints of packs');
     const reader = new ByteReader(content);
-    reader.skip(HEADER.length);
+    reader.skip(head.length);
     while (reader.remaining > 0) {
       const number = viewOf(reader.take(4)).getUint32(0, true);
       const length = reader.varint();

@@ -34,6 +34,8 @@ export interface FingerprintRequest {
 export interface FingerprintSource {
   readonly blobs: BlobStore;
   readonly sha256: Sha256;
+  /** With which fingerprints are made; without one there are none. */
+  readonly seed: string | undefined;
   readonly locate: (addresses: readonly Address[]) => Promise<(Location | undefined)[]>;
   readonly basesOf: (locations: readonly PlaceOfChunk[]) => Promise<Address[][]>;
 }
@@ -129,8 +131,10 @@ export class FingerprintFinder {
   }
 
   async #read(name: string): Promise<FingerprintBlob | undefined> {
+    const { blobs, seed, sha256 } = this.#source;
+    if (seed === undefined) return undefined;
     try {
-      return new FingerprintBlob(await this.#source.blobs.get(name), this.#source.sha256);
+      return new FingerprintBlob(await blobs.get(name), seed, sha256);
     } catch (error) {
       if (error instanceof VecsnapError || error instanceof RangeError) return undefined;
       throw error;

@@ -70,15 +70,22 @@ export function fingerprintRecords(
   return kernelsWithRoom(room)?.fingerprint(bytes, fingerprinting);
 }
 
-/** The last one: a process works with one repository, as a rule, and with one column for long. */
-let known: { readonly seed: string; readonly fingerprinting: Fingerprinting } | undefined;
+/** Those of the last seed: a process works with one repository, as a rule. */
+const known = { seed: '', byUnit: new Map<number, Fingerprinting>() };
 
 function fingerprintingWith(seed: string, unit: number, sha256: Sha256): Fingerprinting {
-  if (known?.seed === seed && known.fingerprinting.unit === unit) return known.fingerprinting;
+  if (known.seed !== seed) Object.assign(known, { seed, byUnit: new Map() });
+  const found = known.byUnit.get(unit);
+  if (found !== undefined) return found;
   const length = FOLD_BYTES + Math.ceil(unit / BLOCK_BYTES) * BLOCK_BYTES + SHIFT_BYTES;
   const fingerprinting = { unit, key: expandKey(seed, length, sha256) };
-  known = { seed, fingerprinting };
+  known.byUnit.set(unit, fingerprinting);
   return fingerprinting;
+}
+
+/** Tells whether fingerprints were made with the key of this seed: 8 bytes. */
+export function checkOfSeed(seed: string, sha256: Sha256): Uint8Array {
+  return sha256(utf8(`vecsnap fingerprints ${seed}`)).subarray(0, 8);
 }
 
 /** The SHA-256 of `vecsnap fingerprints <seed> <n>` for n = 0, 1, 2 and so on, joined, up to so many bytes. */

@@ -6,6 +6,7 @@
  */
 import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
+import type { ChunkStoreOptions } from './chunk-store.js';
 import type { ChunkCoder } from './coder.js';
 import { encodeFingerprints, type PackFingerprints } from './fingerprint-blob.js';
 import { fingerprintsOfPack, GROUP_DIGITS, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
@@ -23,6 +24,9 @@ export interface PackWriterParts {
   readonly random: RandomBytes;
 }
 
+/** See {@link ChunkStoreOptions}. */
+export type PackWriterOptions = Pick<ChunkStoreOptions, 'packBytes' | 'fingerprintSeed'>;
+
 /** Packs that are being written at the same time; each is held in memory until it is durable. */
 const PACKS_UNDER_WAY = 2;
 /** Packs whose names begin alike. */
@@ -33,7 +37,7 @@ const MOST_TRIES = 4;
 /** See the head of this file. */
 export class PackWriter {
   readonly #parts: PackWriterParts;
-  readonly #packBytes: number;
+  readonly #options: PackWriterOptions;
   readonly #written: WrittenPack[] = [];
   readonly #names = new Set<string>();
   readonly #writing = new Set<Promise<void>>();
@@ -45,10 +49,9 @@ export class PackWriter {
   /** Of packs with such names. */
   #fingerprints: PackFingerprints[] = [];
 
-  /** @param packBytes A pack is written when its chunks reach this many bytes. */
-  constructor(parts: PackWriterParts, packBytes: number) {
+  constructor(parts: PackWriterParts, options: PackWriterOptions) {
     this.#parts = parts;
-    this.#packBytes = packBytes;
+    this.#options = options;
   }
 
   /** The packs that are durable. */
@@ -60,7 +63,7 @@ export class PackWriter {
   async add(chunk: PackedChunk): Promise<void> {
     this.throwFailure();
     this.#pack.add(chunk);
-    if (this.#pack.size < this.#packBytes) return;
+    if (this.#pack.size < this.#options.packBytes) return;
     this.#writePack();
     while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
   }
@@ -126,7 +129,9 @@ export class PackWriter {
     const [first] = fingerprints;
     if (first === undefined) return;
     this.#fingerprints = [];
-    this.#put(fingerprintsOfPack(first.pack), [encodeFingerprints(fingerprints, this.#parts.sha256)]);
+    const { fingerprintSeed = '' } = this.#options;
+    const encoded = encodeFingerprints(fingerprints, fingerprintSeed, this.#parts.sha256);
+    this.#put(fingerprintsOfPack(first.pack), [encoded]);
   }
 
   /** Begins to write a blob, beside those that are being written. */
