@@ -14,6 +14,7 @@ import {
   equalBytes,
   type Sha256,
   totalLength,
+  VecsnapError,
   viewOf,
   writeVarint,
 } from '../core/index.js';
@@ -68,7 +69,7 @@ export class FingerprintBlob {
   /** For each pack, by the number at the end of its name and where chunks begin in it, where their fingerprints begin in the blob. */
   readonly #places = new Map<number, Map<number, number>>();
 
-  /** @throws RangeError, VecsnapError ENCODING_INVALID for what is no such blob, or one that was made with another seed. */
+  /** @throws VecsnapError ENCODING_INVALID for what is no such blob, or one that was made with another seed. */
   constructor(blob: Uint8Array, seed: string, sha256: Sha256) {
     this.#bytes = copyBytes(blob); // Not in shared memory, where every look at a byte takes longer.
     const end = Math.max(0, blob.length - DIGEST_BYTES);
@@ -78,7 +79,7 @@ export class FingerprintBlob {
       !equalBytes(content.subarray(0, head.length), head) ||
       !equalBytes(sha256(content), this.#bytes.subarray(end))
     )
-      throw new RangeError('no fingerprints of packs');
+      throw new VecsnapError('ENCODING_INVALID', 'These are no fingerprints of this repository.');
     const reader = new ByteReader(content);
     reader.skip(head.length);
     while (reader.remaining > 0) {

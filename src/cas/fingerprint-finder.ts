@@ -136,7 +136,7 @@ export class FingerprintFinder {
     try {
       return new FingerprintBlob(await blobs.get(name), seed, sha256);
     } catch (error) {
-      if (error instanceof VecsnapError || error instanceof RangeError) return undefined;
+      if (error instanceof VecsnapError) return undefined;
       throw error;
     }
   }
@@ -227,7 +227,7 @@ function putTogether(
   try {
     return copyFingerprints(told, known.length === 1 ? (known[0] as Uint8Array) : concatBytes(known), length);
   } catch (error) {
-    if (error instanceof VecsnapError || error instanceof RangeError) return undefined;
+    if (error instanceof VecsnapError) return undefined;
     throw error;
   }
 }

@@ -9,6 +9,7 @@ export * from './chunk-writer.js';
 export * from './codec.js';
 export * from './coder.js';
 export * from './expendable-index.js';
+export { copyFingerprints } from './delta.js';
 export { encodeFingerprints, FingerprintBlob, type PackFingerprints } from './fingerprint-blob.js';
 export {
   FINGERPRINT_BYTES,

@@ -3,10 +3,14 @@ import { MemoryLevel } from 'memory-level';
 import { levelBlobStore, memoryBlobStore } from 'vecsnap/blob';
 import {
   CODECS,
+  copyFingerprints,
   decodeChunk,
   decodePlanes,
   encodeChunk,
+  encodeFingerprints,
   encodePlanes,
+  FINGERPRINT_BYTES,
+  FingerprintBlob,
   type IndexDatabase,
   levelIndex,
   PackBuilder,
@@ -157,6 +161,40 @@ async function readPack(bytes: Uint8Array): Promise<void> {
   expectSame('a pack', bytes.subarray(8), written.subarray(8)); // The header is looked at by verify.
 }
 
+const SEED = 'a repository';
+const FINGERPRINTED = `packs/${'ab'.repeat(16)}`;
+
+function fingerprintsOfPack(): Uint8Array {
+  const records = [bytesOfLength(24, 1), bytesOfLength(5, 2), bytesOfLength(0, 3)];
+  const fingerprints = records.map((bytes, i) => ({
+    offset: 8 + 9 * i,
+    record: { isDelta: i === 1, bytes },
+  }));
+  return encodeFingerprints([{ pack: FINGERPRINTED, fingerprints }], SEED, nodeSha256);
+}
+
+function resealFingerprints(bytes: Uint8Array): Uint8Array {
+  if (bytes.length < 32) return bytes;
+  const out = bytes.slice();
+  out.set(nodeSha256(out.subarray(0, -32)), out.length - 32);
+  return out;
+}
+
+function readFingerprints(input: Uint8Array): void {
+  const blob = new FingerprintBlob(input, SEED, nodeSha256);
+  for (let offset = 0; offset < 64; offset++) {
+    const record = blob.at(FINGERPRINTED, offset);
+    if (record !== undefined && record.bytes.length > input.length) throw new Wrong('more than there is');
+  }
+}
+
+/** Of twenty records, told by those of thirty. */
+function readFingerprintSteps(input: Uint8Array): void {
+  const length = 20 * FINGERPRINT_BYTES;
+  const { length: found } = copyFingerprints(input, bytesOfLength(30 * FINGERPRINT_BYTES, 1), length);
+  if (found !== length) throw new Wrong(`${found} bytes in place of ${length}`);
+}
+
 function levelDatabase(): MemoryLevel<Uint8Array, Uint8Array> {
   return new MemoryLevel({ keyEncoding: 'view', valueEncoding: 'view', storeEncoding: 'view' });
 }
@@ -226,6 +264,22 @@ export async function casTargets(): Promise<FuzzTarget[]> {
       seeds: DELTAS,
       decode: (input) => decodeChecked({ ...chunkOf(CODECS.delta, input), bases: BASES }),
       budget: { multiple: 256, constant: 24 << 20 },
+    },
+    {
+      name: 'fingerprints',
+      seeds: [fingerprintsOfPack()],
+      reseal: resealFingerprints,
+      decode: readFingerprints,
+      budget: { multiple: 256, constant: 1 << 20 },
+    },
+    {
+      name: 'fingerprint-steps',
+      seeds: [
+        concatBytes([Uint8Array.of(2, 1, 9, 2, 0, 8, 3), bytesOfLength(3 * FINGERPRINT_BYTES, 1)]),
+        Uint8Array.of(1, 0, 20, 6),
+      ],
+      decode: readFingerprintSteps,
+      budget: { multiple: 256, constant: 1 << 20 },
     },
     {
       name: 'level-index',
