@@ -1,5 +1,5 @@
 /**
- * Fingerprints of records, as src/cas/fingerprints.ts describes them: three sums of products (NH), each with keys that stand one vector further on, and
+ * Fingerprints of records, as src/cas/fingerprints.ts describes them: three sums of products (NH), each with keys that stand one block further on, and
  * each folded to 32 bits.
  */
 
@@ -45,16 +45,21 @@ function addBlocks(from: usize, end: usize, keys: usize): void {
   let s1 = sum1;
   let s2 = sum2;
   let k0 = v128.load(keys);
+  let k1 = v128.load(keys, 16);
+  let k2 = v128.load(keys, 32);
+  let k3 = v128.load(keys, 48);
   while (from < end) {
     const a = v128.load(from);
     const b = v128.load(from, 16);
-    const k1 = v128.load(keys, 16);
-    const k2 = v128.load(keys, 32);
-    const k3 = v128.load(keys, 48);
+    const k4 = v128.load(keys, 64);
+    const k5 = v128.load(keys, 80);
     s0 = i64x2.add(s0, products(a, b, k0, k1));
-    s1 = i64x2.add(s1, products(a, b, k1, k2));
-    s2 = i64x2.add(s2, products(a, b, k2, k3));
+    s1 = i64x2.add(s1, products(a, b, k2, k3));
+    s2 = i64x2.add(s2, products(a, b, k4, k5));
     k0 = k2;
+    k1 = k3;
+    k2 = k4;
+    k3 = k5;
     from += BLOCK_BYTES;
     keys += BLOCK_BYTES;
   }

@@ -107,7 +107,9 @@ export class BaseFinder {
     let kept = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
     for (const pack of this.#packs.keys()) {
       if (kept <= KEPT_BYTES || this.#sizes.size <= 1) return;
-      kept -= this.#sizes.get(pack) ?? 0;
+      const size = this.#sizes.get(pack);
+      if (size === undefined) continue; // It is being read.
+      kept -= size;
       this.#sizes.delete(pack);
       this.#packs.delete(pack);
     }

@@ -27,7 +27,7 @@ import type { ChunkToEncode } from './coder.js';
 import { type DirectoryEntry, entriesWritten, type PackedChunk, FINGERPRINTS_PREFIX } from './pack.js';
 import { PackWriter } from './pack-writer.js';
 import type { PatchedChunk, UnitPatch } from './patch.js';
-import { canFingerprint, hasFingerprints } from './fingerprints.js';
+import { canFingerprint, hasFingerprints, type StoredFingerprints } from './fingerprints.js';
 import { type Standing, Wholeness } from './wholeness.js';
 
 /** A chunk to be stored. */
@@ -205,7 +205,7 @@ export class ChunkWriter {
     if (unreadable.length > 0) return unreadable;
     const fingerprints = await (await this.#store.fingerprints()).blobOf(pack);
     for (const { entry, bytes } of sound)
-      await this.add({ ...entry, fingerprints: fingerprints?.at(pack, entry.offset) }, bytes);
+      await this.add({ ...entry, fingerprints: ownFingerprints(fingerprints?.at(pack, entry)) }, bytes);
     return [];
   }
 
@@ -508,6 +508,11 @@ function fingerprintsWrong(): VecsnapError {
         'Delete the folder fingerprints/ of the repository: nothing is restored from it. Then run verify, and take the snapshot again.',
     },
   );
+}
+
+/** In memory of their own: others are as long as the blob is that they stand in. */
+function ownFingerprints(found: StoredFingerprints | undefined): StoredFingerprints | undefined {
+  return found && { ...found, bytes: copyBytes(found.bytes) };
 }
 
 function alone({ bytes, width, unit }: NewChunk): ChunkToEncode {

@@ -289,9 +289,11 @@ function encodeByKin(
   });
   const form = encodeByPlain(chunk, kin.unit, sound, options, primitives);
   const areBothThere = fingerprints !== undefined && kin.fingerprinted !== undefined;
-  if (areBothThere && sound.length === kin.chunks.length && !isSameForm(told, form))
+  const isComparable = areBothThere && sound.length === kin.chunks.length;
+  if (isComparable && !isSameForm(told, form))
     return { codec: CODECS.raw, bytes: chunk.bytes, hasFalseFingerprints: true };
-  return form && { ...form, fingerprints: told?.fingerprints ?? asRecord(fingerprints) };
+  const known = isComparable ? told?.fingerprints : undefined; // Else they are told by other bases.
+  return form && { ...form, fingerprints: known ?? asRecord(fingerprints) };
 }
 
 function encodeByPlain(

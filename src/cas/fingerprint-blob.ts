@@ -2,10 +2,9 @@
  * The fingerprints of the chunks of packs (fingerprints.ts), in one blob for the packs whose names begin as its own does. Nothing that is stored depends on
  * it: without it, the bytes of chunks are read.
  *
- * Layout: an 8-byte header; 8 bytes that tell the key ({@link checkOfSeed}); for each pack that has fingerprints the last eight digits of its name as a number (u32 little-endian), the length of its part
- * as a varint, and that part; at the end the SHA-256 of all before it. A part has for each chunk, in the order of the pack: by how many
- * bytes it begins behind the one before (the first: behind the beginning of the pack), as a varint; twice the length of its fingerprints, and 1 more when
- * they are told by those of its bases, as a varint; and these bytes.
+ * Layout: an 8-byte header; 8 bytes that tell the key ({@link checkOfSeed}); for each pack that has fingerprints the last eight digits of its name as a number
+ * (u32 little-endian), the length of its part as a varint, and that part; at the end the SHA-256 of all before it. A part has for each chunk: 5 bytes
+ * that tell which it is ({@link tagOf}); twice the length of its fingerprints, and 1 more when they are told by those of its bases, as a varint; and these bytes.
  */
 import {
   ByteReader,
@@ -24,8 +23,15 @@ import { GROUP_DIGITS, PACK_PREFIX, type PlacedFingerprints } from './pack.js';
 /** "vsnprnt" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x72, 0x6e, 0x74, 1);
 const DIGEST_BYTES = 32;
+const TAG_BYTES = 5;
+const NOWHERE = -1;
+/** What a place takes in memory, about. */
+const BYTES_OF_PLACE = 80;
 
-/** The fingerprints of a pack, in the order in which its chunks stand in it. */
+/** A chunk, and what it copies from. */
+export type FingerprintedChunk = Pick<PlacedFingerprints, 'address' | 'bases'>;
+
+/** The fingerprints of a pack. */
 export interface PackFingerprints {
   readonly pack: string;
   readonly fingerprints: readonly PlacedFingerprints[];
@@ -43,13 +49,11 @@ export function encodeFingerprints(
 
 function encodePart({ pack, fingerprints }: PackFingerprints): Uint8Array[] {
   const parts: Uint8Array[] = [];
-  let last = 0;
-  for (const { offset, record } of fingerprints) {
+  for (const { record, ...chunk } of fingerprints) {
     const head: number[] = [];
-    writeVarint(head, offset - last);
+    for (let i = 0, tag = tagOf(chunk); i < TAG_BYTES; i++, tag = Math.floor(tag / 256)) head.push(tag % 256);
     writeVarint(head, 2 * record.bytes.length + (record.isDelta ? 1 : 0));
     parts.push(Uint8Array.from(head), record.bytes);
-    last = offset;
   }
   const number = new Uint8Array(4);
   viewOf(number).setUint32(0, numberOf(pack), true);
@@ -58,16 +62,36 @@ function encodePart({ pack, fingerprints }: PackFingerprints): Uint8Array[] {
   return [number, Uint8Array.from(length), ...parts];
 }
 
+/**
+ * Of a chunk and what it copies from: the first bytes of the addresses, added bit by bit (XOR), as a number. By it, packs under each other's names, an index
+ * that is garbled, and a chunk that stands in two packs in two forms are told.
+ */
+function tagOf({ address, bases = [] }: FingerprintedChunk): number {
+  let tag = 0;
+  for (let i = TAG_BYTES - 1; i >= 0; i--) {
+    let byte = address[i] as number;
+    for (const base of bases) byte ^= base[i] as number;
+    tag = tag * 256 + byte;
+  }
+  return tag;
+}
+
+function readTag(reader: ByteReader): number {
+  const bytes = reader.take(TAG_BYTES);
+  return bytes.reduceRight((tag, byte) => tag * 256 + byte, 0);
+}
+
 /** What the names of these packs do not have in common. */
 function numberOf(pack: string): number {
   return Number.parseInt(pack.slice(PACK_PREFIX.length + GROUP_DIGITS), 16);
 }
 
-/** The fingerprints of some packs, by where chunks begin. */
+/** The fingerprints of some packs. */
 export class FingerprintBlob {
   readonly #bytes: Uint8Array;
-  /** For each pack, by the number at the end of its name and where chunks begin in it, where their fingerprints begin in the blob. */
+  /** For each pack, by the number at the end of its name and the tags of chunks, where their fingerprints begin in the blob. */
   readonly #places = new Map<number, Map<number, number>>();
+  #chunks = 0;
 
   /** @throws VecsnapError ENCODING_INVALID for what is no such blob, or one that was made with another seed. */
   constructor(blob: Uint8Array, seed: string, sha256: Sha256) {
@@ -89,26 +113,29 @@ export class FingerprintBlob {
     }
   }
 
+  /** Two chunks with one tag are not told apart, and have none. */
   #placesIn(start: number, end: number): Map<number, number> {
     const places = new Map<number, number>();
     const reader = new ByteReader(this.#bytes.subarray(0, end));
     reader.skip(start);
-    for (let offset = 0; reader.remaining > 0;) {
-      offset += reader.varint();
-      places.set(offset, reader.offset);
+    while (reader.remaining > 0) {
+      const tag = readTag(reader);
+      places.set(tag, places.has(tag) ? NOWHERE : reader.offset);
       reader.skip(Math.floor(reader.varint() / 2));
+      this.#chunks++;
     }
     return places;
   }
 
+  /** Bytes that it takes in memory, about. */
   get byteLength(): number {
-    return this.#bytes.length;
+    return this.#bytes.length + this.#chunks * BYTES_OF_PLACE;
   }
 
-  /** The fingerprints of the chunk that begins there in a pack. */
-  at(pack: string, offset: number): StoredFingerprints | undefined {
-    const place = this.#places.get(numberOf(pack))?.get(offset);
-    if (place === undefined) return undefined;
+  /** The fingerprints of a chunk that stands in a pack in this form. The bytes are a view of all of them. */
+  at(pack: string, chunk: FingerprintedChunk): StoredFingerprints | undefined {
+    const place = this.#places.get(numberOf(pack))?.get(tagOf(chunk)) ?? NOWHERE;
+    if (place === NOWHERE) return undefined;
     const reader = new ByteReader(this.#bytes);
     reader.skip(place);
     const length = reader.varint();

@@ -54,8 +54,6 @@ interface Told {
   readonly bases: readonly Address[];
 }
 
-const NO_BASES: readonly Address[] = [];
-
 /** See the head of this file. */
 export class FingerprintFinder {
   readonly #source: FingerprintSource;
@@ -89,19 +87,20 @@ export class FingerprintFinder {
   async #tell(addresses: readonly Address[], known: KnownFingerprints): Promise<Address[]> {
     const locations = await this.#source.locate(addresses);
     const blobs = await this.#blobsAt(locations);
-    const deltas: { readonly number: number; readonly told: Told; readonly location: Location }[] = [];
-    for (const [i, location] of locations.entries()) {
-      const record = location && blobs.get(location.pack)?.at(location.pack, location.offset);
-      if (location === undefined || record === undefined) continue;
-      const told = { length: location.length, record, bases: NO_BASES };
-      const number = known.add(addresses[i] as Address, told);
-      if (record.isDelta) deltas.push({ number, told, location });
+    const there = addresses.flatMap((address, i) => {
+      const location = locations[i];
+      return location === undefined ? [] : [{ address, location }];
+    });
+    const bases = await this.#basesOf(there.map(({ location }) => location));
+    const next: Address[] = [];
+    for (const [i, { address, location }] of there.entries()) {
+      const own = bases[i] ?? [];
+      const record = blobs.get(location.pack)?.at(location.pack, { address, bases: own });
+      if (record === undefined) continue;
+      known.add(address, { length: location.length, record, bases: own });
+      if (record.isDelta) next.push(...own);
     }
-    if (deltas.length === 0) return [];
-    const bases = await this.#basesOf(deltas.map(({ location }) => location));
-    for (const [i, { number, told }] of deltas.entries())
-      known.set(number, { ...told, bases: bases[i] ?? NO_BASES });
-    return bases.flat().filter((address) => !known.has(address));
+    return next.filter((address) => !known.has(address));
   }
 
   /** The fingerprints of all packs in which some chunks stand. */
@@ -145,7 +144,9 @@ export class FingerprintFinder {
     let kept = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
     for (const name of this.#blobs.keys()) {
       if (kept <= KEPT_BYTES || this.#sizes.size <= 1) return;
-      kept -= this.#sizes.get(name) ?? 0;
+      const size = this.#sizes.get(name);
+      if (size === undefined) continue; // It is being read.
+      kept -= size;
       this.#sizes.delete(name);
       this.#blobs.delete(name);
     }
@@ -156,22 +157,18 @@ export class FingerprintFinder {
 class KnownFingerprints {
   readonly #numbers = new DigestTable();
   readonly #told: Told[] = [];
-  /** What was put together; undefined where that cannot be done. */
-  readonly #fingerprints = new Map<number, Uint8Array | undefined>();
+  /** What was put together for records of some length; undefined where that cannot be done. */
+  readonly #made = new Map<
+    number,
+    { readonly unit: number; readonly fingerprints: Uint8Array | undefined }
+  >();
 
   has(address: Address): boolean {
     return this.#numbers.has(address);
   }
 
-  /** @returns its number. */
-  add(address: Address, told: Told): number {
-    const number = this.#numbers.add(address);
-    this.set(number, told);
-    return number;
-  }
-
-  set(number: number, told: Told): void {
-    this.#told[number] = told;
+  add(address: Address, told: Told): void {
+    this.#told[this.#numbers.add(address)] = told;
   }
 
   /** The fingerprints of a chunk with records of `unit` bytes. */
@@ -182,14 +179,15 @@ class KnownFingerprints {
     const { isDelta, bytes } = told.record;
     const length = (told.length / unit) * FINGERPRINT_BYTES;
     if (!isDelta) return bytes.length === length ? bytes : undefined;
-    if (this.#fingerprints.has(number)) return this.#fingerprints.get(number);
-    this.#fingerprints.set(number, undefined); // Whoever is told by itself has none.
+    const made = this.#made.get(number);
+    if (made?.unit === unit) return made.fingerprints;
+    this.#made.set(number, { unit, fingerprints: undefined }); // Whoever is told by itself has none.
     const fingerprints = putTogether(
       bytes,
       told.bases.map((base) => this.fingerprintsOf(base, unit)),
       length,
     );
-    this.#fingerprints.set(number, fingerprints);
+    this.#made.set(number, { unit, fingerprints });
     return fingerprints;
   }
 }

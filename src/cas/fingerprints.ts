@@ -5,7 +5,7 @@
  * A fingerprint is three independent words. For each, the record, as words of 32 bits and filled up with zeros to a multiple of 32 bytes,
  * is hashed by NH (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, CRYPTO 1999; RFC 4418) to 64 bits: of every 32 bytes the i-th word of the
  * first half plus its key is multiplied with that of the second half plus its key, and all products are added up. Those 64 bits are folded to 32 by
- * (a · low + b · high + c) >> 32 (Dietzfelbinger 1996). The second and third word take the keys from 16 and 32 bytes further on (Toeplitz). Two
+ * (a · low + b · high + c) >> 32 (Dietzfelbinger 1996). The second and third word take the keys from 32 and 64 bytes further on, by whole pairs (Toeplitz, as in that paper). Two
  * different records of one length have the same fingerprint with a probability of at most 2^-93 over the choice of the key, whatever is in them.
  * That holds for who does not know the key, which is made of the id of the repository: fingerprints are no signatures.
  */
@@ -23,7 +23,7 @@ const MOST_UNIT = 64 * 1024;
 /** Factors that fold three sums. They stand first in a key. */
 const FOLD_BYTES = 72;
 /** The third sum takes its keys from so many bytes further on. */
-const SHIFT_BYTES = 32;
+const SHIFT_BYTES = 64;
 /** What is left free between the parts of the memory of the kernels. */
 const ROOM_BYTES = 1024;
 /** Records are filled up to a multiple of this. */

@@ -100,10 +100,12 @@ export class PackWriter {
     const name = this.#nextName();
     if (fingerprints.length > 0) this.#fingerprints.push({ pack: name, fingerprints });
     const size = parts.reduce((sum, part) => sum + part.length, 0);
-    this.#put(name, parts, () => {
+    const put = async (): Promise<void> => {
+      await this.#parts.blobs.put(name, parts);
       this.#parts.coder.release?.(parts);
       this.#written.push({ name, size, directory });
-    });
+    };
+    this.#begin(name, put());
   }
 
   /** All names of a group begin alike and are random from there on. */
@@ -131,17 +133,23 @@ export class PackWriter {
     this.#fingerprints = [];
     const { fingerprintSeed = '' } = this.#options;
     const encoded = encodeFingerprints(fingerprints, fingerprintSeed, this.#parts.sha256);
-    this.#put(fingerprintsOfPack(first.pack), [encoded]);
+    const name = fingerprintsOfPack(first.pack);
+    this.#begin(name, this.#parts.blobs.put(name, [encoded]).catch(unlessFull));
   }
 
-  /** Begins to write a blob, beside those that are being written. */
-  #put(name: string, parts: readonly Uint8Array[], onWritten = (): void => {}): void {
+  /** Notes a blob that is being written, beside others. */
+  #begin(name: string, put: Promise<void>): void {
     this.#names.add(name);
-    const written = this.#parts.blobs.put(name, parts).then(onWritten, (error: unknown) => {
+    const written = put.catch((error: unknown) => {
       this.#failure ??= { error };
       if (isVecsnapError(error, 'BLOB_EXISTS')) this.#names.delete(name); // It is somebody else's.
     });
     this.#writing.add(written);
     void written.then(() => this.#writing.delete(written));
   }
+}
+
+/** Where there is no space left, what is needed comes first: without fingerprints, the next snapshot takes longer. */
+function unlessFull(error: unknown): void {
+  if (!isVecsnapError(error, 'STORE_FULL')) throw error;
 }

@@ -107,9 +107,8 @@ export interface FinishedPack {
   readonly fingerprints: readonly PlacedFingerprints[];
 }
 
-/** The fingerprints of a chunk, and where that begins in its pack. */
-export interface PlacedFingerprints {
-  readonly offset: number;
+/** The fingerprints of a chunk. */
+export interface PlacedFingerprints extends Pick<DirectoryEntry, 'address' | 'bases'> {
   readonly record: StoredFingerprints;
 }
 
@@ -137,7 +136,7 @@ export class PackBuilder {
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
-    if (fingerprints !== undefined) this.#fingerprints.push({ offset, record: fingerprints });
+    if (fingerprints !== undefined) this.#fingerprints.push({ address, bases: own, record: fingerprints });
     this.#size += bytes.length;
     return entry;
   }

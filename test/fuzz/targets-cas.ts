@@ -167,7 +167,7 @@ const FINGERPRINTED = `packs/${'ab'.repeat(16)}`;
 function fingerprintsOfPack(): Uint8Array {
   const records = [bytesOfLength(24, 1), bytesOfLength(5, 2), bytesOfLength(0, 3)];
   const fingerprints = records.map((bytes, i) => ({
-    offset: 8 + 9 * i,
+    address: toAddress(bytesOfLength(32, i)),
     record: { isDelta: i === 1, bytes },
   }));
   return encodeFingerprints([{ pack: FINGERPRINTED, fingerprints }], SEED, nodeSha256);
@@ -182,8 +182,8 @@ function resealFingerprints(bytes: Uint8Array): Uint8Array {
 
 function readFingerprints(input: Uint8Array): void {
   const blob = new FingerprintBlob(input, SEED, nodeSha256);
-  for (let offset = 0; offset < 64; offset++) {
-    const record = blob.at(FINGERPRINTED, offset);
+  for (let i = 0; i < 3; i++) {
+    const record = blob.at(FINGERPRINTED, { address: toAddress(bytesOfLength(32, i)) });
     if (record !== undefined && record.bytes.length > input.length) throw new Wrong('more than there is');
   }
 }
