@@ -630,6 +630,27 @@ describe('an incremental snapshot', () => {
     expect(await namesIn(blobs, '')).toEqual(before);
   });
 
+  it('is taken without them where there is no space left for them', async () => {
+    const inner = memoryBlobStore();
+    const { blobs } = counted(inner);
+    const full: BlobStore = {
+      ...blobs,
+      put: async (name, bytes) => {
+        if (name.startsWith('fingerprints/')) throw new VecsnapError('STORE_FULL', 'There is no space left.');
+        await inner.put(name, bytes);
+      },
+    };
+    const manager = await newManager(full);
+    for (const time of [0, 1]) {
+      const records = recordsAt(time, everyTenth);
+      const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), `time ${time}`);
+      const target = new MemoryTarget();
+      await manager.restoreSnapshot(id, target);
+      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+    }
+    expect(await namesIn(inner)).toEqual([]);
+  });
+
   it('is the same whatever threads it has', async () => {
     const checksums = new Set<string>();
     for (const coder of [INLINE, pooledCoder({ threads: 2 }), pooledCoder({ threads: 2, helps: true })]) {
