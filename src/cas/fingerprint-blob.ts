@@ -103,7 +103,9 @@ export class FingerprintBlob {
       !equalBytes(content.subarray(0, head.length), head) ||
       !equalBytes(sha256(content), this.#bytes.subarray(end))
     )
-      throw new VecsnapError('ENCODING_INVALID', 'These are no fingerprints of this repository.');
+      throw new VecsnapError('ENCODING_INVALID', 'These are no fingerprints of this repository.', {
+        remedy: 'They may be deleted: the next snapshot reads what is stored in place of them.',
+      });
     const reader = new ByteReader(content);
     reader.skip(head.length);
     while (reader.remaining > 0) {
