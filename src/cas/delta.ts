@@ -166,29 +166,13 @@ export function writeFingerprints(literals: readonly Uint8Array[], copies: reado
  */
 export function copyFingerprints(told: Uint8Array, base: Uint8Array, length: number): Uint8Array {
   const reader = new ByteReader(told);
-  const count = reader.varint();
-  if (count > reader.remaining) throw damaged('its head does not fit the chunk');
-  const { numbers, copied } = readSteps(reader, count, length / FINGERPRINT_BYTES);
-  const literals = reader.take(reader.remaining);
-  if (literals.length !== length - copied * FINGERPRINT_BYTES)
+  const steps = readSteps(reader, length / FINGERPRINT_BYTES);
+  const bytes = reader.take(reader.remaining);
+  if (bytes.length !== length - steps.copied * FINGERPRINT_BYTES)
     throw damaged('its literals have another length');
-  const result = new Uint8Array(length);
-  let at = 0;
-  let literal = 0;
-  const add = (bytes: Uint8Array): void => {
-    result.set(bytes, at);
-    at += bytes.length;
-  };
-  for (let i = 0; i < numbers.length; i += 3) {
-    const skipped = (numbers[i] as number) * FINGERPRINT_BYTES;
-    const from = (numbers[i + 1] as number) * FINGERPRINT_BYTES;
-    const end = from + (numbers[i + 2] as number) * FINGERPRINT_BYTES;
-    if (end > base.length) throw damaged('a copy lies outside of its bases');
-    add(literals.subarray(literal, (literal += skipped)));
-    add(base.subarray(from, end));
-  }
-  add(literals.subarray(literal));
-  return result;
+  const literals = { bytes, length: bytes.length };
+  const source = Pieces.of({ bytes: base }, base.length);
+  return takeSteps(steps, FINGERPRINT_BYTES, literals, source).join((size) => new Uint8Array(size));
 }
 
 function writeSteps(copies: readonly Copy[], { unit, width }: DeltaShape): Uint8Array {
@@ -253,14 +237,21 @@ export function resolveDelta(
 ): Pieces {
   const reader = new ByteReader(encoded);
   const { unit } = readShape(reader);
-  const count = reader.varint();
-  if (length % unit !== 0 || count > reader.remaining) throw damaged('its head does not fit the chunk');
-  const steps = readSteps(reader, count, length / unit);
+  if (length % unit !== 0) throw damaged('its head does not fit the chunk');
+  const steps = readSteps(reader, length / unit);
   const literals = new Literals(reader, length - steps.copied * unit, deflate, fresh);
-  const source = Pieces.concat(bases);
-  const result = new Pieces(length);
+  return takeSteps(steps, unit, literals, Pieces.concat(bases));
+}
+
+/** Takes literals and copies in turns, and at the end the literals that are left. */
+function takeSteps(
+  { numbers, copied }: Steps,
+  unit: number,
+  literals: ByteSource & { readonly length: number },
+  source: Pieces,
+): Pieces {
+  const result = new Pieces(literals.length + copied * unit);
   let literal = 0;
-  const { numbers } = steps;
   for (let i = 0; i < numbers.length; i += 3) {
     const skipped = (numbers[i] as number) * unit;
     if (skipped > 0) result.add(literals, literal, skipped);
@@ -552,7 +543,10 @@ interface Steps {
   readonly copied: number;
 }
 
-function readSteps(reader: ByteReader, count: number, units: number): Steps {
+/** @param units of the chunk. */
+function readSteps(reader: ByteReader, units: number): Steps {
+  const count = reader.varint();
+  if (count > reader.remaining) throw damaged('its head does not fit the chunk');
   const numbers: number[] = [];
   let at = 0;
   let expected = 0;
