@@ -65,24 +65,17 @@ function sum(numbers: Iterable<number>): number {
 }
 
 function rowsOf(stats: RepositoryStats): number {
-  const {
-    collections,
+  const { unreferencedBytes, packOverheadBytes, snapshotBytes, configBytes, fingerprintBytes, indexBytes } =
+    stats;
+  const others = [
     unreferencedBytes,
     packOverheadBytes,
     snapshotBytes,
     configBytes,
     fingerprintBytes,
     indexBytes,
-  } = stats;
-  return sum([
-    ...collections.map(({ newBytes }) => newBytes),
-    unreferencedBytes,
-    packOverheadBytes,
-    snapshotBytes,
-    configBytes,
-    fingerprintBytes,
-    indexBytes,
-  ]);
+  ];
+  return sum([...stats.collections.map(({ newBytes }) => newBytes), ...others]);
 }
 
 describe('statistics', () => {

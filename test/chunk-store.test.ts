@@ -27,7 +27,7 @@ import { type FaultyBlobStore, faultyBlobStore } from './fault/faulty-blob-store
 import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
-import { chunk, OPTIONS, putAll, reopen, storeParts } from './support/stores.js';
+import { methodsOf, chunk, OPTIONS, putAll, reopen, storeParts } from './support/stores.js';
 
 const anyChunk: fc.Arbitrary<NewChunk> = fc
   .record({
@@ -631,13 +631,7 @@ describe('reading many chunks', () => {
     let running = 0;
     let most = 0;
     const blobs: BlobStore = {
-      place: inner.place,
-      put: (...input) => inner.put(...input),
-      get: (name) => inner.get(name),
-      stat: (name) => inner.stat(name),
-      list: (prefix) => inner.list(prefix),
-      delete: (name) => inner.delete(name),
-      close: () => inner.close(),
+      ...methodsOf(inner),
       async read(...input) {
         most = Math.max(most, ++running);
         await new Promise((resolve) => setImmediate(resolve));

@@ -15,9 +15,11 @@ import {
   fingerprintRecords,
   hasFingerprints,
   inlineCoder,
+  LoadingCache,
   type NewChunk,
   type PlainChunk,
   type StoredChunk,
+  Wholeness,
 } from 'vecsnap/cas';
 import {
   type Address,
@@ -35,8 +37,8 @@ import { outcome, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { hintedSource } from './support/hinted-source.js';
 import { memoryEnvironment, memorySource, MemoryTarget } from './support/memory-environment.js';
-import { recordText } from './support/records.js';
-import { putAll, reopen, seededRandom } from './support/stores.js';
+import { recordText, type TestRecord } from './support/records.js';
+import { methodsOf, putAll, reopen, seededRandom } from './support/stores.js';
 
 const SEED = 'a repository';
 const UNIT = 1024;
@@ -281,6 +283,39 @@ describe('a store', () => {
     expect(found.every((one) => one?.fingerprints.length === 16 * FINGERPRINT_BYTES)).toBe(true);
   });
 
+  it('has none of chunks that compress so well that they would take a good part of it', async () => {
+    const blobs = memoryBlobStore();
+    const flat = new Uint8Array(16 * UNIT).map((_, i) => (i < 8 * UNIT ? 0 : i % 4 === 3 ? i : 1));
+    await putAll(await open(blobs), [newChunk(flat)]);
+    expect(await namesIn(blobs)).toEqual([]);
+  });
+
+  it('has at most 4 MiB of them for a pack, and reads no more than 32 MiB at once', async () => {
+    const blobs = memoryBlobStore();
+    const store = await reopen(blobs, undefined, { fingerprintSeed: SEED, packBytes: 2 ** 40 });
+    const builder = new ChunkWriter(store);
+    const bytes = new Uint8Array(1024 * 1024);
+    for (let n = 0; n < 6; n++) {
+      const plain = seededBytes(100, n);
+      const chunk = {
+        address: nodeSha256(plain),
+        kind: 'data',
+        codec: CODECS.raw,
+        length: plain.length,
+      } as const;
+      await builder.add({ ...chunk, fingerprints: { isDelta: false, bytes } }, plain);
+    }
+    await builder.commit();
+    const [name] = (await namesIn(blobs)) as [string];
+    const size = (await blobs.stat(name))?.size ?? 0;
+    expect(size).toBeGreaterThan(4 * bytes.length);
+    expect(size).toBeLessThan(4 * bytes.length + 200);
+    const huge = { ...methodsOf(blobs), stat: async (of: string) => ({ name: of, size: 2 ** 25 + 1 }) };
+    const [pack] = (await namesIn(blobs, 'packs/')) as [string];
+    expect(await (await (await open(huge)).fingerprints()).blobOf(pack)).toBeUndefined();
+    expect(await (await (await open(blobs)).fingerprints()).blobOf(pack)).toBeDefined();
+  });
+
   it('removes them with what is abandoned', async () => {
     const blobs = memoryBlobStore();
     const writer = new ChunkWriter(await open(blobs));
@@ -355,6 +390,100 @@ describe('fingerprints', () => {
 /** Tells the key. */
 const CHECK = nodeSha256(Buffer.from(`vecsnap fingerprints ${SEED}`)).subarray(0, 8);
 
+describe('what is found to be whole', () => {
+  it('has the longest chain, whatever the order in which deltas are met', async () => {
+    // D copies from B and C, C from B, and B from A, which stands alone.
+    const [a, b, c, d] = [1, 2, 3, 4].map((n) => nodeSha256(Uint8Array.of(n))) as [
+      Address,
+      Address,
+      Address,
+      Address,
+    ];
+    const bases = new Map([
+      [toHex(a), []],
+      [toHex(b), [a]],
+      [toHex(c), [b]],
+      [toHex(d), [b, c]],
+    ]);
+    const placed = [a, b, c, d].map((address, offset) => ({ address, offset }));
+    const whole = new Wholeness({
+      locate: async (addresses) =>
+        addresses.map((address) => ({
+          pack: 'packs/x',
+          offset: placed.find((one) => one.address === address)?.offset ?? -1,
+          storedLength: 1,
+          length: 1,
+          kind: 'data',
+          codec: address === a ? CODECS.raw : CODECS.delta,
+        })),
+      basesOf: async (locations) =>
+        locations.map(
+          ({ offset }) => bases.get(toHex((placed[offset] as (typeof placed)[number]).address)) ?? [],
+        ),
+      isSound: () => true,
+    });
+    expect(await whole.check([d])).toEqual(['whole']);
+    expect([a, b, c, d].map((address) => whole.chainOf(address))).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe('a cache of what is loaded', () => {
+  const sizes: Readonly<Record<string, number>> = { a: 4, b: 4, c: 4, large: 100 };
+  const newCache = () => {
+    const loads: string[] = [];
+    const waiting = new Map<string, () => void>();
+    const cache = new LoadingCache(
+      async (name) => {
+        loads.push(name);
+        if (name === 'bad') throw new Error('it cannot be loaded');
+        await new Promise<void>((resolve) => waiting.set(name, resolve));
+        return name;
+      },
+      (name) => sizes[name] ?? 1,
+      8,
+    );
+    const end = async (name: string): Promise<string> => {
+      const loaded = cache.get(name);
+      waiting.get(name)?.();
+      return loaded;
+    };
+    return { cache, loads, end };
+  };
+
+  it('keeps those used last', async () => {
+    const { loads, end } = newCache();
+    for (const name of ['a', 'b', 'a', 'c', 'a', 'b', 'a']) expect(await end(name)).toBe(name);
+    expect(loads).toEqual(['a', 'b', 'c', 'b']);
+  });
+
+  it('loads once for all who ask meanwhile, and keeps the last however large', async () => {
+    const { cache, loads, end } = newCache();
+    const both = [cache.get('large'), cache.get('large')];
+    await end('large');
+    await Promise.all(both);
+    await end('large');
+    expect(loads).toEqual(['large']);
+  });
+
+  it('forgets nothing that is being loaded, and counts nothing that it has forgotten', async () => {
+    const { cache, loads, end } = newCache();
+    const slow = cache.get('a');
+    for (const name of ['b', 'large', 'c', 'large', 'b']) await end(name); // None of them stays for long.
+    await end('a');
+    await slow;
+    loads.length = 0;
+    for (const name of ['c', 'b', 'c', 'b', 'c', 'b']) await end(name);
+    expect(loads.length).toBeLessThanOrEqual(2);
+  });
+
+  it('tries again what could not be loaded', async () => {
+    const { cache, loads } = newCache();
+    for (let time = 0; time < 2; time++)
+      await expect(cache.get('bad')).rejects.toThrow('it cannot be loaded');
+    expect(loads).toEqual(['bad', 'bad']);
+  });
+});
+
 /** What tells a chunk in a form from others. */
 function tagText(address: Address, bases: readonly Address[] = []): string {
   const tag = address.slice(0, 5);
@@ -372,7 +501,7 @@ describe('a blob of fingerprints', () => {
         fc.record({
           address: anyAddress,
           bases: fc.option(fc.array(anyAddress, { maxLength: 3 }), { nil: undefined }),
-          record: fc.record({ isDelta: fc.boolean(), bytes: fc.uint8Array() }),
+          stored: fc.record({ isDelta: fc.boolean(), bytes: fc.uint8Array() }),
         }),
       ),
     }),
@@ -398,7 +527,7 @@ describe('a blob of fingerprints', () => {
                 (one) =>
                   one !== chunk && tagText(one.address, one.bases) === tagText(chunk.address, chunk.bases),
               );
-              expect(blob.at(pack, chunk)).toEqual(isTwice ? undefined : chunk.record);
+              expect(blob.at(pack, chunk)).toEqual(isTwice ? undefined : chunk.stored);
               const isAnother = toHex(other).slice(0, 10) !== '0000000000';
               if (isAnother && fingerprints.length === 1)
                 expect(blob.at(pack, { ...chunk, bases: [...(chunk.bases ?? []), other] })).toBeUndefined();
@@ -416,15 +545,15 @@ describe('a blob of fingerprints', () => {
 
   it('has none of two chunks that it cannot tell apart', () => {
     const address = nodeSha256(Uint8Array.of(1));
-    const [pack, record] = [nameOf(1), { isDelta: false, bytes: Uint8Array.of(1, 2) }];
-    const one = { address, record };
+    const [pack, stored] = [nameOf(1), { isDelta: false, bytes: Uint8Array.of(1, 2) }];
+    const one = { address, stored };
     const blobOf = (chunks: readonly (typeof one)[]) =>
       new FingerprintBlob(
         encodeFingerprints([{ pack, fingerprints: chunks }], SEED, nodeSha256),
         SEED,
         nodeSha256,
       );
-    expect(blobOf([one]).at(pack, one)).toEqual(record);
+    expect(blobOf([one]).at(pack, one)).toEqual(stored);
     expect(blobOf([one, one]).at(pack, one)).toBeUndefined();
   });
 
@@ -475,20 +604,14 @@ function counted(inner: BlobStore): { readonly blobs: BlobStore; bytes: number }
   const count = {
     bytes: 0,
     blobs: {
-      place: inner.place,
-      put: (...call) => inner.put(...call),
-      get: (name) => inner.get(name),
-      stat: (name) => inner.stat(name),
-      list: (prefix) => inner.list(prefix),
-      delete: (name) => inner.delete(name),
-      close: () => inner.close(),
+      ...methodsOf(inner),
       read: async (name, offset, into) => {
         const read = await inner.read(name, offset, into);
         const size = (await inner.stat(name))?.size ?? 0;
         if (name.startsWith('packs/') && offset + into.length < size) count.bytes += read;
         return read;
       },
-    } satisfies BlobStore as BlobStore,
+    } as BlobStore,
   };
   return count;
 }
@@ -532,6 +655,16 @@ async function take(manager: SnapshotManager, source: Source, name: string): Pro
     : manager.createIncrementalSnapshot(source, name, base.id);
 }
 
+async function expectRestored(
+  manager: SnapshotManager,
+  id: string,
+  records: readonly TestRecord[],
+): Promise<void> {
+  const target = new MemoryTarget();
+  await manager.restoreSnapshot(id, target);
+  expect(target.records.map(recordText)).toEqual(records.map(recordText));
+}
+
 const everyTenth = (n: number): boolean => n % 10 === 3;
 
 describe('an incremental snapshot', () => {
@@ -544,9 +677,7 @@ describe('an incremental snapshot', () => {
       store.bytes = 0;
       const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), `time ${time}`);
       expect(store.bytes).toBeLessThan((ROWS * UNIT) / 8);
-      const target = new MemoryTarget();
-      await manager.restoreSnapshot(id, target);
-      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+      await expectRestored(manager, id, records);
     }
     store.bytes = 0;
     for (const name of await namesIn(store.blobs)) await store.blobs.delete(name);
@@ -585,9 +716,7 @@ describe('an incremental snapshot', () => {
     const records = recordsAt(3, everyTenth);
     const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), 'after');
     expect(store.bytes).toBeLessThan((ROWS * UNIT) / 6);
-    const target = new MemoryTarget();
-    await manager.restoreSnapshot(id, target);
-    expect(target.records.map(recordText)).toEqual(records.map(recordText));
+    await expectRestored(manager, id, records);
   });
 
   it('goes on where the config was lost and made anew, with another key', async () => {
@@ -606,9 +735,7 @@ describe('an incremental snapshot', () => {
     for (const time of [1, 2]) {
       const records = recordsAt(time, (n) => n % 8 === 3);
       const { id } = await take(repaired, memorySource({ schema: SCHEMA, records }), `time ${time}`);
-      const target = new MemoryTarget();
-      await repaired.restoreSnapshot(id, target);
-      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+      await expectRestored(repaired, id, records);
     }
   });
 
@@ -632,9 +759,8 @@ describe('an incremental snapshot', () => {
 
   it('is taken without them where there is no space left for them', async () => {
     const inner = memoryBlobStore();
-    const { blobs } = counted(inner);
     const full: BlobStore = {
-      ...blobs,
+      ...methodsOf(inner),
       put: async (name, bytes) => {
         if (name.startsWith('fingerprints/')) throw new VecsnapError('STORE_FULL', 'There is no space left.');
         await inner.put(name, bytes);
@@ -644,9 +770,7 @@ describe('an incremental snapshot', () => {
     for (const time of [0, 1]) {
       const records = recordsAt(time, everyTenth);
       const { id } = await take(manager, memorySource({ schema: SCHEMA, records }), `time ${time}`);
-      const target = new MemoryTarget();
-      await manager.restoreSnapshot(id, target);
-      expect(target.records.map(recordText)).toEqual(records.map(recordText));
+      await expectRestored(manager, id, records);
     }
     expect(await namesIn(inner)).toEqual([]);
   });

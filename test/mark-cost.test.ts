@@ -11,6 +11,7 @@ import {
   inlineCoder,
   memoryIndex,
   NodeReader,
+  Wholeness,
 } from 'vecsnap/cas';
 import { type Address, type Schema, toHex, utf8 } from 'vecsnap/core';
 import { mark } from 'vecsnap/gc';
@@ -76,11 +77,12 @@ async function countingStore() {
 /** How many nodes there are, and how many of them are deltas. */
 async function nodesOf(store: ChunkStore): Promise<{ nodes: number; deltas: number; longest: number }> {
   const nodes = (await collectAll(store.parts.index.entries())).filter(({ kind }) => kind === 'node');
-  const chains = await store.chainLengths(nodes.map(({ address }) => address));
+  const whole = new Wholeness(store);
+  await whole.check(nodes.map(({ address }) => address));
   return {
     nodes: nodes.length,
     deltas: nodes.filter(({ codec }) => codec === CODECS.delta).length,
-    longest: Math.max(...chains),
+    longest: Math.max(...nodes.map(({ address }) => whole.chainOf(address))),
   };
 }
 

@@ -5,6 +5,7 @@
 import { type Address, ADDRESS_LENGTH, toAddress } from '../core/index.js';
 import { CODECS } from './codec.js';
 import type { Location } from './index-port.js';
+import { LoadingCache } from './loading-cache.js';
 import type { DirectoryEntry } from './pack.js';
 
 /** Where a chunk stands, as far as its bases are concerned. */
@@ -63,14 +64,12 @@ class PackBases {
 
 /** See the head of this file. */
 export class BaseFinder {
-  readonly #read: (pack: string) => Promise<readonly DirectoryEntry[]>;
-  /** Those used last stand last. */
-  readonly #packs = new Map<string, Promise<PackBases>>();
-  readonly #sizes = new Map<string, number>();
+  readonly #packs: LoadingCache<PackBases>;
 
   /** @param read gives the directory of a pack; what it throws is passed on. */
   constructor(read: (pack: string) => Promise<readonly DirectoryEntry[]>) {
-    this.#read = read;
+    const load = async (pack: string): Promise<PackBases> => new PackBases(await read(pack));
+    this.#packs = new LoadingCache(load, ({ byteLength }) => byteLength, KEPT_BYTES);
   }
 
   /** What the chunk at each place copies from, in order; nothing for those that are no deltas. */
@@ -78,40 +77,9 @@ export class BaseFinder {
     const packs = new Set<string>();
     for (const { codec, pack } of locations) if (codec === CODECS.delta) packs.add(pack);
     const loaded = new Map<string, PackBases>();
-    await Promise.all(Array.from(packs, async (pack) => loaded.set(pack, await this.#basesIn(pack))));
+    await Promise.all(Array.from(packs, async (pack) => loaded.set(pack, await this.#packs.get(pack))));
     return locations.map(({ codec, pack, offset }) =>
       codec === CODECS.delta ? (loaded.get(pack) as PackBases).at(offset) : NO_BASES,
     );
-  }
-
-  #basesIn(pack: string): Promise<PackBases> {
-    const bases = this.#packs.get(pack) ?? this.#load(pack);
-    this.#packs.delete(pack);
-    this.#packs.set(pack, bases);
-    return bases;
-  }
-
-  async #load(pack: string): Promise<PackBases> {
-    try {
-      const bases = new PackBases(await this.#read(pack));
-      this.#sizes.set(pack, bases.byteLength);
-      this.#dropOldest();
-      return bases;
-    } catch (error) {
-      this.#packs.delete(pack); // The next who asks tries again.
-      throw error;
-    }
-  }
-
-  #dropOldest(): void {
-    let kept = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
-    for (const pack of this.#packs.keys()) {
-      if (kept <= KEPT_BYTES || this.#sizes.size <= 1) return;
-      const size = this.#sizes.get(pack);
-      if (size === undefined) continue; // It is being read.
-      kept -= size;
-      this.#sizes.delete(pack);
-      this.#packs.delete(pack);
-    }
   }
 }

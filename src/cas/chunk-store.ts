@@ -8,13 +8,12 @@ import {
   type RandomBytes,
   Semaphore,
   type Sha256,
-  toHex,
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { ChunkGraph } from './chunk-graph.js';
-import { type CompressionOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
-import { BaseFinder, type PlaceOfChunk } from './bases.js';
+import { CODECS, type EncodeOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
+import type { BaseFinder, PlaceOfChunk } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import type { FingerprintFinder } from './fingerprint-finder.js';
 import { Copies } from './copies.js';
@@ -48,7 +47,7 @@ export interface ChunkStoreParts {
 }
 
 /** How a chunk store works. */
-export interface ChunkStoreOptions extends CompressionOptions {
+export interface ChunkStoreOptions extends EncodeOptions {
   /** A pack is written when its chunks reach this many bytes. */
   readonly packBytes: number;
   /** Reads and writes that are under way at the same time. */
@@ -101,7 +100,7 @@ export class ChunkStore {
   readonly #problems = new Map<string, VecsnapError>();
   readonly #io: Semaphore;
   readonly #located = new LocationCache();
-  readonly #bases = new BaseFinder((pack) => this.directory(pack));
+  #bases: Promise<BaseFinder> | undefined;
   #fingerprints: Promise<FingerprintFinder> | undefined;
   #packs: ReadonlyMap<string, number> = new Map();
   /** Grows whenever other packs are found than before. */
@@ -306,7 +305,11 @@ export class ChunkStore {
    * @throws VecsnapError PACK_MISSING, PACK_DAMAGED when that cannot be told.
    */
   async basesOf(locations: readonly PlaceOfChunk[]): Promise<Address[][]> {
-    return this.#bases.basesOf(locations);
+    if (!locations.some(({ codec }) => codec === CODECS.delta)) return locations.map(() => []);
+    this.#bases ??= import('./bases.js').then(
+      ({ BaseFinder }) => new BaseFinder((pack) => this.directory(pack)),
+    );
+    return (await this.#bases).basesOf(locations);
   }
 
   /** The fingerprints of chunks, as far as they have some. */
@@ -500,22 +503,6 @@ export class ChunkStore {
     const bases = await places.basesOf(forms);
     for (const [i, number] of there.entries())
       found.place(number, forms[i] as Location, bases[i] as Address[]);
-  }
-
-  /** How many deltas each chunk is away from one that stands alone, the longest way. All must be whole. */
-  async chainLengths(addresses: readonly Address[]): Promise<number[]> {
-    const lengths = addresses.map(() => 0);
-    let level = addresses.map((address, owner) => ({ address, owner }));
-    for (let length = 0; level.length > 0 && length <= MAX_CHAIN; length++) {
-      for (const { owner } of level) lengths[owner] = length;
-      const locations = await this.locate(level.map(({ address }) => address));
-      const bases = await this.basesOf(locations as Location[]);
-      const next = level.flatMap(({ owner }, i) =>
-        (bases[i] as Address[]).map((address) => ({ address, owner })),
-      );
-      level = [...new Map(next.map((step) => [`${step.owner} ${toHex(step.address)}`, step])).values()];
-    }
-    return lengths;
   }
 
   /** What is wrong with a chunk that cannot be decoded. For a delta, the damage may be to what it copies from. */

@@ -376,7 +376,7 @@ export class ChunkWriter {
     const sound = new DigestTable();
     for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
     const fingerprinted = await this.#fingerprintedKin(chunks, sound);
-    const known: KnownBases = { numbers: sound, forms: await this.#plainBases(chunks, sound) };
+    const known: KnownBases = { numbers: sound, forms: this.#plainBases(chunks, sound) };
     const unread = new DigestTable();
     for (const [i, { similar }] of chunks.entries()) {
       if (fingerprinted[i]?.isAudited === false) continue;
@@ -439,14 +439,13 @@ export class ChunkWriter {
   }
 
   /** The bases whose plaintext came with the chunks, by their numbers in `sound`. */
-  async #plainBases(chunks: readonly NewChunk[], sound: DigestTable): Promise<KnownBases['forms']> {
+  #plainBases(chunks: readonly NewChunk[], sound: DigestTable): KnownBases['forms'] {
     const given = chunks.flatMap(({ similar }) =>
       (similar?.plain ?? []).map((plain, i) => ({ address: similar?.addresses[i] as Address, plain })),
     );
     const usable = given.filter(({ address }) => sound.has(address));
-    const chains = await this.#store.chainLengths(usable.map(({ address }) => address));
     return new Map(
-      usable.map((base, i) => [sound.find(base.address), { ...base, chain: chains[i] as number }]),
+      usable.map((base) => [sound.find(base.address), { ...base, chain: this.#whole.chainOf(base.address) }]),
     );
   }
 

@@ -86,6 +86,10 @@ export interface CompressionOptions {
   readonly compression: 'auto' | 'none';
   /** The deflate level for what is not made of numbers, 1 (fast) to 9 (small). */
   readonly compressionLevel: number;
+}
+
+/** How chunks are encoded. */
+export interface EncodeOptions extends CompressionOptions {
   /** Tells the key of fingerprints; without it, none are made. */
   readonly fingerprintSeed?: string | undefined;
 }
@@ -124,13 +128,15 @@ const SMALL_DELTA = 1 / 8;
 const WORTHWHILE_DELTA = 3 / 4;
 /** A chunk is never told by one that is itself this many deltas away from one that stands alone. */
 export const MAX_CHAIN = 48;
+/** A chunk that compresses so well that its fingerprints would take more than this part of it has none. */
+const MOST_FINGERPRINTS = 1 / 32;
 /** Fingerprints of so many deltas in a row are told by others; then come some that stand alone, so that they are found quickly. */
 const FINGERPRINTS_IN_A_ROW = 8;
 
 /** The smallest form of a chunk. */
 export function encodeChunk(
   chunk: PlainChunk,
-  options: CompressionOptions,
+  options: EncodeOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk {
   const { kin } = chunk;
@@ -143,7 +149,7 @@ export function encodeChunk(
 /** How the records of a chunk are fingerprinted; undefined when they are not. */
 export function fingerprintingFor(
   { bytes, unit }: Pick<PlainChunk, 'bytes' | 'unit'>,
-  { compression, fingerprintSeed }: CompressionOptions,
+  { compression, fingerprintSeed }: EncodeOptions,
   { sha256 }: CoderPrimitives,
 ): Fingerprinting | undefined {
   return compression === 'none' ? undefined : fingerprintingOf(bytes.length, unit, fingerprintSeed, sha256);
@@ -154,7 +160,7 @@ export function encodeWith(
   chunk: PlainChunk,
   toDelta: () => EncodedChunk | undefined,
   fingerprinting: Fingerprinting | undefined,
-  options: CompressionOptions,
+  options: EncodeOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk {
   const { bytes } = chunk;
@@ -244,26 +250,35 @@ function addBases({ bases = [] }: StoredChunk, known: Set<StoredChunk>): void {
 function encodeAlone(
   { bytes, width }: PlainChunk,
   fingerprinting: Fingerprinting | undefined,
-  { compressionLevel }: CompressionOptions,
+  { compressionLevel }: EncodeOptions,
   { deflate, fresh }: CoderPrimitives,
 ): EncodedChunk {
   const most = Math.floor(bytes.length * (1 - LEAST_SAVING));
   if (width !== 0 && bytes.length % width === 0) {
-    let fingerprints: StoredFingerprints | undefined;
+    let fingerprints: Uint8Array | undefined;
     const onSplit = (engine: PlaneEngine): void => {
-      fingerprints = fingerprinting && asRecord(engine.fingerprintSplit?.(fingerprinting));
+      fingerprints = fingerprinting && engine.fingerprintSplit?.(fingerprinting);
     };
     const encoded = encodePlanesWithin(most, bytes, width, compressionLevel, deflate, { fresh, onSplit });
     return encoded === undefined
-      ? { codec: CODECS.raw, bytes, fingerprints }
-      : { codec: CODECS.planes, bytes: encoded, fingerprints };
+      ? { codec: CODECS.raw, bytes, fingerprints: worthwhile(fingerprints, bytes) }
+      : { codec: CODECS.planes, bytes: encoded, fingerprints: worthwhile(fingerprints, encoded) };
   }
   const encoded = deflate.deflate(bytes, compressionLevel);
   return encoded.length <= most ? { codec: CODECS.deflate, bytes: encoded } : { codec: CODECS.raw, bytes };
 }
 
+/** Fingerprints of a chunk that stands alone; undefined when they would take more than a small part of what it takes itself. */
+function worthwhile(
+  fingerprints: Uint8Array | undefined,
+  encoded: Uint8Array,
+): StoredFingerprints | undefined {
+  const share = (fingerprints?.length ?? 0) / encoded.length;
+  return share <= MOST_FINGERPRINTS ? wholeFingerprints(fingerprints) : undefined;
+}
+
 /** Fingerprints that stand alone. */
-export function asRecord(fingerprints: Uint8Array | undefined): StoredFingerprints | undefined {
+export function wholeFingerprints(fingerprints: Uint8Array | undefined): StoredFingerprints | undefined {
   return fingerprints && { isDelta: false, bytes: fingerprints };
 }
 
@@ -276,7 +291,7 @@ function encodeByKin(
   chunk: PlainChunk,
   kin: Kin,
   fingerprinting: Fingerprinting | undefined,
-  options: CompressionOptions,
+  options: EncodeOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk | undefined {
   const fingerprints = fingerprinting && fingerprintRecords(chunk.bytes, fingerprinting);
@@ -293,14 +308,14 @@ function encodeByKin(
   if (isComparable && !isSameForm(told, form))
     return { codec: CODECS.raw, bytes: chunk.bytes, hasFalseFingerprints: true };
   const known = isComparable ? told?.fingerprints : undefined; // Else they are told by other bases.
-  return form && { ...form, fingerprints: known ?? asRecord(fingerprints) };
+  return form && { ...form, fingerprints: known ?? wholeFingerprints(fingerprints) };
 }
 
 function encodeByPlain(
   { bytes, width }: PlainChunk,
   unit: number,
   sound: readonly { readonly address: Address; readonly plain: Uint8Array }[],
-  { compressionLevel }: CompressionOptions,
+  { compressionLevel }: EncodeOptions,
   primitives: CoderPrimitives,
 ): EncodedChunk | undefined {
   if (sound.length === 0) return undefined;
@@ -315,7 +330,7 @@ function encodeByFingerprints(
   { bytes, width }: PlainChunk,
   { unit, fingerprinted = [] }: Kin,
   fingerprints: Uint8Array,
-  { compressionLevel }: CompressionOptions,
+  { compressionLevel }: EncodeOptions,
   { deflate }: CoderPrimitives,
 ): EncodedChunk | undefined {
   const shape = { unit, width };
@@ -329,7 +344,7 @@ function encodeByFingerprints(
     bytes: delta.bytes,
     bases: used.map(({ address }) => address),
     fingerprints: fingerprintsStandAlone(chain)
-      ? asRecord(fingerprints)
+      ? wholeFingerprints(fingerprints)
       : { isDelta: true, bytes: delta.fingerprints },
   };
 }

@@ -3,7 +3,7 @@
 import type { Address } from '../core/address.js';
 import {
   type CoderPrimitives,
-  type CompressionOptions,
+  type EncodeOptions,
   damagedAmong,
   encodeChunk,
   type EncodedChunk,
@@ -25,15 +25,11 @@ export interface ChunkCoder {
   /** SHA-256 of each. */
   address(chunks: readonly Uint8Array[]): Promise<Address[]>;
   /** The smallest form of each. */
-  encode(
-    chunks: readonly ChunkToEncode[],
-    options: CompressionOptions,
-    kin?: ChunkGraph,
-  ): Promise<EncodedChunk[]>;
+  encode(chunks: readonly ChunkToEncode[], options: EncodeOptions, kin?: ChunkGraph): Promise<EncodedChunk[]>;
   /** Both at once, which for chunks that are all to be stored takes less time. */
   addressAndEncode(
     chunks: readonly ChunkToEncode[],
-    options: CompressionOptions,
+    options: EncodeOptions,
     kin?: ChunkGraph,
   ): Promise<AddressedChunk[]>;
   /**
@@ -43,7 +39,7 @@ export interface ChunkCoder {
   patch(
     graph: ChunkGraph,
     patches: readonly UnitPatch[],
-    options: CompressionOptions,
+    options: EncodeOptions,
   ): Promise<(PatchedChunk | 'same' | 'damaged')[]>;
   /**
    * The plaintext of each wanted chunk; undefined for those that cannot be decoded or, when `verify` is set, do not hash to their
@@ -78,7 +74,7 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
   const read = (graph: ChunkGraph): StoredChunk[] => readGraph(graph, reading.readFile, reading.room);
   const encode = (
     chunks: readonly ChunkToEncode[],
-    options: CompressionOptions,
+    options: EncodeOptions,
     kin?: ChunkGraph,
   ): EncodedChunk[] => {
     const known = kin === undefined ? [] : read(kin);

@@ -18,23 +18,25 @@ import {
   writeVarint,
 } from '../core/index.js';
 import { checkOfSeed, type StoredFingerprints } from './fingerprints.js';
-import { GROUP_DIGITS, PACK_PREFIX, type PlacedFingerprints } from './pack.js';
+import { GROUP_DIGITS, PACK_PREFIX, type ChunkFingerprints } from './pack.js';
 
 /** "vsnprnt" and the version of the format. */
 const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x72, 0x6e, 0x74, 1);
 const DIGEST_BYTES = 32;
+/** Nobody writes longer ones, and nobody reads them. */
+export const MAX_FINGERPRINT_BLOB_BYTES = 2 ** 25;
 const TAG_BYTES = 5;
 const NOWHERE = -1;
 /** What a place takes in memory, about. */
 const BYTES_OF_PLACE = 80;
 
 /** A chunk, and what it copies from. */
-export type FingerprintedChunk = Pick<PlacedFingerprints, 'address' | 'bases'>;
+export type FingerprintedChunk = Pick<ChunkFingerprints, 'address' | 'bases'>;
 
 /** The fingerprints of a pack. */
 export interface PackFingerprints {
   readonly pack: string;
-  readonly fingerprints: readonly PlacedFingerprints[];
+  readonly fingerprints: readonly ChunkFingerprints[];
 }
 
 /** @param packs whose names begin alike. @param seed with which they were made. */
@@ -49,11 +51,11 @@ export function encodeFingerprints(
 
 function encodePart({ pack, fingerprints }: PackFingerprints): Uint8Array[] {
   const parts: Uint8Array[] = [];
-  for (const { record, ...chunk } of fingerprints) {
+  for (const { stored, ...chunk } of fingerprints) {
     const head: number[] = [];
     for (let i = 0, tag = tagOf(chunk); i < TAG_BYTES; i++, tag = Math.floor(tag / 256)) head.push(tag % 256);
-    writeVarint(head, 2 * record.bytes.length + (record.isDelta ? 1 : 0));
-    parts.push(Uint8Array.from(head), record.bytes);
+    writeVarint(head, 2 * stored.bytes.length + (stored.isDelta ? 1 : 0));
+    parts.push(Uint8Array.from(head), stored.bytes);
   }
   const number = new Uint8Array(4);
   viewOf(number).setUint32(0, numberOf(pack), true);

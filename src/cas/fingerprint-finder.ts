@@ -17,7 +17,8 @@ import { copyFingerprints } from './delta.js';
 import type { PlaceOfChunk } from './bases.js';
 import type { Location } from './index-port.js';
 import { fingerprintsOfPack } from './pack.js';
-import { FingerprintBlob } from './fingerprint-blob.js';
+import { FingerprintBlob, MAX_FINGERPRINT_BLOB_BYTES } from './fingerprint-blob.js';
+import { LoadingCache } from './loading-cache.js';
 import { FINGERPRINT_BYTES, type StoredFingerprints } from './fingerprints.js';
 
 /** Bytes of fingerprints that are kept. */
@@ -50,16 +51,18 @@ export interface FoundFingerprints {
 interface Told {
   /** Bytes of its plaintext. */
   readonly length: number;
-  readonly record: StoredFingerprints;
+  readonly stored: StoredFingerprints;
   readonly bases: readonly Address[];
 }
 
 /** See the head of this file. */
 export class FingerprintFinder {
   readonly #source: FingerprintSource;
-  /** Those used last stand last. */
-  readonly #blobs = new Map<string, Promise<FingerprintBlob | undefined>>();
-  readonly #sizes = new Map<string, number>();
+  readonly #blobs = new LoadingCache(
+    (name) => this.#read(name),
+    (blob) => blob?.byteLength ?? 0,
+    KEPT_BYTES,
+  );
 
   constructor(source: FingerprintSource) {
     this.#source = source;
@@ -76,11 +79,7 @@ export class FingerprintFinder {
 
   /** Where the fingerprints of the chunks of a pack are; undefined when it has none. */
   blobOf(pack: string): Promise<FingerprintBlob | undefined> {
-    const name = fingerprintsOfPack(pack);
-    const blob = this.#blobs.get(name) ?? this.#load(name);
-    this.#blobs.delete(name);
-    this.#blobs.set(name, blob);
-    return blob;
+    return this.#blobs.get(fingerprintsOfPack(pack));
   }
 
   /** Finds what is kept for some chunks. @returns what those are told by, as far as nothing is known of it. */
@@ -95,10 +94,10 @@ export class FingerprintFinder {
     const next: Address[] = [];
     for (const [i, { address, location }] of there.entries()) {
       const own = bases[i] ?? [];
-      const record = blobs.get(location.pack)?.at(location.pack, { address, bases: own });
-      if (record === undefined) continue;
-      known.add(address, { length: location.length, record, bases: own });
-      if (record.isDelta) next.push(...own);
+      const stored = blobs.get(location.pack)?.at(location.pack, { address, bases: own });
+      if (stored === undefined) continue;
+      known.add(address, { length: location.length, stored, bases: own });
+      if (stored.isDelta) next.push(...own);
     }
     return next.filter((address) => !known.has(address));
   }
@@ -122,33 +121,16 @@ export class FingerprintFinder {
     });
   }
 
-  async #load(name: string): Promise<FingerprintBlob | undefined> {
-    const blob = await this.#read(name);
-    this.#sizes.set(name, blob?.byteLength ?? 0);
-    this.#dropOldest();
-    return blob;
-  }
-
   async #read(name: string): Promise<FingerprintBlob | undefined> {
     const { blobs, seed, sha256 } = this.#source;
     if (seed === undefined) return undefined;
     try {
+      const { size } = (await blobs.stat(name)) ?? { size: 0 };
+      if (size === 0 || size > MAX_FINGERPRINT_BLOB_BYTES) return undefined;
       return new FingerprintBlob(await blobs.get(name), seed, sha256);
     } catch (error) {
       if (error instanceof VecsnapError) return undefined;
       throw error;
-    }
-  }
-
-  #dropOldest(): void {
-    let kept = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
-    for (const name of this.#blobs.keys()) {
-      if (kept <= KEPT_BYTES || this.#sizes.size <= 1) return;
-      const size = this.#sizes.get(name);
-      if (size === undefined) continue; // It is being read.
-      kept -= size;
-      this.#sizes.delete(name);
-      this.#blobs.delete(name);
     }
   }
 }
@@ -176,7 +158,7 @@ class KnownFingerprints {
     const number = this.#numbers.find(address);
     const told = this.#told[number];
     if (told === undefined || told.length % unit !== 0) return undefined;
-    const { isDelta, bytes } = told.record;
+    const { isDelta, bytes } = told.stored;
     const length = (told.length / unit) * FINGERPRINT_BYTES;
     if (!isDelta) return bytes.length === length ? bytes : undefined;
     const made = this.#made.get(number);

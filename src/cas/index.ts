@@ -22,6 +22,7 @@ export {
 export type * from './index-port.js';
 export * from './known-damage.js';
 export { countMasked } from './kernels.js';
+export { LoadingCache } from './loading-cache.js';
 export * from './level-index.js';
 export * from './memory-index.js';
 export * from './mend.js';

@@ -27,12 +27,10 @@ export interface PackWriterParts {
 /** See {@link ChunkStoreOptions}. */
 export type PackWriterOptions = Pick<ChunkStoreOptions, 'packBytes' | 'fingerprintSeed'>;
 
-/** Packs that are being written at the same time; each is held in memory until it is durable. */
-const PACKS_UNDER_WAY = 2;
+/** Packs, or fingerprints of packs, that are being written at the same time; each is held in memory until it is durable. */
+const BLOBS_UNDER_WAY = 2;
 /** Packs whose names begin alike. */
 const PACKS_TOGETHER = 4;
-/** Of the end of a name 32 bits are random, so two of a group may be the same once in a long time. */
-const MOST_TRIES = 4;
 
 /** See the head of this file. */
 export class PackWriter {
@@ -65,7 +63,7 @@ export class PackWriter {
     this.#pack.add(chunk);
     if (this.#pack.size < this.#options.packBytes) return;
     this.#writePack();
-    while (this.#writing.size >= PACKS_UNDER_WAY) await Promise.race(this.#writing);
+    while (this.#writing.size >= BLOBS_UNDER_WAY) await Promise.race(this.#writing);
   }
 
   /** Writes what is left, and waits until everything is durable. @throws what a write has failed with. */
@@ -108,22 +106,18 @@ export class PackWriter {
     this.#begin(name, put());
   }
 
-  /** All names of a group begin alike and are random from there on. */
+  /** Names that begin alike are random from there on. One that was given, which 32 bits come to once in a long time, is not given again. */
   #nextName(): string {
-    if (this.#alike === PACKS_TOGETHER) {
-      this.#writeFingerprints();
-      this.#group = '';
-      this.#alike = 0;
+    const random = toHex(this.#parts.random(16));
+    const alike = `${PACK_PREFIX}${this.#group}${random.slice(GROUP_DIGITS)}`;
+    if (this.#alike < PACKS_TOGETHER && !this.#names.has(alike)) {
+      this.#alike++;
+      return alike;
     }
-    let name: string;
-    let tries = 0;
-    do {
-      const random = toHex(this.#parts.random(16));
-      if (this.#group === '') this.#group = random.slice(0, GROUP_DIGITS);
-      name = `${PACK_PREFIX}${this.#group}${random.slice(GROUP_DIGITS)}`;
-    } while (this.#names.has(name) && ++tries < MOST_TRIES);
-    this.#alike++;
-    return name;
+    this.#writeFingerprints();
+    this.#group = random.slice(0, GROUP_DIGITS);
+    this.#alike = 1;
+    return `${PACK_PREFIX}${random}`;
   }
 
   #writeFingerprints(): void {

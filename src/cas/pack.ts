@@ -73,6 +73,8 @@ const MAX_BASES = 64;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
 const TAIL_BYTES = 64 * 1024;
 
+/** So many bytes of fingerprints of the chunks of a pack are kept, because they are in memory until they are written. Others have none. */
+const MOST_FINGERPRINT_BYTES = 4 * 1024 * 1024;
 /** Hexadecimal digits that the names of packs have in common whose fingerprints stand together. */
 export const GROUP_DIGITS = 24;
 
@@ -104,19 +106,20 @@ export interface FinishedPack {
   readonly parts: readonly Uint8Array[];
   /** One of the parts, from which its entries are told again by {@link entriesWritten}: a fraction of what these take in memory. */
   readonly directory: Uint8Array;
-  readonly fingerprints: readonly PlacedFingerprints[];
+  readonly fingerprints: readonly ChunkFingerprints[];
 }
 
 /** The fingerprints of a chunk. */
-export interface PlacedFingerprints extends Pick<DirectoryEntry, 'address' | 'bases'> {
-  readonly record: StoredFingerprints;
+export interface ChunkFingerprints extends Pick<DirectoryEntry, 'address' | 'bases'> {
+  readonly stored: StoredFingerprints;
 }
 
 /** Collects encoded chunks until they make a pack. */
 export class PackBuilder {
   readonly #parts: Uint8Array[] = [HEADER];
   readonly #directory: Uint8Array[] = [];
-  readonly #fingerprints: PlacedFingerprints[] = [];
+  readonly #fingerprints: ChunkFingerprints[] = [];
+  #fingerprintBytes = 0;
   #size = HEADER.length;
 
   /** Bytes so far, without the directory. */
@@ -136,9 +139,14 @@ export class PackBuilder {
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
     this.#directory.push(encodeEntry(entry));
     this.#parts.push(bytes);
-    if (fingerprints !== undefined) this.#fingerprints.push({ address, bases: own, record: fingerprints });
+    if (fingerprints !== undefined) this.#addFingerprints({ address, bases: own, stored: fingerprints });
     this.#size += bytes.length;
     return entry;
+  }
+
+  #addFingerprints(fingerprints: ChunkFingerprints): void {
+    this.#fingerprintBytes += fingerprints.stored.bytes.length;
+    if (this.#fingerprintBytes <= MOST_FINGERPRINT_BYTES) this.#fingerprints.push(fingerprints);
   }
 
   finish(sha256: Sha256): FinishedPack {

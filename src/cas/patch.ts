@@ -6,11 +6,11 @@
 import type { Address } from '../core/address.js';
 import { concatBytes, equalBytes } from '../core/bytes.js';
 import {
-  asRecord,
+  wholeFingerprints,
   chainLength,
   CODECS,
   type CoderPrimitives,
-  type CompressionOptions,
+  type EncodeOptions,
   decodeIfWhole,
   encodeWith,
   type EncodedChunk,
@@ -51,7 +51,7 @@ export interface PatchedChunk extends EncodedChunk {
 export function patchChunk(
   chunk: StoredChunk,
   patch: UnitPatch,
-  options: CompressionOptions,
+  options: EncodeOptions,
   primitives: CoderPrimitives,
 ): PatchedChunk | 'same' | 'damaged' {
   const before = decodeIfWhole(chunk, false, primitives); // Compared with its address below.
@@ -87,7 +87,8 @@ function fingerprintsOfPatched(
   copies: readonly Copy[],
   fingerprinting: Fingerprinting,
 ): StoredFingerprints | undefined {
-  if (fingerprintsStandAlone(chainLength(chunk))) return asRecord(fingerprintRecords(after, fingerprinting));
+  if (fingerprintsStandAlone(chainLength(chunk)))
+    return wholeFingerprints(fingerprintRecords(after, fingerprinting));
   const fingerprints = fingerprintRecords(
     concatBytes(literalsOf(after, copies, fingerprinting.unit)),
     fingerprinting,

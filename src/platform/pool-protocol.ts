@@ -2,7 +2,7 @@
 import type { Address } from '../core/address.js';
 import type { ChunkGraph } from '../cas/chunk-graph.js';
 import type { ChunkToEncode } from '../cas/coder.js';
-import type { CompressionOptions } from '../cas/codec.js';
+import type { EncodeOptions } from '../cas/codec.js';
 import type { UnitPatch } from '../cas/patch.js';
 
 /** Work for a thread. */
@@ -18,7 +18,7 @@ export type Work =
       readonly operation: 'encode';
       readonly chunks: readonly ChunkToEncode[];
       readonly kin: ChunkGraph | undefined;
-      readonly options: CompressionOptions;
+      readonly options: EncodeOptions;
       /** Whether the addresses are wanted too. They come before the encoded chunks. */
       readonly addressed: boolean;
     }
@@ -26,7 +26,7 @@ export type Work =
       readonly operation: 'patch';
       readonly graph: ChunkGraph;
       readonly patches: readonly UnitPatch[];
-      readonly options: CompressionOptions;
+      readonly options: EncodeOptions;
     }
   | { readonly operation: 'decode'; readonly graph: ChunkGraph; readonly verify: boolean }
   | { readonly operation: 'check'; readonly graph: ChunkGraph };

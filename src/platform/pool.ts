@@ -1,7 +1,7 @@
 /** A coder that shares its work among threads. */
 import { availableParallelism } from 'node:os';
 import { type Address, ADDRESS_LENGTH } from '../core/address.js';
-import { CODECS, type CodecNumber, type CompressionOptions, type EncodedChunk } from '../cas/codec.js';
+import { CODECS, type CodecNumber, type EncodeOptions, type EncodedChunk } from '../cas/codec.js';
 import { addressOfRoot, type ChunkGraph, plainBytes } from '../cas/chunk-graph.js';
 import type { UnitPatch } from '../cas/patch.js';
 import type { StoredFingerprints } from '../cas/fingerprints.js';
@@ -42,7 +42,7 @@ export function pooledCoder({
 
   const encode = async (
     chunks: readonly ChunkToEncode[],
-    options: CompressionOptions,
+    options: EncodeOptions,
     addressed: boolean,
     kin: ChunkGraph | undefined,
   ): Promise<{ forms: EncodedChunk[]; addresses: Address[] }> => {

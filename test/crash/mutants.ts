@@ -1,7 +1,8 @@
 /** Disks and code that are wrong on purpose. Each must make some crash state fail, or the enumeration is blind to it. */
 import type { BlobStore, FsBlobStore } from 'vecsnap/blob';
 import type { DiskTraits } from './disk.js';
-import { type CodeFlaws, methodsOf } from './world.js';
+import { methodsOf } from '../support/stores.js';
+import type { CodeFlaws } from './world.js';
 
 /** See the head of this file. */
 export interface Mutant {

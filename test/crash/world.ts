@@ -13,6 +13,7 @@ import { Chance } from './chance.js';
 import { Collecting, type Matter } from './matter.js';
 import { Disk, type DiskTraits, type Tree } from './disk.js';
 import { digestOf, listingOf } from './states.js';
+import { methodsOf } from '../support/stores.js';
 
 /** Where the repository stands on the disk. */
 export const REPO = 'r';
@@ -414,20 +415,6 @@ async function indexAfter(steps: readonly IndexStep[]): Promise<ChunkIndex> {
 /** Promises as text that is equal for equal ones and for no others. */
 export function textOf({ hasRepository, disk, snapshots }: Promises): string {
   return `${hasRepository} ${disk} ${Array.from(snapshots, ([name, standing]) => `${name}: ${standing}`).join(', ')}`;
-}
-
-/** The methods of every store, to be spread: those of a class cannot be. */
-export function methodsOf(blobs: BlobStore): BlobStore {
-  return {
-    place: blobs.place,
-    put: (name, bytes) => blobs.put(name, bytes),
-    get: (name) => blobs.get(name),
-    read: (name, offset, into) => blobs.read(name, offset, into),
-    stat: (name) => blobs.stat(name),
-    list: (prefix) => blobs.list(prefix),
-    delete: (name) => blobs.delete(name),
-    close: () => blobs.close(),
-  };
 }
 
 /** The blobs of a process, flawed as they may be, with the methods that only the lock needs. */

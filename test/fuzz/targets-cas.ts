@@ -168,7 +168,7 @@ function fingerprintsOfPack(): Uint8Array {
   const records = [bytesOfLength(24, 1), bytesOfLength(5, 2), bytesOfLength(0, 3)];
   const fingerprints = records.map((bytes, i) => ({
     address: toAddress(bytesOfLength(32, i)),
-    record: { isDelta: i === 1, bytes },
+    stored: { isDelta: i === 1, bytes },
   }));
   return encodeFingerprints([{ pack: FINGERPRINTED, fingerprints }], SEED, nodeSha256);
 }

@@ -67,3 +67,17 @@ export async function putAll(
   await writer.commit();
   return addresses;
 }
+
+/** The methods of a store, to make others of: those of a class stand in its prototype. */
+export function methodsOf(blobs: BlobStore): BlobStore {
+  return {
+    place: blobs.place,
+    put: (name, bytes) => blobs.put(name, bytes),
+    get: (name) => blobs.get(name),
+    read: (name, offset, into) => blobs.read(name, offset, into),
+    stat: (name) => blobs.stat(name),
+    list: (prefix) => blobs.list(prefix),
+    delete: (name) => blobs.delete(name),
+    close: () => blobs.close(),
+  };
+}
