@@ -1,7 +1,6 @@
 /** Writes large files past the page cache, where the system lets them: see core/blocks.ts. */
 import { BlockMemory, BlockWriter, insteadOfDirect, type WriteAt } from '../core/blocks.js';
-import { closing } from './fs-calls.js';
-import type { FsOperations } from './fs.js';
+import { closing, type FsOperations } from './fs-operations.js';
 
 /** See the head of this file. Memory for blocks is kept, and used again. */
 export class DirectWriting {

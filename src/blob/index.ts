@@ -1,5 +1,6 @@
 /** Where a repository lives: the port, and stores on a disk, in memory and in a database. */
 export * from './fs.js';
+export { blockingFsOperations, type FsEntry, type FsOperations, nodeFsOperations } from './fs-operations.js';
 export * from './level.js';
 export * from './memory.js';
 export * from './name.js';

@@ -1,7 +1,8 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
 import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { blockingFsOperations, fsBlobStore, type FsOperations, nodeFsOperations } from '../blob/fs.js';
+import { fsBlobStore } from '../blob/fs.js';
+import { blockingFsOperations, type FsOperations, nodeFsOperations } from '../blob/fs-operations.js';
 import { storeFailed } from '../blob/name.js';
 import type { ChunkCoder } from '../cas/index.js';
 import { toHex } from '../core/bytes.js';

@@ -2,7 +2,7 @@
  * Space that a repository in a directory holds back: the file `reserve`, of bytes that no file system can compress. On a full disk it
  * is deleted, so that there is room for the lock and for small packs of what a sweep rewrites (docs/decisions/0012-a-full-disk.md).
  */
-import type { FsOperations } from '../blob/fs.js';
+import type { FsOperations } from '../blob/fs-operations.js';
 import type { Reserve } from '../snapshot/environment.js';
 import type { RandomBytes } from '../core/index.js';
 import { systemRandom } from './node.js';
