@@ -3,13 +3,21 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type BlobStore, fsBlobStore, type FsOperations, nodeFsOperations } from 'vecsnap/blob';
+import {
+  type BlobStore,
+  type FsBlobStore,
+  fsBlobStore,
+  type FsOperations,
+  nodeFsOperations,
+} from 'vecsnap/blob';
 import { type FsCall, observedFsOperations, systemError } from './fault/fs-operations.js';
 import { runs } from './support/arbitraries.js';
+import { seededBytes } from './support/files.js';
 
 let directory: string;
 
@@ -75,6 +83,25 @@ describe('the system calls of a put', () => {
     ]);
   });
 
+  it('are the same when its parts come one by one, and those are gathered', async () => {
+    const calls: string[] = [];
+    const operations = observedFsOperations((call) => calls.push(describeCall(call)));
+    const store = fsBlobStore(join(directory, 'repo'), { operations });
+    await store.put('packs/a', BYTES);
+    calls.length = 0;
+    await store.putParts('packs/b', Readable.from(Array.from({ length: 50 }, () => BYTES)));
+    expect(calls).toEqual([
+      'lstat repo/packs/b',
+      'openNew repo/tmp/*',
+      'writeAt',
+      'fsync',
+      'close',
+      'link repo/tmp/* repo/packs/b',
+      'unlink repo/tmp/*',
+      'syncDirectory repo/packs',
+    ]);
+  });
+
   it('write many parts in few calls', async () => {
     const calls: string[] = [];
     const operations = observedFsOperations((call) => calls.push(call[0]));
@@ -108,6 +135,27 @@ describe.each([
       const again = store.put('packs/a', BYTES);
       if (stat) await expect(again).rejects.toMatchObject({ code: 'BLOB_EXISTS' });
       else await again;
+      expect(await readdir(join(root, 'tmp'))).toEqual([]);
+      await store.close();
+    }
+  });
+
+  it('fails a put whose parts come one by one in the same way', async () => {
+    const bytes = seededBytes(2_500_000, 1);
+    const parts = (): AsyncIterable<Uint8Array> =>
+      Readable.from([bytes.subarray(0, 1_100_000), bytes.subarray(1_100_000)]);
+    const put = (store: FsBlobStore): Promise<void> => store.putParts('packs/a', parts());
+    const total = await countCalls(put);
+    for (let failing = 0; failing < total; failing++) {
+      const root = join(directory, String(failing));
+      const store = fsBlobStore(root, { operations: failingCall(failing, systemCode) });
+      const told = { code, place: join(root, 'packs/a'), cause: { code: systemCode } };
+      await expect(put(store)).rejects.toMatchObject(told);
+      const stat = await store.stat('packs/a');
+      if (stat) expect(Buffer.compare(await store.get('packs/a'), bytes)).toBe(0);
+      await store.removeTemporary();
+      if (stat) await expect(put(store)).rejects.toMatchObject({ code: 'BLOB_EXISTS' });
+      else await put(store);
       expect(await readdir(join(root, 'tmp'))).toEqual([]);
       await store.close();
     }
@@ -185,6 +233,48 @@ describe('a temporary file', () => {
     await fsBlobStore(directory, { operations }).put('packs/a', BYTES);
     expect(times).toBe(3);
     expect(await readFile(join(directory, 'packs/a'))).toEqual(Buffer.from(BYTES));
+    expect(await readdir(join(directory, 'tmp'))).toEqual([]);
+  });
+
+  it('that vanishes cannot be had again when its parts came one by one: that put fails', async () => {
+    let times = 0;
+    const fsync = async (descriptor: number): Promise<void> => {
+      await nodeFsOperations.fsync(descriptor);
+      if (times++ === 0) await rm(join(directory, 'tmp'), { recursive: true });
+    };
+    const store = fsBlobStore(directory, { operations: { ...nodeFsOperations, fsync } });
+    const parts = async function* (): AsyncGenerator<Uint8Array> {
+      yield BYTES;
+    };
+    await expect(store.putParts('packs/a', parts())).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      cause: { code: 'ENOENT' },
+    });
+    expect(await store.stat('packs/a')).toBeUndefined();
+  });
+
+  it('is removed when its parts fail, and no file stays open', async () => {
+    const open = new Set<number>();
+    const operations: FsOperations = {
+      ...nodeFsOperations,
+      openNew: async (file) => noted(open, await nodeFsOperations.openNew(file)),
+      ...(nodeFsOperations.openDirect && {
+        openDirect: async (file: string) =>
+          noted(open, (await nodeFsOperations.openDirect?.(file)) as number),
+      }),
+      async close(descriptor) {
+        open.delete(descriptor);
+        await nodeFsOperations.close(descriptor);
+      },
+    };
+    const parts = async function* (): AsyncGenerator<Uint8Array> {
+      for (let i = 0; i < 3; i++) yield seededBytes(900_000, i);
+      throw new Error('broken');
+    };
+    await expect(fsBlobStore(directory, { operations }).putParts('packs/a', parts())).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+    });
+    expect(open.size).toBe(0);
     expect(await readdir(join(directory, 'tmp'))).toEqual([]);
   });
 });
@@ -373,7 +463,7 @@ function watchedOperations() {
   return { operations: { ...nodeFsOperations, openToRead, read, close }, open, wrong };
 }
 
-async function countCalls(action: (store: BlobStore) => Promise<void>): Promise<number> {
+async function countCalls(action: (store: FsBlobStore) => Promise<void>): Promise<number> {
   let count = 0;
   const store = fsBlobStore(join(directory, 'counted'), { operations: observedFsOperations(() => count++) });
   await action(store);
@@ -385,6 +475,11 @@ function failingCall(failing: number, code: string) {
   return observedFsOperations((_, number) => {
     if (number === failing) throw systemError(code);
   });
+}
+
+function noted(open: Set<number>, descriptor: number): number {
+  open.add(descriptor);
+  return descriptor;
 }
 
 function describeCall([method, ...args]: FsCall): string {

@@ -25,6 +25,7 @@ async function nothing(): Promise<void> {}
 testBlobStore({
   name: 'files',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     return { open: async () => fsBlobStore(join(directory, 'made', 'by-put')), remove };
@@ -34,6 +35,7 @@ testBlobStore({
 testBlobStore({
   name: 'files that the calling thread reads itself',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     return { open: async () => fsBlobStore(directory, { operations: blockingFsOperations }), remove };
@@ -43,6 +45,7 @@ testBlobStore({
 testBlobStore({
   name: 'files where there are no hard links',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     const link = () => Promise.reject(Object.assign(new Error('EPERM'), { code: 'EPERM' }));
@@ -56,6 +59,7 @@ testBlobStore({
 testBlobStore({
   name: 'files that are written past the page cache',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     return { open: async () => fsBlobStore(directory, { directBytes: 0 }), remove };
@@ -65,6 +69,7 @@ testBlobStore({
 testBlobStore({
   name: 'files on a disk that takes no writes past the page cache',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     const openDirect = () => Promise.reject(systemError('EINVAL'));
@@ -76,6 +81,7 @@ testBlobStore({
 testBlobStore({
   name: 'files with two open handles and short reads and writes',
   persistent: true,
+  takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
     const operations = {

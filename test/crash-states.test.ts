@@ -13,6 +13,7 @@ import { World } from './crash/world.js';
 testBlobStore({
   name: 'files on a disk in memory',
   persistent: true,
+  takesParts: true,
   makePlace: async () => {
     const disk = new Disk();
     return {

@@ -1,6 +1,12 @@
-/** Writes large files past the page cache, where the system lets them: see core/blocks.ts. */
-import { BlockMemory, BlockWriter, insteadOfDirect, type WriteAt } from '../core/blocks.js';
-import { closing, type FsOperations } from './fs-operations.js';
+/** Writes files part by part, and large ones past the page cache, where the system lets them: see core/blocks.ts. */
+import {
+  BLOCK_MEMORY_BYTES,
+  BlockMemory,
+  BlockWriter,
+  insteadOfDirect,
+  type WriteAt,
+} from '../core/blocks.js';
+import type { FsOperations } from './fs-operations.js';
 
 /** See the head of this file. Memory for blocks is kept, and used again. */
 export class DirectWriting {
@@ -9,7 +15,7 @@ export class DirectWriting {
   readonly #memory = new BlockMemory();
   #isToBeHad: boolean;
 
-  /** @param leastBytes shorter files are left to the page cache. */
+  /** @param leastBytes files of which fewer are written at first are left to the page cache. */
   constructor(fs: FsOperations, leastBytes: number) {
     this.#fs = fs;
     this.#leastBytes = leastBytes;
@@ -17,41 +23,40 @@ export class DirectWriting {
   }
 
   /**
-   * Writes a file that is new and open, whose bytes are not durable by that.
-   * @returns whether it did: not when the file is short, or the system does not let us.
+   * Writes a file that is new and open, whose bytes are not durable by that. A part is not needed any longer once the next is asked for.
+   * @throws what `parts` throws, and what the system says. Nothing is being written any more then.
    */
-  async write(path: string, descriptor: number, parts: readonly Uint8Array[]): Promise<boolean> {
-    const bytes = parts.reduce((sum, { length }) => sum + length, 0);
-    if (!this.#isToBeHad || bytes < this.#leastBytes) return false;
-    const memory = this.#memory.take();
-    const direct = memory && (await this.#open(path));
-    this.#isToBeHad = direct !== undefined;
-    if (memory === undefined || direct === undefined) return false;
-    const { rest, position } = await closing(this.#fs, direct, () =>
-      this.#writeBlocks(direct, descriptor, parts, memory),
-    );
-    this.#memory.giveBack(memory); // After a failure it may still be read.
-    await this.#writeRest(descriptor, rest, position);
-    return true;
-  }
-
-  async #open(path: string): Promise<number | undefined> {
-    return this.#fs.openDirect?.(path).catch(insteadOfDirect(() => undefined));
-  }
-
-  async #writeBlocks(
-    direct: number,
+  async write(
+    path: string,
     descriptor: number,
-    parts: readonly Uint8Array[],
-    memory: Uint8Array,
-  ): Promise<{ readonly rest: Uint8Array; readonly position: number }> {
-    const write: WriteAt = (bytes, position) =>
-      this.#fs
-        .writeAt(direct, bytes, position)
-        .catch(insteadOfDirect(() => this.#fs.writeAt(descriptor, bytes, position)));
-    const writer = new BlockWriter(write, memory, 0);
-    for (const part of parts) await writer.add(part);
-    return writer.finish();
+    parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const aligned = this.#memory.take();
+    const file = new BlockFile(this.#fs, descriptor, async (bytes) =>
+      aligned !== undefined && bytes >= this.#leastBytes ? this.#open(path) : undefined,
+    );
+    const writer = new BlockWriter(file.write, aligned ?? new Uint8Array(BLOCK_MEMORY_BYTES), 0);
+    let end: { readonly rest: Uint8Array; readonly position: number };
+    try {
+      for await (const part of parts) await writer.add(part);
+      end = await writer.finish();
+    } catch (error) {
+      await writer.settle();
+      await file.close().catch(() => {}); // What failed first is what the caller needs to know.
+      throw error;
+    } finally {
+      if (aligned !== undefined) this.#memory.giveBack(aligned);
+    }
+    await file.close();
+    await this.#writeRest(descriptor, end.rest, end.position);
+  }
+
+  /** Undefined where the system does not let us. */
+  async #open(path: string): Promise<number | undefined> {
+    if (!this.#isToBeHad) return undefined;
+    const direct = await this.#fs.openDirect?.(path).catch(insteadOfDirect(() => undefined));
+    this.#isToBeHad = direct !== undefined;
+    return direct;
   }
 
   /** Writes what is left behind whole blocks, through the page cache. */
@@ -61,5 +66,33 @@ export class DirectWriting {
       if (count === 0) throw new Error('a write wrote nothing');
       done += count;
     }
+  }
+}
+
+/** A file of which blocks are written past the page cache, if the first are worth it. */
+class BlockFile {
+  readonly #fs: FsOperations;
+  readonly #descriptor: number;
+  readonly #open: (bytes: number) => Promise<number | undefined>;
+  #direct: Promise<number | undefined> | undefined;
+
+  /** @param open opens the file for that, given how many bytes come first; or gives undefined. */
+  constructor(fs: FsOperations, descriptor: number, open: (bytes: number) => Promise<number | undefined>) {
+    this.#fs = fs;
+    this.#descriptor = descriptor;
+    this.#open = open;
+  }
+
+  readonly write: WriteAt = async (bytes, position) => {
+    const direct = await (this.#direct ??= this.#open(bytes.length));
+    const through = () => this.#fs.writeAt(this.#descriptor, bytes, position);
+    return direct === undefined
+      ? through()
+      : this.#fs.writeAt(direct, bytes, position).catch(insteadOfDirect(through));
+  };
+
+  async close(): Promise<void> {
+    const direct = await this.#direct;
+    if (direct !== undefined) await this.#fs.close(direct);
   }
 }

@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { toHex } from '../core/bytes.js';
+import { toHex, totalLength } from '../core/bytes.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { RandomBytes } from '../core/platform.js';
 import { DirectWriting } from './direct-writing.js';
@@ -40,6 +40,8 @@ export interface FsBlobStoreOptions {
 
 /** A store in a directory. */
 export interface FsBlobStore extends BlobStore {
+  putParts(name: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
+
   /**
    * Deletes what crashed writers left in `tmp/`; what this store is writing stays. To be called by who holds the write
    * lock: another process that is in the middle of a put begins that put again.
@@ -67,6 +69,14 @@ const PUT_ATTEMPTS = 4;
 /** Entries of a directory that are looked at together. */
 const LIST_BATCH = 64;
 
+/** What a new blob is to hold. */
+interface Content {
+  /** Writes it to a file that is new and open. */
+  readonly write: (path: string, descriptor: number) => Promise<void>;
+  /** Whether that can be done again. */
+  readonly isRepeatable: boolean;
+}
+
 interface OpenBlob {
   readonly descriptor: number;
   readonly size: number;
@@ -81,6 +91,7 @@ class DirectoryBlobStore implements FsBlobStore {
   readonly #fs: FsOperations;
   readonly #random: RandomBytes;
   readonly #handles: HandleCache<OpenBlob>;
+  readonly #directBytes: number;
   readonly #direct: DirectWriting;
   /** Directories known to exist and to survive a power cut. */
   readonly #durableFolders = new Set<string>();
@@ -101,6 +112,7 @@ class DirectoryBlobStore implements FsBlobStore {
     this.#below = join(this.place, 'a').slice(0, -1);
     this.#fs = operations;
     this.#random = random;
+    this.#directBytes = directBytes;
     this.#direct = new DirectWriting(operations, directBytes);
     const opener = {
       open: (name: string) => this.#reading(name, () => this.#openBlob(name)),
@@ -113,12 +125,23 @@ class DirectoryBlobStore implements FsBlobStore {
 
   async put(name: string, bytes: Uint8Array | readonly Uint8Array[]): Promise<void> {
     checkBlobName(name);
-    try {
-      await this.#putVisibly(name, partsOf(bytes));
-      await this.#fs.syncDirectory(this.#path(folderOf(name)));
-    } catch (cause) {
-      throw this.#writeFailure(name, cause);
-    }
+    const parts = partsOf(bytes);
+    await this.#putDurably(name, {
+      write: (...file) => this.#writeTogether(...file, parts),
+      isRepeatable: true,
+    });
+  }
+
+  async putParts(name: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+    checkBlobName(name);
+    const content = {
+      isRepeatable: true,
+      write: (path: string, descriptor: number) => {
+        content.isRepeatable = false; // The parts come only once.
+        return this.#direct.write(path, descriptor, parts);
+      },
+    };
+    await this.#putDurably(name, content);
   }
 
   async get(name: string): Promise<Uint8Array> {
@@ -192,27 +215,36 @@ class DirectoryBlobStore implements FsBlobStore {
     });
   }
 
+  async #putDurably(name: string, content: Content): Promise<void> {
+    try {
+      await this.#putVisibly(name, content);
+      await this.#fs.syncDirectory(this.#path(folderOf(name)));
+    } catch (cause) {
+      throw this.#writeFailure(name, cause);
+    }
+  }
+
   /** Puts a blob whose bytes survive a power cut; its name does not yet. */
-  async #putVisibly(name: string, parts: readonly Uint8Array[]): Promise<void> {
+  async #putVisibly(name: string, content: Content): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       // Not needed for the outcome, but saves writing bytes that could not get their name.
       if (await this.#entryAt(name)) throw await this.#refusal(name);
       try {
-        return await this.#putOnce(name, parts);
+        return await this.#putOnce(name, content);
       } catch (cause) {
         // ENOENT: somebody removed the temporary file or a folder that was empty.
-        if (attempt === PUT_ATTEMPTS || codeOf(cause) !== 'ENOENT') throw cause;
+        if (attempt === PUT_ATTEMPTS || codeOf(cause) !== 'ENOENT' || !content.isRepeatable) throw cause;
         this.#durableFolders.clear();
       }
     }
   }
 
-  async #putOnce(name: string, parts: readonly Uint8Array[]): Promise<void> {
+  async #putOnce(name: string, content: Content): Promise<void> {
     const temporary = toHex(this.#random(12));
     this.#temporaryInUse.add(temporary);
     try {
       await this.#ensureFolder('tmp');
-      await this.#writeTemporary(temporary, parts);
+      await this.#writeTemporary(temporary, content);
       await this.#ensureFolder(folderOf(name));
       await this.#giveName(temporary, name);
     } catch (cause) {
@@ -224,13 +256,19 @@ class DirectoryBlobStore implements FsBlobStore {
     }
   }
 
-  async #writeTemporary(temporary: string, parts: readonly Uint8Array[]): Promise<void> {
+  async #writeTemporary(temporary: string, content: Content): Promise<void> {
     const path = this.#path(`tmp/${temporary}`);
     const descriptor = await this.#fs.openNew(path);
     await closing(this.#fs, descriptor, async () => {
-      if (!(await this.#direct.write(path, descriptor, parts))) await writeFully(this.#fs, descriptor, parts);
+      await content.write(path, descriptor);
       await this.#fs.fsync(descriptor);
     });
+  }
+
+  /** Of a short blob all parts in one call. */
+  async #writeTogether(path: string, descriptor: number, parts: readonly Uint8Array[]): Promise<void> {
+    if (totalLength(parts) >= this.#directBytes) return this.#direct.write(path, descriptor, parts);
+    return writeFully(this.#fs, descriptor, parts);
   }
 
   /** Moves a temporary file to its name unless that is taken. */

@@ -19,6 +19,9 @@ interface WebAssemblyRuntime {
 
 const PAGE_BYTES = 65_536;
 
+/** Bytes of memory that a {@link BlockWriter} works with. */
+export const BLOCK_MEMORY_BYTES = 2 * WRITTEN_BYTES;
+
 /** Memory for one {@link BlockWriter} after the other. */
 export class BlockMemory {
   readonly #spare: Uint8Array[] = [];
@@ -36,7 +39,7 @@ export class BlockMemory {
 function alignedMemory(): Uint8Array | undefined {
   const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
   if (runtime === undefined) return undefined;
-  const pages = (2 * WRITTEN_BYTES) / PAGE_BYTES;
+  const pages = BLOCK_MEMORY_BYTES / PAGE_BYTES;
   try {
     return new Uint8Array(new runtime.Memory({ initial: pages, maximum: pages }).buffer);
   } catch {
@@ -95,6 +98,11 @@ export class BlockWriter {
     await this.#flush();
     await this.#underWay;
     return { rest: left, position: this.#position };
+  }
+
+  /** Waits for the write under way, however it ends: for who gives up, and closes the file. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#underWay]);
   }
 
   async #flush(): Promise<void> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStat, BlobStore } from 'vecsnap/blob';
+import { VecsnapError } from 'vecsnap/core';
 import { itemAt } from '../support/item-at.js';
 
 /** A place where a store lives. */
@@ -19,6 +20,8 @@ export interface BlobStoreContract {
   readonly name: string;
   /** Whether blobs outlive the store. */
   readonly persistent: boolean;
+  /** Whether it takes blobs part by part. Default: no. */
+  readonly takesParts?: boolean;
   makePlace(): Promise<BlobStorePlace>;
 }
 
@@ -110,6 +113,8 @@ export function testBlobStore(contract: BlobStoreContract): void {
       it.each(INVALID_NAMES)('refuses %j in every method', async (name) => {
         const refused = { code: 'BLOB_NAME_INVALID', place: expect.any(String), remedy: expect.any(String) };
         await expect(store.put(name, bytesOf('x'))).rejects.toMatchObject(refused);
+        if (store.putParts !== undefined)
+          await expect(store.putParts(name, inOneBuffer(bytesOf('x'), 1))).rejects.toMatchObject(refused);
         await expect(store.get(name)).rejects.toMatchObject(refused);
         await expect(store.read(name, 0, new Uint8Array(1))).rejects.toMatchObject(refused);
         await expect(store.stat(name)).rejects.toMatchObject(refused);
@@ -209,6 +214,88 @@ export function testBlobStore(contract: BlobStoreContract): void {
         await store.put('again', bytesOf('new'));
         expect(await store.get('again')).toEqual(bytesOf('new'));
         expect(await readAt(store, 'again', 1, 10)).toEqual(bytesOf('ew'));
+      });
+    });
+
+    it('has putParts or not, as it says', () => {
+      expect(store.putParts !== undefined).toBe(contract.takesParts === true);
+    });
+
+    const describeIfTaken = contract.takesParts === true ? describe : () => {};
+    describeIfTaken('putParts', () => {
+      const storeParts = async (name: string, parts: AsyncIterable<Uint8Array>): Promise<void> =>
+        store.putParts?.(name, parts);
+
+      it.each([
+        [0, 1],
+        [10, 3],
+        [100_000, 999],
+        [1_048_576, 65_536],
+        [1_048_577, 70_001],
+        [5_000_000, 1_200_000],
+        [3_000_001, 3_000_001],
+      ])('keeps %i bytes that come by %i, in memory that is used again', async (length, step) => {
+        const whole = pattern(length);
+        await storeParts('packs/one', inOneBuffer(whole, step));
+        expectBytes(await store.get('packs/one'), whole);
+        expect(await store.stat('packs/one')).toEqual({ name: 'packs/one', size: length });
+        await reopen();
+        if (contract.persistent) expectBytes(await store.get('packs/one'), whole);
+      });
+
+      it('shows nothing of a blob before all of it is there', async () => {
+        const seen: unknown[] = [];
+        const watched = async function* (): AsyncGenerator<Uint8Array> {
+          for await (const part of inOneBuffer(pattern(2_500_000), 300_000)) {
+            yield part;
+            seen.push(await store.stat('packs/one'), ...(await listed(store, '')));
+          }
+        };
+        await storeParts('packs/one', watched());
+        expect(seen.filter((one) => one !== undefined)).toEqual([]);
+        expect(seen.length).toBeGreaterThan(8);
+        expect(await store.stat('packs/one')).toBeDefined();
+      });
+
+      it.each([0, 1, 2_500_000])('leaves nothing when parts fail after %i bytes', async (length) => {
+        const failing = async function* (error: Error): AsyncGenerator<Uint8Array> {
+          if (length > 0) yield pattern(length);
+          throw error;
+        };
+        const broken = new Error('broken');
+        const told = { code: 'STORE_FAILED', cause: broken };
+        await expect(storeParts('packs/one', failing(broken))).rejects.toMatchObject(told);
+        const missing = new VecsnapError('CHUNK_MISSING', 'It is gone.', { remedy: 'None.' });
+        await expect(storeParts('packs/one', failing(missing))).rejects.toBe(missing);
+        expect(await listed(store, '')).toEqual([]);
+        await store.put('packs/one', bytesOf('whole'));
+      });
+
+      it('never overwrites, and asks for no more parts then', async () => {
+        await store.put('packs/one', bytesOf('first'));
+        let asked = 0;
+        const counted = async function* (): AsyncGenerator<Uint8Array> {
+          for (; asked < 3; asked++) yield bytesOf('second');
+        };
+        await expect(storeParts('packs/one', counted())).rejects.toMatchObject({ code: 'BLOB_EXISTS' });
+        const before = asked;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(asked).toBe(before);
+        expect(await store.get('packs/one')).toEqual(bytesOf('first'));
+      });
+
+      it('has exactly one winner among some that race for a name, also against put', async () => {
+        const rivals = Array.from({ length: 6 }, (_, rival) => pattern(rival * 400_000 + 1, rival));
+        const outcomes = await Promise.allSettled(
+          rivals.map((bytes, i) =>
+            i % 2 === 0 ? storeParts('race', inOneBuffer(bytes, 70_000)) : store.put('race', bytes),
+          ),
+        );
+        const winners = rivals.filter((_, rival) => outcomes[rival]?.status === 'fulfilled');
+        expect(winners).toHaveLength(1);
+        for (const outcome of outcomes.filter(({ status }) => status === 'rejected'))
+          expect(outcome).toMatchObject({ reason: { code: 'BLOB_EXISTS' } });
+        expectBytes(await store.get('race'), itemAt(winners, 0));
       });
     });
 
@@ -605,6 +692,17 @@ function pattern(length: number, seed = 0): Uint8Array {
   for (let i = 0, x = seed + 1; i < length; i++, x = (Math.imul(x, 1_664_525) + 1_013_904_223) | 0)
     bytes[i] = x >>> 24;
   return bytes;
+}
+
+/** All of some bytes, `step` at a time, each in the place of the one before. */
+async function* inOneBuffer(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(step);
+  for (let start = 0; start < bytes.length; start += step) {
+    const part = buffer.subarray(0, Math.min(step, bytes.length - start));
+    part.set(bytes.subarray(start, start + step));
+    yield part;
+    buffer.fill(0);
+  }
 }
 
 function sharedCopy(bytes: Uint8Array): Uint8Array {

@@ -1,7 +1,7 @@
 /** Disks and code that are wrong on purpose. Each must make some crash state fail, or the enumeration is blind to it. */
 import type { BlobStore, FsBlobStore } from 'vecsnap/blob';
 import type { DiskTraits } from './disk.js';
-import { methodsOf } from '../support/stores.js';
+import { methodsWithoutParts } from '../support/stores.js';
 import type { CodeFlaws } from './world.js';
 
 /** See the head of this file. */
@@ -14,7 +14,7 @@ type Part = Pick<BlobStore, 'put' | 'delete' | 'close'>;
 
 /** The blobs with some methods in the place of their own. */
 function altered(blobs: FsBlobStore, make: (blobs: FsBlobStore) => Partial<Part>): BlobStore {
-  return { ...methodsOf(blobs), ...make(blobs) };
+  return { ...methodsWithoutParts(blobs), ...make(blobs) };
 }
 
 const isPack = (name: string): boolean => name.startsWith('packs/');

@@ -421,6 +421,7 @@ export function textOf({ hasRepository, disk, snapshots }: Promises): string {
 function lockable(blobs: BlobStore, files: FsBlobStore, skips: CodeFlaws['lockSkips']): FsBlobStore {
   return {
     ...methodsOf(blobs),
+    putParts: (name, parts) => files.putParts(name, parts), // A lock is put as a whole.
     removeTemporary: async () => (skips === 'removeTemporary' ? 0 : files.removeTemporary()),
     syncNames: async () => (skips === 'syncNames' ? undefined : files.syncNames()),
   };

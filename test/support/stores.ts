@@ -70,6 +70,12 @@ export async function putAll(
 
 /** The methods of a store, to make others of: those of a class stand in its prototype. */
 export function methodsOf(blobs: BlobStore): BlobStore {
+  const putParts = blobs.putParts?.bind(blobs);
+  return putParts === undefined ? methodsWithoutParts(blobs) : { ...methodsWithoutParts(blobs), putParts };
+}
+
+/** The same without `putParts`, so that `put` is what all blobs come through. */
+export function methodsWithoutParts(blobs: BlobStore): BlobStore {
   return {
     place: blobs.place,
     put: (name, bytes) => blobs.put(name, bytes),
