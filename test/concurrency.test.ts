@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from './support/arbitraries.js';
 import { collect } from './support/collect.js';
-import { inBatches, mapAhead, mapConcurrent, prefetch, regroup, Semaphore } from 'vecsnap/core';
+import { Channel, inBatches, mapAhead, mapConcurrent, prefetch, regroup, Semaphore } from 'vecsnap/core';
 
 /** Work that ends when it is told to, and counts how much of it is under way. */
 class Gates {
@@ -387,4 +387,91 @@ describe('Semaphore', () => {
   it.each([0, Number.NaN])('takes no limit of %d', (limit) => {
     expect(() => new Semaphore(limit)).toThrow(RangeError);
   });
+});
+
+describe('Channel', () => {
+  const lengthOf = ({ length }: Uint8Array): number => length;
+  const settled = async (promise: Promise<unknown>): Promise<boolean> =>
+    Promise.race([promise.then(() => true), new Promise<false>((resolve) => setImmediate(resolve, false))]);
+
+  it('hands on what is sent, in order, whoever is quicker, and says what is done with', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ maxLength: 5 }), { maxLength: 20 }),
+        fc.integer({ min: 1, max: 12 }),
+        fc.infiniteStream(fc.nat(2)),
+        async (items, limit, pauses) => {
+          const pause = async (): Promise<void> => {
+            for (let i = pauses.next().value as number; i > 0; i--)
+              await new Promise((resolve) => setImmediate(resolve));
+          };
+          const done: Uint8Array[] = [];
+          const channel = new Channel(lengthOf, limit, (item) => done.push(item));
+          let onTheirWay = 0;
+          const send = async (): Promise<void> => {
+            for (const item of items) {
+              await pause();
+              onTheirWay += item.length;
+              await channel.send(item);
+              expect(onTheirWay).toBeLessThan(limit);
+            }
+            channel.end();
+          };
+          const received: Uint8Array[] = [];
+          const receive = async (): Promise<void> => {
+            for await (const item of channel.receive()) {
+              expect(done).toEqual(received);
+              received.push(item);
+              await pause();
+              onTheirWay -= item.length;
+            }
+          };
+          await Promise.all([send(), receive()]);
+          expect(received).toEqual(items);
+          expect(done).toEqual(items);
+        },
+      ),
+      { numRuns: runs(100) },
+    );
+  });
+
+  it('keeps the sender waiting until the receiver asks for what comes after', async () => {
+    const channel = new Channel(lengthOf, 4);
+    expect(await settled(channel.send(new Uint8Array(3)))).toBe(true);
+    const second = channel.send(new Uint8Array(1));
+    expect(await settled(second)).toBe(false);
+    const receiver = channel.receive();
+    await receiver.next();
+    expect(await settled(second), 'the first is still looked at').toBe(false);
+    await receiver.next();
+    expect(await settled(second)).toBe(true);
+  });
+
+  it('fails for the receiver at once, and lets the sender go', async () => {
+    const channel = new Channel(lengthOf, 1);
+    const sending = channel.send(new Uint8Array(1));
+    const failure = new Error('broken');
+    channel.fail(failure);
+    channel.end(); // No end any more.
+    await expect(channel.receive().next()).rejects.toBe(failure);
+    await sending;
+    const waiting = new Channel(lengthOf, 1);
+    const next = waiting.receive().next();
+    await new Promise((resolve) => setImmediate(resolve));
+    waiting.fail(failure);
+    await expect(next).rejects.toBe(failure);
+  });
+
+  it.each(['leaves', 'is never there'])(
+    'does not keep the sender waiting for a receiver who %s',
+    async (how) => {
+      const channel = new Channel(lengthOf, 1);
+      const sending = channel.send(new Uint8Array(5));
+      expect(await settled(sending)).toBe(false);
+      if (how === 'leaves') for await (const _ of channel.receive()) break;
+      else channel.close();
+      await sending;
+      await channel.send(new Uint8Array(5));
+    },
+  );
 });

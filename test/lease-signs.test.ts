@@ -21,7 +21,7 @@ import {
   removeLeases,
 } from 'vecsnap/blob';
 import { encodeCanonical } from 'vecsnap/core';
-import { freshDirectory } from './support/files.js';
+import { freshDirectory, seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 
 const NOON = Date.UTC(2026, 0, 2, 12);
@@ -225,6 +225,37 @@ describe('a process that holds the lock', () => {
     await expect(manager.createSnapshot(robbed, 'x')).rejects.toMatchObject({ code: 'LEASE_LOST' });
     expect(await manager.listSnapshots()).toEqual([]);
     expect((await manager.createSnapshot(source, 'y')).vectorCount).toBe(1);
+    await manager.close();
+  });
+
+  it('says so too when whoever took it has removed what was being written', async () => {
+    const manager = await SnapshotManager.init({ snapshotDir: path('repo') });
+    const column = { name: 'v', dtype: 'u8' as const, dimension: 1000 };
+    const schema = { id: 'u64' as const, vectors: [column], payload: 'none' as const };
+    const records = Array.from({ length: 4000 }, (_, i) => {
+      return { id: BigInt(i), vectors: [seededBytes(1000, i)], payload: new Uint8Array(0) };
+    });
+    const source = memorySource({ schema, records });
+    const other = fsBlobStore(path('repo'));
+    const robbed = {
+      ...source,
+      async open() {
+        const open = await source.open();
+        return {
+          ...open,
+          async *records() {
+            yield* open.records?.() ?? [];
+            // Some of it is on its way to the disk by now.
+            await expect.poll(() => readdir(path('repo/tmp'))).not.toEqual([]);
+            const { standing } = await manager.unlock();
+            await manager.unlock({ force: standing.map(({ name }) => name) });
+            await other.removeTemporary();
+          },
+        };
+      },
+    };
+    await expect(manager.createSnapshot(robbed, 'x')).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    expect(await manager.listSnapshots()).toEqual([]);
     await manager.close();
   });
 

@@ -5,7 +5,7 @@ import { memoryBlobStore } from 'vecsnap/blob';
 import {
   checkPackHeader,
   PACK_OVERHEAD,
-  PackBuilder,
+  type PackedChunk,
   type PackEntry,
   packEntryBytes,
   readPackDirectory,
@@ -16,6 +16,7 @@ import { nodeSha256 } from 'vecsnap/platform';
 import { anyAddress, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
 import { fromHex, golden } from './support/golden.js';
+import { packOf } from './support/packs.js';
 
 const NAME = 'packs/a';
 
@@ -32,15 +33,6 @@ const anyChunk = fc.record({
   length: fc.nat({ max: 2 ** 24 }),
   bytes: fc.uint8Array({ maxLength: 300 }),
 });
-
-function build(chunks: readonly Parameters<PackBuilder['add']>[0][]): {
-  bytes: Uint8Array;
-  entries: readonly PackEntry[];
-} {
-  const builder = new PackBuilder();
-  const entries = chunks.map((chunk) => builder.add(chunk));
-  return { bytes: concatBytes(builder.finish(nodeSha256).parts), entries };
-}
 
 /** A pack around a directory of any bytes, with a footer that fits it. */
 function packAround(directory: Uint8Array, payload: number, count: number): Uint8Array {
@@ -64,9 +56,9 @@ describe('a pack', () => {
       address: fromHex(address),
       bytes: fromHex(bytes),
     }));
-    const built = build([
-      { ...data, kind: 'data', codec: 0, length: 3 } as Parameters<PackBuilder['add']>[0],
-      { ...node, kind: 'node', codec: 1, length: 300 } as Parameters<PackBuilder['add']>[0],
+    const built = packOf([
+      { ...data, kind: 'data', codec: 0, length: 3 } as PackedChunk,
+      { ...node, kind: 'node', codec: 1, length: 300 } as PackedChunk,
     ]);
     expect(toHex(built.bytes)).toBe(toHex(fromHex(pack)));
   });
@@ -74,7 +66,7 @@ describe('a pack', () => {
   it('has a directory that says what is in it', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyChunk, { maxLength: 30 }), async (chunks) => {
-        const { bytes, entries } = build(chunks);
+        const { bytes, entries } = packOf(chunks);
         expect(await directoryOf(bytes)).toEqual(entries);
         for (const [i, { offset, storedLength }] of entries.entries())
           expect(bytes.subarray(offset, offset + storedLength)).toEqual(chunks[i]?.bytes);
@@ -94,14 +86,14 @@ describe('a pack', () => {
       length: 1,
       bytes: Uint8Array.of(i),
     }));
-    const { bytes, entries } = build(chunks);
+    const { bytes, entries } = packOf(chunks);
     expect(bytes.length).toBeGreaterThan(100_000);
     expect(await directoryOf(bytes)).toEqual(entries);
   });
 });
 
 describe('damage', () => {
-  const whole = build([
+  const whole = packOf([
     {
       address: nodeSha256(new Uint8Array(1)),
       kind: 'data',

@@ -261,6 +261,12 @@ export class ChunkWriter {
     return { chunks: this.#chunks, bytes: written.reduce((sum, { size }) => sum + size, 0) };
   }
 
+  /** Takes and writes no more. For who has something to find out before {@link abandon}, and may then leave what was written. */
+  async stop(): Promise<void> {
+    await this.#turn;
+    await this.#packs.stop();
+  }
+
   /**
    * Removes the packs that were written, also when they were committed: nothing refers to them yet (docs/ordering.md, W4). One that
    * cannot be removed stays, and is swept one day. So do copies once the index may have learned of them: it tells one place for each
@@ -268,8 +274,7 @@ export class ChunkWriter {
    * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
    */
   async abandon(): Promise<void> {
-    await this.#turn;
-    await this.#packs.settle();
+    await this.stop();
     if (this.#committed && this.#hasCopies) return;
     try {
       await this.#packs.remove();

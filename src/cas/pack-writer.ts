@@ -1,15 +1,23 @@
 /**
- * Collects encoded chunks into packs and writes those, and the fingerprints of their records beside them (fingerprint-blob.ts).
+ * Writes encoded chunks into packs, and the fingerprints of their records beside them (fingerprint-blob.ts). Chunks are written as they
+ * come, where the store can do so: then no more than a few of them are in memory, and little is left to be done at the end.
  *
  * Names are random, so none is ever used twice (docs/ordering.md, R5). The names of up to four packs in a row begin alike:
  * their fingerprints stand in one blob.
  */
-import { isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
+import { Channel, isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { ChunkStoreOptions } from './chunk-store.js';
 import type { ChunkCoder } from './coder.js';
 import { encodeFingerprints, type PackFingerprints } from './fingerprint-blob.js';
-import { fingerprintsOfPack, GROUP_DIGITS, PACK_PREFIX, PackBuilder, type PackedChunk } from './pack.js';
+import {
+  fingerprintsOfPack,
+  GROUP_DIGITS,
+  PACK_HEADER,
+  PACK_PREFIX,
+  PackBuilder,
+  type PackedChunk,
+} from './pack.js';
 
 /** A pack that is durable, and that the index does not know yet. There may be thousands, and a million chunks in them. */
 export interface WrittenPack extends BlobStat {
@@ -27,10 +35,21 @@ export interface PackWriterParts {
 /** See {@link ChunkStoreOptions}. */
 export type PackWriterOptions = Pick<ChunkStoreOptions, 'packBytes' | 'fingerprintSeed'>;
 
-/** Packs, or fingerprints of packs, that are being written at the same time; each is held in memory until it is durable. */
+/** Packs, or fingerprints of packs, that are being written at the same time. */
 const BLOBS_UNDER_WAY = 2;
+/** Bytes of chunks that wait to be written. */
+const WAITING_BYTES = 4 * 1024 * 1024;
 /** Packs whose names begin alike. */
 const PACKS_TOGETHER = 4;
+
+/** A pack that is being written. */
+interface OpenPack {
+  readonly name: string;
+  readonly builder: PackBuilder;
+  readonly parts: Channel<Uint8Array>;
+  /** What is to be known of it; set before the end of its parts. */
+  finished?: WrittenPack;
+}
 
 /** See the head of this file. */
 export class PackWriter {
@@ -40,7 +59,7 @@ export class PackWriter {
   readonly #names = new Set<string>();
   readonly #writing = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
-  #pack = new PackBuilder();
+  #pack: OpenPack | undefined;
   /** How the names of packs begin that are written now, and how many there are. */
   #group = '';
   #alike = PACKS_TOGETHER;
@@ -57,26 +76,32 @@ export class PackWriter {
     return this.#written;
   }
 
-  /** Adds a chunk, whose bytes are kept and not copied. @throws what a write before has failed with. */
+  /** Adds a chunk, whose bytes are kept until they are written. @throws what a write before has failed with. */
   async add(chunk: PackedChunk): Promise<void> {
     this.throwFailure();
-    this.#pack.add(chunk);
-    if (this.#pack.size < this.#options.packBytes) return;
-    this.#writePack();
+    const pack = (this.#pack ??= this.#begin());
+    pack.builder.add(chunk);
+    await pack.parts.send(chunk.bytes);
+    if (pack.builder.size < this.#options.packBytes) return;
+    this.#end(pack);
     while (this.#writing.size >= BLOBS_UNDER_WAY) await Promise.race(this.#writing);
   }
 
   /** Writes what is left, and waits until everything is durable. @throws what a write has failed with. */
   async finish(): Promise<void> {
-    this.#writePack();
+    if (this.#pack !== undefined) this.#end(this.#pack);
     this.#writeFingerprints();
     await Promise.all(this.#writing);
     this.throwFailure();
   }
 
-  /** Waits for what is being written, however it ends. */
-  async settle(): Promise<void> {
-    await Promise.allSettled(this.#writing);
+  /** Gives up the pack that has not ended, takes no more, and waits for what is being written, however it ends. */
+  async stop(): Promise<void> {
+    const error = new Error('nothing more is written');
+    this.#failure ??= { error };
+    this.#pack?.parts.fail(error);
+    this.#pack = undefined;
+    await Promise.all(this.#writing);
   }
 
   /** Removes all that was written. @throws VecsnapError STORE_FAILED when something could not be removed, after all was tried. */
@@ -91,19 +116,45 @@ export class PackWriter {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  #writePack(): void {
-    if (this.#pack.count === 0) return;
-    const { parts, directory, fingerprints } = this.#pack.finish(this.#parts.sha256);
-    this.#pack = new PackBuilder();
-    const name = this.#nextName();
+  #begin(): OpenPack {
+    const { blobs, coder } = this.#parts;
+    const release = blobs.putParts && ((part: Uint8Array) => coder.release?.([part]));
+    const parts = new Channel<Uint8Array>(({ length }) => length, WAITING_BYTES, release);
+    const pack: OpenPack = { name: this.#nextName(), builder: new PackBuilder(), parts };
+    void parts.send(PACK_HEADER);
+    this.#note(pack.name, this.#write(pack));
+    return pack;
+  }
+
+  async #write(pack: OpenPack): Promise<void> {
+    const parts = pack.parts.receive();
+    const { blobs } = this.#parts;
+    try {
+      await (blobs.putParts === undefined
+        ? this.#putTogether(pack.name, parts)
+        : blobs.putParts(pack.name, parts));
+    } finally {
+      pack.parts.close();
+    }
+    this.#written.push(pack.finished as WrittenPack);
+  }
+
+  /** For a store that takes no blob before all of it is there. */
+  async #putTogether(name: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+    const all: Uint8Array[] = [];
+    for await (const part of parts) all.push(part);
+    await this.#parts.blobs.put(name, all);
+    this.#parts.coder.release?.(all);
+  }
+
+  #end(pack: OpenPack): void {
+    this.#pack = undefined;
+    const { name, builder, parts } = pack;
+    const { end, directory, size, fingerprints } = builder.finish(this.#parts.sha256);
     if (fingerprints.length > 0) this.#fingerprints.push({ pack: name, fingerprints });
-    const size = parts.reduce((sum, part) => sum + part.length, 0);
-    const put = async (): Promise<void> => {
-      await this.#parts.blobs.put(name, parts);
-      this.#parts.coder.release?.(parts);
-      this.#written.push({ name, size, directory });
-    };
-    this.#begin(name, put());
+    pack.finished = { name, size, directory };
+    for (const part of end) void parts.send(part);
+    parts.end();
   }
 
   /** Names that begin alike are random from there on. One that was given, which 32 bits come to once in a long time, is not given again. */
@@ -128,11 +179,11 @@ export class PackWriter {
     const { fingerprintSeed = '' } = this.#options;
     const encoded = encodeFingerprints(fingerprints, fingerprintSeed, this.#parts.sha256);
     const name = fingerprintsOfPack(first.pack);
-    this.#begin(name, this.#parts.blobs.put(name, [encoded]).catch(unlessFull));
+    this.#note(name, this.#parts.blobs.put(name, [encoded]).catch(unlessFull));
   }
 
   /** Notes a blob that is being written, beside others. */
-  #begin(name: string, put: Promise<void>): void {
+  #note(name: string, put: Promise<void>): void {
     this.#names.add(name);
     const written = put.catch((error: unknown) => {
       this.#failure ??= { error };

@@ -61,8 +61,8 @@ export const PACK_PREFIX = 'packs/';
 /** Where the fingerprints of what is in packs stand (fingerprint-blob.ts). */
 export const FINGERPRINTS_PREFIX = 'fingerprints/';
 
-/** "vsnpack" and the version of the format. */
-const HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
+/** What a pack begins with: "vsnpack" and the version of the format. */
+export const PACK_HEADER = Uint8Array.of(0x76, 0x73, 0x6e, 0x70, 0x61, 0x63, 0x6b, 1);
 const FOOTER_MAGIC = Uint8Array.of(0x76, 0x73, 0x6e, 0x64);
 export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
@@ -84,10 +84,10 @@ export function fingerprintsOfPack(pack: string): string {
 }
 
 /** Bytes of an empty pack before its first chunk. */
-export const PACK_HEADER_BYTES = HEADER.length;
+export const PACK_HEADER_BYTES = PACK_HEADER.length;
 
 /** Bytes of a pack beside its chunks and directory entries. */
-export const PACK_OVERHEAD = HEADER.length + FOOTER_BYTES;
+export const PACK_OVERHEAD = PACK_HEADER.length + FOOTER_BYTES;
 
 /** Bytes that a chunk takes in a pack: its encoded form and its entry in the directory. */
 export function packEntryBytes({
@@ -100,12 +100,14 @@ export function packEntryBytes({
   return storedLength + 1 + varintLength(storedLength) + varintLength(length) + ADDRESS_LENGTH + told;
 }
 
-/** A pack that is ready to be written. */
+/** What is to be known of a pack once all of its chunks are. */
 export interface FinishedPack {
-  /** All of it, to be written one after the other. */
-  readonly parts: readonly Uint8Array[];
-  /** One of the parts, from which its entries are told again by {@link entriesWritten}: a fraction of what these take in memory. */
+  /** What comes behind its chunks. */
+  readonly end: readonly Uint8Array[];
+  /** From which its entries are told again by {@link entriesWritten}: a fraction of what these take in memory. */
   readonly directory: Uint8Array;
+  /** Bytes of all of it. */
+  readonly size: number;
   readonly fingerprints: readonly ChunkFingerprints[];
 }
 
@@ -114,13 +116,15 @@ export interface ChunkFingerprints extends Pick<DirectoryEntry, 'address' | 'bas
   readonly stored: StoredFingerprints;
 }
 
-/** Collects encoded chunks until they make a pack. */
+/**
+ * Makes the directory of a pack, and its end, while its encoded chunks are being written one after the other: behind
+ * {@link PACK_HEADER}, in the order in which they are added here.
+ */
 export class PackBuilder {
-  readonly #parts: Uint8Array[] = [HEADER];
   readonly #directory: Uint8Array[] = [];
   readonly #fingerprints: ChunkFingerprints[] = [];
   #fingerprintBytes = 0;
-  #size = HEADER.length;
+  #size = PACK_HEADER.length;
 
   /** Bytes so far, without the directory. */
   get size(): number {
@@ -132,13 +136,12 @@ export class PackBuilder {
     return this.#directory.length;
   }
 
-  /** Adds a chunk; the bytes are kept, not copied. */
+  /** Adds a chunk, of whose bytes no more is needed here than how many there are. */
   add({ bytes, address, kind, codec, length, bases, fingerprints }: PackedChunk): DirectoryEntry {
     const own = codec === CODECS.delta ? (bases ?? []) : undefined;
     const [offset, storedLength] = [this.#size, bytes.length];
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
     this.#directory.push(encodeEntry(entry));
-    this.#parts.push(bytes);
     if (fingerprints !== undefined) this.#addFingerprints({ address, bases: own, stored: fingerprints });
     this.#size += bytes.length;
     return entry;
@@ -157,7 +160,8 @@ export class PackBuilder {
     view.setUint32(4, this.count, true);
     footer.set(sha256(directory), 8);
     footer.set(FOOTER_MAGIC, 40);
-    return { parts: [...this.#parts, directory, footer], directory, fingerprints: this.#fingerprints };
+    const size = this.#size + directory.length + footer.length;
+    return { end: [directory, footer], directory, size, fingerprints: this.#fingerprints };
   }
 }
 
@@ -271,13 +275,13 @@ export async function readAsFarAs(
 
 /** Checks the first bytes of a pack. @throws VecsnapError PACK_DAMAGED, REPOSITORY_NEWER. */
 export function checkPackHeader(name: string, start: Uint8Array): void {
-  if (start.length < HEADER.length || !equalBytes(start.subarray(0, 7), HEADER.subarray(0, 7)))
+  if (start.length < PACK_HEADER.length || !equalBytes(start.subarray(0, 7), PACK_HEADER.subarray(0, 7)))
     throw packDamaged(name, 'it does not begin as a pack does');
   if (start[7] === 0) throw packDamaged(name, 'it has format 0, which there never was');
-  if (start[7] !== HEADER[7]) {
+  if (start[7] !== PACK_HEADER[7]) {
     throw new VecsnapError(
       'REPOSITORY_NEWER',
-      `A pack has format ${start[7]}; this vecsnap reads ${HEADER[7]}.`,
+      `A pack has format ${start[7]}; this vecsnap reads ${PACK_HEADER[7]}.`,
       {
         place: name,
         remedy: 'Install a newer version of vecsnap.',
@@ -288,9 +292,9 @@ export function checkPackHeader(name: string, start: Uint8Array): void {
 
 /** Whether the first bytes of a blob are those of a pack of any version, but for one bit. @throws VecsnapError PACK_MISSING. */
 export async function beginsAsPack(blobs: BlobStore, name: string, size: number): Promise<boolean> {
-  if (size < HEADER.length) return false;
-  const start = await readRange(blobs, name, 0, HEADER.length - 1);
-  return bitsApart(start, HEADER.subarray(0, HEADER.length - 1)) <= 1;
+  if (size < PACK_HEADER.length) return false;
+  const start = await readRange(blobs, name, 0, PACK_HEADER.length - 1);
+  return bitsApart(start, PACK_HEADER.subarray(0, PACK_HEADER.length - 1)) <= 1;
 }
 
 function encodeEntry({ address, kind, codec, storedLength, length, bases }: DirectoryEntry): Uint8Array {
@@ -393,7 +397,7 @@ export class DirectoryCursor {
   /** Where the addresses of what it copies from begin. */
   basesAt = 0;
   /** Where the chunk ends. */
-  end = HEADER.length;
+  end = PACK_HEADER.length;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;

@@ -119,6 +119,75 @@ class Collector<T> {
   }
 }
 
+/** Hands items from one sender to one receiver, in order. The sender waits while much is on its way. */
+export class Channel<T extends object> {
+  readonly #bytesOf: (item: T) => number;
+  readonly #limit: number;
+  readonly #onReceived: (item: T) => void;
+  readonly #items: T[] = [];
+  #bytes = 0;
+  #end: { readonly failure?: unknown } | undefined;
+  #isReceived = true;
+  #wakeSender = (): void => {};
+  #wakeReceiver = (): void => {};
+
+  /** @param onReceived is told of items that the receiver is done with. */
+  constructor(bytesOf: (item: T) => number, limit: number, onReceived: (item: T) => void = () => {}) {
+    this.#bytesOf = bytesOf;
+    this.#limit = limit;
+    this.#onReceived = onReceived;
+  }
+
+  /** Adds an item. Resolves when fewer bytes than the limit are on their way, or nobody receives any longer. */
+  async send(item: T): Promise<void> {
+    if (!this.#isReceived) return;
+    this.#items.push(item);
+    this.#bytes += this.#bytesOf(item);
+    this.#wakeReceiver();
+    while (this.#bytes >= this.#limit && this.#isReceived)
+      await new Promise<void>((resolve) => (this.#wakeSender = resolve));
+  }
+
+  /** Says that nothing more comes. */
+  end(): void {
+    this.#end ??= {};
+    this.#wakeReceiver();
+  }
+
+  /** Has the receiver fail, who gets no more of what is on its way. */
+  fail(failure: unknown): void {
+    this.#end = { failure };
+    this.#wakeReceiver();
+  }
+
+  /** What is sent, once. The receiver is done with an item when it asks for the next. */
+  async *receive(): AsyncGenerator<T, void> {
+    try {
+      for (;;) {
+        if (this.#end !== undefined && 'failure' in this.#end) throw this.#end.failure;
+        const item = this.#items.shift();
+        if (item !== undefined) {
+          yield item;
+          this.#bytes -= this.#bytesOf(item);
+          this.#onReceived(item);
+          this.#wakeSender();
+        } else if (this.#end === undefined) {
+          await new Promise<void>((resolve) => (this.#wakeReceiver = resolve));
+        } else return;
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Says that nobody receives any longer: whoever sends does so in vain, and need not wait. */
+  close(): void {
+    this.#isReceived = false;
+    this.#items.length = 0;
+    this.#wakeSender();
+  }
+}
+
 /** Lets at most `limit` holders in at a time; others wait in order. */
 export class Semaphore {
   #free: number;

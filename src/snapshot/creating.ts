@@ -63,9 +63,12 @@ export class Creating {
       snapshot = await this.#describe(taken, totals.bytes, [...open.notes, ...notes]);
       await repository.putSnapshot(snapshot);
     } catch (error) {
-      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
-      await this.#undoTake(writer, own).catch(() => {});
+      await this.#undoTake(writer, own).catch((undoing: unknown) => {
+        // Then whoever has the lock has removed what was being written, of which the first error tells.
+        if (isVecsnapError(undoing, 'LEASE_LOST')) throw undoing;
+        // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
+      });
       throw error;
     }
     return this.#healed(await followedBy(open, snapshot));
@@ -110,6 +113,7 @@ export class Creating {
    * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
+    await writer.stop();
     await this.#session.repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
     if (snapshot !== undefined) await this.#session.repository.deleteSnapshot(snapshot.id);
     await writer.abandon();

@@ -13,7 +13,6 @@ import {
   FingerprintBlob,
   type IndexDatabase,
   levelIndex,
-  PackBuilder,
   type PlaneWidth,
   readPackDirectory,
   type StoredChunk,
@@ -21,6 +20,7 @@ import {
 import { type Address, concatBytes, toAddress, viewOf } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { bytesOfLength, joinParts, splitParts } from './parts.js';
+import { packOf } from '../support/packs.js';
 import { expectSame, type FuzzTarget, Wrong } from './target.js';
 
 const NO_ADDRESS = toAddress(new Uint8Array(32));
@@ -120,19 +120,13 @@ function deltaOf(base: number, unit: number, width: 0 | 4): Uint8Array {
 const DELTAS = [deltaOf(0, 4, 4), deltaOf(1, 1, 0)];
 
 async function makePack(): Promise<Uint8Array> {
-  const pack = new PackBuilder();
   const address = (seed: number): Address => toAddress(bytesOfLength(32, seed));
-  pack.add({ bytes: bytesOfLength(60, 1), address: address(1), kind: 'data', codec: 0, length: 60 });
-  pack.add({ bytes: bytesOfLength(30, 2), address: address(2), kind: 'node', codec: 1, length: 300 });
-  pack.add({
-    bytes: bytesOfLength(9, 3),
-    address: address(3),
-    kind: 'data',
-    codec: 3,
-    length: 90,
-    bases: [address(1), address(2)],
-  });
-  return concatBytes(pack.finish(nodeSha256).parts);
+  const delta = { kind: 'data', codec: 3, bases: [address(1), address(2)] } as const;
+  return packOf([
+    { bytes: bytesOfLength(60, 1), address: address(1), kind: 'data', codec: 0, length: 60 },
+    { bytes: bytesOfLength(30, 2), address: address(2), kind: 'node', codec: 1, length: 300 },
+    { ...delta, bytes: bytesOfLength(9, 3), address: address(3), length: 90 },
+  ]).bytes;
 }
 
 /** The directory's checksum fits whatever was changed. */
@@ -151,13 +145,12 @@ async function readPack(bytes: Uint8Array): Promise<void> {
   const name = `packs/${'0'.repeat(32)}`;
   await blobs.put(name, bytes);
   const entries = await readPackDirectory(blobs, { name, size: bytes.length }, nodeSha256);
-  const again = new PackBuilder();
-  for (const entry of entries) {
+  const chunks = entries.map((entry) => {
     const { offset, storedLength } = entry;
     if (offset + storedLength > bytes.length) throw new Wrong('a chunk lies outside of its pack');
-    again.add({ ...entry, bytes: bytes.subarray(offset, offset + storedLength) });
-  }
-  const written = concatBytes(again.finish(nodeSha256).parts);
+    return { ...entry, bytes: bytes.subarray(offset, offset + storedLength) };
+  });
+  const written = packOf(chunks).bytes;
   expectSame('a pack', bytes.subarray(8), written.subarray(8)); // The header is looked at by verify.
 }
 

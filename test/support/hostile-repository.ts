@@ -1,6 +1,6 @@
 /** A repository as somebody could make it who means harm: everything fits its checksum, and says what it likes. */
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
-import { type CodecName, CODECS, PackBuilder, type PackedChunk } from 'vecsnap/cas';
+import { type CodecName, CODECS, type PackedChunk } from 'vecsnap/cas';
 import { type Address, type ChunkKind, formatAddress, type Schema, toHex } from 'vecsnap/core';
 import {
   encodeManifest,
@@ -20,6 +20,7 @@ import {
   SnapshotManager,
 } from 'vecsnap/snapshot';
 import { memoryEnvironment } from './memory-environment.js';
+import { packOf } from './packs.js';
 
 /** One column of ids and nothing else: the least that records can have. */
 export const IDS_ONLY: Schema = { id: 'string', vectors: [], payload: 'none' };
@@ -135,9 +136,7 @@ export class HostileRepository {
 
   /** Writes the pack and the config. */
   async write(): Promise<void> {
-    const pack = new PackBuilder();
-    for (const chunk of this.#chunks) pack.add(chunk);
-    await this.blobs.put(`packs/${toHex(new Uint8Array(16))}`, pack.finish(nodeSha256).parts);
+    await this.blobs.put(`packs/${toHex(new Uint8Array(16))}`, packOf(this.#chunks).bytes);
     const config = newConfig((length) => new Uint8Array(length));
     await this.blobs.put('config', encodeConfig(config, nodeSha256));
   }
