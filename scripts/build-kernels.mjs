@@ -1,14 +1,17 @@
-// Compiles kernels/ to WebAssembly and writes it into src/cas/kernel-module.ts. With --check, says whether that is what is there.
+// Compiles kernels/ to WebAssembly and writes the modules into src/. With --check, says whether they are what is there.
 import { readFileSync, writeFileSync } from 'node:fs';
 import asc from 'assemblyscript/asc';
 
-const target = 'src/cas/kernel-module.ts';
+const MODULES = [
+  { entry: 'kernels/index.ts', target: 'src/cas/kernel-module.ts', name: 'KERNEL_MODULE' },
+  { entry: 'kernels/xxh3.ts', target: 'src/source/xxh3-module.ts', name: 'XXH3_MODULE' },
+];
 const LINE = 120;
 
-async function compile() {
+async function compile(entry) {
   const files = new Map();
   const { error, stderr } = await asc.main(
-    ['kernels/index.ts', '--outFile', 'kernels.wasm', '-O3', '--enable', 'simd', '--runtime', 'stub'].concat(
+    [entry, '--outFile', 'kernels.wasm', '-O3', '--enable', 'simd', '--runtime', 'stub'].concat(
       '--noAssert',
       ['--use', 'abort='], // Nothing is imported: what would abort traps, and callers see to it that nothing does.
     ),
@@ -18,18 +21,22 @@ async function compile() {
   return Buffer.from(files.get('kernels.wasm'));
 }
 
-function sourceOf(wasm) {
+function sourceOf(wasm, entry, name) {
+  const from = entry.endsWith('/index.ts') ? 'kernels/' : entry;
   const lines = wasm.toString('base64').match(new RegExp(`.{1,${LINE}}`, 'g'));
-  return `/** The module compiled from kernels/, in base64. Written by \`npm run build:kernels\`; not to be changed by hand. */
+  return `/** The module compiled from ${from}, in base64. Written by \`npm run build:kernels\`; not to be changed by hand. */
 // prettier-ignore
-export const KERNEL_MODULE =
+export const ${name} =
 ${lines.map((line) => `  '${line}'`).join(' +\n')};
 `;
 }
 
-const source = sourceOf(await compile());
-if (!process.argv.includes('--check')) writeFileSync(target, source);
-else if (readFileSync(target, 'utf8') !== source) {
-  console.error(`${target} is not what kernels/ compiles to: run npm run build:kernels.`);
-  process.exitCode = 1;
+for (const { entry, target, name } of MODULES) {
+  const source = sourceOf(await compile(entry), entry, name);
+  if (!process.argv.includes('--check')) {
+    writeFileSync(target, source);
+  } else if (readFileSync(target, 'utf8') !== source) {
+    console.error(`${target} is not what ${entry} compiles to: run npm run build:kernels.`);
+    process.exitCode = 1;
+  }
 }

@@ -1,4 +1,5 @@
 /** The reader of redb files, on files of real databases: whole, damaged and hostile. */
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,6 +48,48 @@ describe('xxh3', () => {
       expect(hex(xxh3(bytes).toReversed())).toBe(hash);
     }
   });
+});
+
+/** What a program prints that hashes inputs of these lengths, where there is no WebAssembly. */
+function hashedWithoutWebAssembly(lengths: readonly number[]): string[] {
+  const program = `
+    if (typeof WebAssembly !== 'undefined') throw new Error('there is WebAssembly');
+    const { xxh3 } = await import('vecsnap/source');
+    for (const length of ${JSON.stringify(lengths)}) console.log(Buffer.from(xxh3(${patterned.toString()}(length))).toString('hex'));`;
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--no-expose-wasm', '--input-type=module', '-e', program],
+    { encoding: 'utf8', cwd: import.meta.dirname },
+  );
+  expect(stderr).toBe('');
+  return stdout.trim().split('\n');
+}
+
+function patterned(length: number): Uint8Array {
+  return new Uint8Array(length).map((_, i) => (Math.imul(i + length, 2654435761) >>> 13) & 255);
+}
+
+it('xxh3 is the same with and without WebAssembly', () => {
+  const random = Array.from({ length: 200 }, (_, i) => 241 + ((Math.imul(i, 2654435761) >>> 8) % 20_000));
+  const mebi = 1024 * 1024;
+  const lengths = [
+    9,
+    16,
+    17,
+    128,
+    129,
+    240,
+    241,
+    1023,
+    1024,
+    1025,
+    1088,
+    mebi - 1,
+    mebi,
+    mebi + 1,
+    ...random,
+  ];
+  expect(lengths.map((length) => hex(xxh3(patterned(length))))).toEqual(hashedWithoutWebAssembly(lengths));
 });
 
 describe('a redb file', () => {

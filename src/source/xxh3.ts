@@ -4,6 +4,7 @@
  * It tells a page that is whole from one that is torn, reused or damaged. It is no cryptographic hash and never an address.
  */
 import { viewOf } from '../core/index.js';
+import { xxh3InKernel } from './xxh3-kernel.js';
 
 const U64 = (1n << 64n) - 1n;
 const PRIME32_1 = 0x9e3779b1;
@@ -41,7 +42,7 @@ export function xxh3(bytes: Uint8Array): Uint8Array {
   if (bytes.length <= 16) return hashTo16(view);
   if (bytes.length <= 128) return hashTo128(view);
   if (bytes.length <= 240) return hashTo240(view);
-  return hashLong(bytes);
+  return xxh3InKernel(bytes)?.slice() ?? hashLong(bytes);
 }
 
 function hashTo16(data: DataView): Uint8Array {
