@@ -12,6 +12,9 @@ import {
   formatAddress,
   hashAtLevel,
   hashBytes,
+  hashTexts,
+  joinUtf8,
+  splitUtf8,
   hashRecords,
   isVecsnapError,
   NumberColumn,
@@ -136,6 +139,59 @@ describe('the hash of bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 7 }), (bytes, shift) => {
         expect(hashBytes(concatBytes([new Uint8Array(shift), bytes]).subarray(shift))).toBe(hashBytes(bytes));
+      }),
+    );
+  });
+});
+
+describe('texts that are joined', () => {
+  const anyTexts = fc.array(
+    fc.oneof(
+      fc.string(),
+      fc.string({ unit: 'grapheme' }),
+      fc.string({ unit: fc.constantFrom('a', 'ß', '€', '🙂') }),
+    ),
+    { maxLength: 20 },
+  );
+
+  it('stand one after the other, and are had back', () => {
+    fc.assert(
+      fc.property(anyTexts, fc.nat(3), (texts, before) => {
+        const { bytes, ends } = joinUtf8(texts);
+        expect(bytes).toEqual(concatBytes(texts.map(utf8)));
+        expect([...ends]).toEqual(texts.map((_, i) => utf8(texts.slice(0, i + 1).join('')).length));
+        const elsewhere = concatBytes([new Uint8Array(before).fill(0xff), bytes]).subarray(before);
+        expect(splitUtf8(elsewhere, ends)).toEqual(texts);
+      }),
+    );
+  });
+
+  it('are encoded each by itself where joining would make another text', () => {
+    const halves = ['\ud83d', '\ude42']; // One smile, if they were joined.
+    expect(joinUtf8(halves).bytes).toEqual(concatBytes(halves.map(utf8)));
+  });
+
+  it('are refused where one ends within a character, and where they are no UTF-8', () => {
+    const smile = utf8('🙂');
+    expect(() => splitUtf8(smile, Uint32Array.of(2, 4))).toThrow(TypeError);
+    expect(() => splitUtf8(Uint8Array.of(0x61, 0xff), Uint32Array.of(1, 2))).toThrow(TypeError);
+    expect(splitUtf8(concatBytes([utf8('a'), smile]), Uint32Array.of(1, 5))).toEqual(['a', '🙂']);
+  });
+
+  it('may be longer than a text can be', () => {
+    const long = 'a'.repeat(2 ** 24);
+    const { bytes, ends } = joinUtf8([long, 'b', long]);
+    expect([...ends]).toEqual([2 ** 24, 2 ** 24 + 1, 2 ** 25 + 1]);
+    expect(bytes[2 ** 24]).toBe(0x62);
+    expect(splitUtf8(bytes, ends).map(({ length }) => length)).toEqual([2 ** 24, 1, 2 ** 24]);
+  });
+
+  it('have the hashes of their bytes', () => {
+    fc.assert(
+      fc.property(anyTexts, (texts) => {
+        const hashes = new Uint32Array(texts.length);
+        hashTexts(texts, hashes);
+        expect([...hashes]).toEqual(texts.map((text) => hashBytes(utf8(text))));
       }),
     );
   });

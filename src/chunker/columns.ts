@@ -8,9 +8,10 @@ import {
   compareBytes,
   concatBytes,
   equalBytes,
-  fromUtf8,
   type IdColumn,
   type IdKind,
+  joinUtf8,
+  splitUtf8,
   utf8,
   VecsnapError,
   viewOf,
@@ -27,7 +28,7 @@ export function idKey(id: string | bigint): Uint8Array {
 /** The bytes of an id column that comes in one or more parts. */
 export function encodeIdColumn(parts: readonly NonNullable<IdColumn>[]): Uint8Array {
   if (parts[0] instanceof BigUint64Array) return encodeNumbers(parts as readonly BigUint64Array[]);
-  return encodeValues((parts as readonly (readonly string[])[]).flatMap((ids) => ids.map(utf8)));
+  return encodeTexts((parts as readonly (readonly string[])[]).flat());
 }
 
 /** The bytes of a payload column. */
@@ -46,7 +47,7 @@ export function decodeIdColumn(
 ): NonNullable<IdColumn> {
   if (kind === 'u64') return decodeNumbers(bytes, count);
   try {
-    return decodeValues(bytes, count).map(fromUtf8);
+    return splitUtf8(bytes.subarray(count * 4), endsIn(bytes, count));
   } catch (cause) {
     throw cause instanceof VecsnapError ? cause : damaged('an id is not UTF-8', cause);
   }
@@ -127,6 +128,19 @@ function decodeNumbers(bytes: Uint8Array, count: number): BigUint64Array {
   return BigUint64Array.from({ length: count }, (_, i) => view.getBigUint64(i * 8, true));
 }
 
+function encodeTexts(texts: readonly string[]): Uint8Array {
+  const { bytes, ends } = joinUtf8(texts);
+  const column = new Uint8Array(texts.length * 4 + bytes.length);
+  const view = viewOf(column);
+  for (let i = 0, start = 0; i < ends.length; i++) {
+    const end = ends[i] as number;
+    view.setUint32(i * 4, end - start, true);
+    start = end;
+  }
+  column.set(bytes, texts.length * 4);
+  return column;
+}
+
 function encodeValues(values: readonly Uint8Array[]): Uint8Array {
   const lengths = new Uint8Array(values.length * 4);
   const view = viewOf(lengths);
@@ -141,19 +155,22 @@ function decodeValues(bytes: Uint8Array, count: number): Uint8Array[] {
 
 /** The values of a column by their numbers; what nobody asks for is not looked at but for its length. */
 function valuesIn(bytes: Uint8Array, count: number): (index: number) => Uint8Array {
-  const tableBytes = count * 4;
-  if (bytes.length < tableBytes) throw damaged(`${bytes.length} bytes for the lengths of ${count} values`);
+  const ends = endsIn(bytes, count);
+  const values = bytes.subarray(count * 4);
+  return (index) => values.subarray(ends[index - 1] ?? 0, ends[index]);
+}
+
+/** Where each value ends, behind the lengths. */
+function endsIn(bytes: Uint8Array, count: number): Float64Array {
+  const space = bytes.length - count * 4;
+  if (space < 0) throw damaged(`${bytes.length} bytes for the lengths of ${count} values`);
   const view = viewOf(bytes);
-  const ends = new Float64Array(count + 1);
-  ends[0] = tableBytes;
-  let end = tableBytes;
-  for (let i = 0; i < count; i++) {
-    end += view.getUint32(i * 4, true);
-    ends[i + 1] = end;
-  }
-  if (end > bytes.length) throw damaged('a value ends after its column');
-  if (end < bytes.length) throw damaged(`${bytes.length - end} bytes are left over`);
-  return (index) => bytes.subarray(ends[index], ends[index + 1]);
+  const ends = new Float64Array(count);
+  let end = 0;
+  for (let i = 0; i < count; i++) ends[i] = end += view.getUint32(i * 4, true);
+  if (end > space) throw damaged('a value ends after its column');
+  if (end < space) throw damaged(`${space - end} bytes are left over`);
+  return ends;
 }
 
 function damaged(what: string, cause?: unknown): VecsnapError {

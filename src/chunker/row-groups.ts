@@ -15,6 +15,7 @@ import {
   type Schema,
   hashBytes,
   hashRecords,
+  hashTexts,
   type LocalMinimumOptions,
   recordVectorBytes,
   VecsnapError,
@@ -81,11 +82,10 @@ export class RowGrouper {
 
   #hashes(batch: RecordBatch): Uint32Array {
     const hashes = new Uint32Array(batch.count);
-    if (batch.ids !== undefined) {
-      for (let i = 0; i < hashes.length; i++) hashes[i] = hashBytes(idKey(batch.ids[i] as string | bigint));
-    } else {
-      hashRecords(batch.vectors[0] as Uint8Array, this.#widths[0] as number, hashes);
-    }
+    const { ids } = batch;
+    if (ids === undefined) hashRecords(batch.vectors[0] as Uint8Array, this.#widths[0] as number, hashes);
+    else if (ids instanceof BigUint64Array) hashNumbers(ids, hashes);
+    else hashTexts(ids, hashes);
     return hashes;
   }
 
@@ -109,6 +109,10 @@ export class RowGrouper {
     }
     return slices;
   }
+}
+
+function hashNumbers(ids: BigUint64Array, hashes: Uint32Array): void {
+  for (const [i, id] of ids.entries()) hashes[i] = hashBytes(idKey(id));
 }
 
 /** What was taken must be there again when it is restored, so nothing is taken from a batch that contradicts itself. */

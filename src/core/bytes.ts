@@ -53,6 +53,55 @@ export function utf8(text: string): Uint8Array {
   return utf8Encoder.encode(text);
 }
 
+/** Texts of more units than this are encoded one by one: there is a limit to the length of a text. */
+const MOST_JOINED = 1 << 24;
+
+/**
+ * The UTF-8 bytes of texts, one after the other, and where each ends. A call of the encoder takes as long for a few characters as for
+ * hundreds, so all are encoded at once where they are ASCII, of which each character is a byte.
+ */
+export function joinUtf8(texts: readonly string[]): {
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+} {
+  const ends = new Uint32Array(texts.length);
+  let units = 0;
+  for (let i = 0; i < ends.length; i++) ends[i] = units += (texts[i] as string).length;
+  if (units <= MOST_JOINED) {
+    const bytes = utf8(texts.join(''));
+    if (bytes.length === units) return { bytes, ends };
+  }
+  const parts = texts.map(utf8);
+  let end = 0;
+  for (const [i, { length }] of parts.entries()) ends[i] = end += length;
+  return { bytes: concatBytes(parts), ends };
+}
+
+/**
+ * The texts of which each ends at one of these places of UTF-8 bytes: the opposite of {@link joinUtf8}.
+ * @throws TypeError when one is not UTF-8.
+ */
+export function splitUtf8(bytes: Uint8Array, ends: ArrayLike<number>): string[] {
+  const all = bytes.length <= MOST_JOINED ? asciiIn(bytes) : undefined;
+  const texts: string[] = [];
+  for (let i = 0, start = 0; i < ends.length; i++) {
+    const end = ends[i] as number;
+    texts.push(all === undefined ? fromUtf8(bytes.subarray(start, end)) : all.slice(start, end));
+    start = end;
+  }
+  return texts;
+}
+
+/** All of the bytes as a text, if each is a character. */
+function asciiIn(bytes: Uint8Array): string | undefined {
+  try {
+    const text = fromUtf8(bytes);
+    return text.length === bytes.length ? text : undefined;
+  } catch {
+    return undefined; // Then it is looked for where.
+  }
+}
+
 /**
  * The text that `bytes` hold as UTF-8.
  * @throws TypeError when the bytes are not UTF-8.

@@ -5,7 +5,7 @@
  * (x86, 32-bit, seed 0; Austin Appleby, public domain), so that any language can follow them; golden vectors stand in
  * test/golden.
  */
-import { viewOf } from './bytes.js';
+import { joinUtf8, viewOf } from './bytes.js';
 
 // As signed numbers: V8 keeps those of 32 bits in place, and allocates memory for larger ones until it has optimised the code.
 const C1 = 0xcc9e2d51 | 0;
@@ -14,12 +14,26 @@ const ADDED = 0xe6546b64 | 0;
 
 /** MurmurHash3 of `bytes`, as an unsigned 32-bit number. */
 export function hashBytes(bytes: Uint8Array): number {
+  return hashPart(viewOf(bytes), 0, bytes.length);
+}
+
+/** The hashes of the UTF-8 bytes of each text. */
+export function hashTexts(texts: readonly string[], hashes: Uint32Array): void {
+  const { bytes, ends } = joinUtf8(texts);
   const view = viewOf(bytes);
-  const whole = bytes.length & ~3;
+  for (let i = 0, start = 0; i < hashes.length; i++) {
+    const end = ends[i] as number;
+    hashes[i] = hashPart(view, start, end);
+    start = end;
+  }
+}
+
+function hashPart(view: DataView, start: number, end: number): number {
+  const whole = end - ((end - start) & 3);
   let hash = 0;
-  for (let i = 0; i < whole; i += 4) hash = addWord(hash, view.getUint32(i, true));
-  if (whole < bytes.length) hash ^= scramble(tailWord(bytes, whole));
-  return finish(hash, bytes.length);
+  for (let i = start; i < whole; i += 4) hash = addWord(hash, view.getUint32(i, true));
+  if (whole < end) hash ^= scramble(tailWord(view, whole, end));
+  return finish(hash, end - start);
 }
 
 /** At most this many words of a record without an id take part in its hash. */
@@ -87,9 +101,9 @@ function scramble(word: number): number {
   return Math.imul((scaled << 15) | (scaled >>> 17), C2);
 }
 
-function tailWord(bytes: Uint8Array, start: number): number {
+function tailWord(view: DataView, start: number, end: number): number {
   let word = 0;
-  for (let i = bytes.length - 1; i >= start; i--) word = (word << 8) | (bytes[i] as number);
+  for (let i = end - 1; i >= start; i--) word = (word << 8) | view.getUint8(i);
   return word;
 }
 
