@@ -12,8 +12,9 @@ import {
   type NewChunk,
   type PlainChunk,
   type StoredChunk,
+  Wholeness,
 } from 'vecsnap/cas';
-import { type Address, formatAddress, isVecsnapError, toHex } from 'vecsnap/core';
+import { type Address, formatAddress, isVecsnapError, toHex, VecsnapError } from 'vecsnap/core';
 import { DEFAULT_SWEEP, markChunks, planSweep, sweep } from 'vecsnap/gc';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { outcome, runs } from './support/arbitraries.js';
@@ -475,4 +476,34 @@ describe('a chunk that cannot be put together any more', () => {
       await expect(at.get(middle)).rejects.toThrow(expect.objectContaining({ code: 'CHUNK_MISSING' }));
     }
   });
+});
+
+it('in a pack whose directory cannot be read is broken; others that are looked up with it are not', async () => {
+  const [base, sound, lost] = [1, 2, 3].map((n) => nodeSha256(Uint8Array.of(n))) as [
+    Address,
+    Address,
+    Address,
+  ];
+  const placed = [base, sound, lost].map((address, offset) => ({ address, offset }));
+  const asked: number[] = [];
+  const whole = new Wholeness({
+    locate: async (addresses) =>
+      addresses.map((address) => ({
+        pack: address === lost ? 'packs/lost' : 'packs/sound',
+        offset: placed.find((one) => one.address === address)?.offset ?? -1,
+        storedLength: 1,
+        length: 1,
+        kind: 'data',
+        codec: address === base ? CODECS.raw : CODECS.delta,
+      })),
+    basesOf: async (locations) => {
+      asked.push(locations.length);
+      if (locations.some(({ pack }) => pack === 'packs/lost'))
+        throw new VecsnapError('PACK_MISSING', 'It is gone.', { remedy: 'None.' });
+      return locations.map(() => [base]);
+    },
+    isSound: () => true,
+  });
+  expect(await whole.check([sound, lost])).toEqual(['whole', 'broken']);
+  expect(asked).toEqual([2, 1, 1]);
 });

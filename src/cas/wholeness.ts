@@ -111,7 +111,8 @@ export class Wholeness {
 
   /** What deltas copy from; those of which that cannot be told are noted as broken. */
   async #basesOf(deltas: readonly Found[], broken: DigestTable): Promise<Doubt[]> {
-    const bases = await Promise.all(deltas.map(({ location }) => this.#basesAt(location)));
+    if (deltas.length === 0) return [];
+    const bases = await this.#basesAt(deltas.map(({ location }) => location));
     return deltas.flatMap(({ address }, i) => {
       const own = bases[i];
       if (own === undefined) broken.add(address);
@@ -119,14 +120,14 @@ export class Wholeness {
     });
   }
 
-  /** Undefined when the directory of the pack cannot be read. */
-  async #basesAt(location: Location): Promise<Address[] | undefined> {
+  /** Undefined for those in packs whose directory cannot be read; only where there are such, one is looked for after the other. */
+  async #basesAt(locations: readonly Location[]): Promise<(Address[] | undefined)[]> {
     try {
-      const [bases] = await this.#store.basesOf([location]);
-      return bases;
+      return await this.#store.basesOf(locations);
     } catch (error) {
-      if (isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
-      throw error;
+      if (!isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED')) throw error;
+      if (locations.length === 1) return [undefined];
+      return (await Promise.all(locations.map((location) => this.#basesAt([location])))).flat();
     }
   }
 }

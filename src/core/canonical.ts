@@ -70,7 +70,7 @@ function readValue(reader: ByteReader, depth: number, budget: Budget): Canonical
 function readTagged(reader: ByteReader, tag: number, depth: number, budget: Budget): Canonical {
   if (tag === 0xc0) return null;
   if (tag === 0xc2 || tag === 0xc3) return tag === 0xc3;
-  if (tag >= 0xc4 && tag <= 0xc6) return new Uint8Array(reader.take(readUnsigned(reader, tag - 0xc4, 0, 0)));
+  if (tag >= 0xc4 && tag <= 0xc6) return reader.copy(readUnsigned(reader, tag - 0xc4, 0, 0));
   if (tag === 0xcb) return readFloat(reader);
   if (tag >= 0xcc && tag <= 0xce) return readUnsigned(reader, tag - 0xcc, 0, 0x80);
   if (tag === 0xcf) return atLeast(2n ** 63n, viewOf(reader.take(8)).getBigUint64(0));

@@ -19,6 +19,9 @@ export function varintLength(value: number): number {
   return length;
 }
 
+/** Up to so many bytes are copied one by one. */
+const SHORT_BYTES = 64;
+
 /** Reads numbers and bytes one after the other and never past the end. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
@@ -58,6 +61,15 @@ export class ByteReader {
   take(length: number): Uint8Array {
     const start = this.skip(length);
     return this.#bytes.subarray(start, this.offset);
+  }
+
+  /** The next `length` bytes, copied. A view of so few as an address has takes longer to make than to fill. */
+  copy(length: number): Uint8Array {
+    const start = this.skip(length);
+    if (length > SHORT_BYTES) return new Uint8Array(this.#bytes.subarray(start, this.offset));
+    const bytes = new Uint8Array(length);
+    for (let i = 0; i < length; i++) bytes[i] = this.#bytes[start + i] as number;
+    return bytes;
   }
 
   /** Passes over `length` bytes. Gives where they begin. */
