@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { Level } from 'level';
 import { resolveSource, SnapshotManager } from 'vecsnap';
 import { fsBlobStore } from 'vecsnap/blob';
-import { encodeChunk, entriesWritten, levelIndex, PackBuilder } from 'vecsnap/cas';
+import { encodeChunk, entriesWritten, levelIndex, PACK_HEADER, PackBuilder } from 'vecsnap/cas';
 import { DEFAULT_ROW_GROUPS, RowGrouper } from 'vecsnap/chunker';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
 import { DEFAULT_CONFIG } from 'vecsnap/snapshot';
@@ -72,6 +72,8 @@ class Stages {
   /** @type {Map<string, Stage>} */
   #stages = new Map();
   #builder = new PackBuilder();
+  /** @type {Uint8Array[]} */
+  #encoded = [];
   /** @type {{ name: string, size: number, entries: import('vecsnap/cas').PackEntry[] }[]} */
   #packs = [];
 
@@ -124,11 +126,12 @@ class Stages {
     );
     const kept = encoded.bytes.buffer === bytes.buffer ? encoded.bytes.slice() : encoded.bytes;
     this.#builder.add({ address, kind: 'data', codec: encoded.codec, length, bytes: kept });
+    this.#encoded.push(kept);
   }
 
   async #writePack() {
-    const { parts, directory } = this.#builder.finish(nodeSha256);
-    const size = parts.reduce((sum, { length }) => sum + length, 0);
+    const { end, directory, size } = this.#builder.finish(nodeSha256);
+    const parts = [PACK_HEADER, ...this.#encoded, ...end];
     const name = `pack-${this.#packs.length}`;
     await this.#timeAsync(
       'write',
@@ -137,6 +140,7 @@ class Stages {
     );
     this.#packs.push({ name, size, entries: entriesWritten({ name, size }, directory) });
     this.#builder = new PackBuilder();
+    this.#encoded = [];
   }
 
   async #index() {
