@@ -253,6 +253,18 @@ describe('a temporary file', () => {
     expect(await store.stat('packs/a')).toBeUndefined();
   });
 
+  it('gets its name though the folder for it vanishes just before, also when its parts came one by one', async () => {
+    let times = 0;
+    const link = async (from: string, to: string): Promise<void> => {
+      if (times++ === 0) await rm(join(directory, 'packs'), { recursive: true });
+      await nodeFsOperations.link(from, to);
+    };
+    const store = fsBlobStore(directory, { operations: { ...nodeFsOperations, link } });
+    await store.putParts('packs/a', Readable.from([BYTES]));
+    expect(times).toBe(2);
+    expect(await store.get('packs/a')).toEqual(BYTES);
+  });
+
   it('is removed when its parts fail, and no file stays open', async () => {
     const open = new Set<number>();
     const operations: FsOperations = {

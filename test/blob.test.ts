@@ -84,10 +84,13 @@ testBlobStore({
   takesParts: true,
   async makePlace() {
     const { directory, remove } = await makeDirectory();
+    const { openDirect: _, ...throughCache } = nodeFsOperations;
     const operations = {
-      ...nodeFsOperations,
+      ...throughCache,
       read: (fd: number, into: Uint8Array, position: number) =>
         nodeFsOperations.read(fd, into.subarray(0, Math.ceil(into.length / 2)), position),
+      writeAt: (fd: number, bytes: Uint8Array, position: number) =>
+        nodeFsOperations.writeAt(fd, halfOf(bytes), position),
       writev: (fd: number, parts: readonly Uint8Array[]) => {
         const [first, second] = parts as [Uint8Array, Uint8Array | undefined];
         return nodeFsOperations.writev(fd, second ? [first, second.subarray(0, 1)] : [halfOf(first)]);

@@ -11,29 +11,33 @@ import type { FsOperations } from './fs-operations.js';
 /** See the head of this file. Memory for blocks is kept, and used again. */
 export class DirectWriting {
   readonly #fs: FsOperations;
-  readonly #leastBytes: number;
   readonly #memory = new BlockMemory();
   #isToBeHad: boolean;
 
-  /** @param leastBytes files of which fewer are written at first are left to the page cache. */
-  constructor(fs: FsOperations, leastBytes: number) {
+  constructor(fs: FsOperations) {
     this.#fs = fs;
-    this.#leastBytes = leastBytes;
     this.#isToBeHad = fs.openDirect !== undefined;
+  }
+
+  /** Whether the system lets us write past its cache, as far as is known. */
+  get isToBeHad(): boolean {
+    return this.#isToBeHad;
   }
 
   /**
    * Writes a file that is new and open, whose bytes are not durable by that. A part is not needed any longer once the next is asked for.
+   * @param leastBytes of the first {@link WRITTEN_BYTES}: when fewer come, the file is left to the page cache.
    * @throws what `parts` throws, and what the system says. Nothing is being written any more then.
    */
   async write(
     path: string,
     descriptor: number,
     parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    leastBytes: number,
   ): Promise<void> {
-    const aligned = this.#memory.take();
+    const aligned = this.#isToBeHad ? this.#memory.take() : undefined;
     const file = new BlockFile(this.#fs, descriptor, async (bytes) =>
-      aligned !== undefined && bytes >= this.#leastBytes ? this.#open(path) : undefined,
+      aligned !== undefined && bytes >= leastBytes ? this.#open(path) : undefined,
     );
     const writer = new BlockWriter(file.write, aligned ?? new Uint8Array(BLOCK_MEMORY_BYTES), 0);
     let end: { readonly rest: Uint8Array; readonly position: number };
@@ -48,7 +52,7 @@ export class DirectWriting {
       if (aligned !== undefined) this.#memory.giveBack(aligned);
     }
     await file.close();
-    await this.#writeRest(descriptor, end.rest, end.position);
+    await writeAll(this.#fs, descriptor, end.rest, end.position); // What is left behind whole blocks.
   }
 
   /** Undefined where the system does not let us. */
@@ -57,15 +61,6 @@ export class DirectWriting {
     const direct = await this.#fs.openDirect?.(path).catch(insteadOfDirect(() => undefined));
     this.#isToBeHad = direct !== undefined;
     return direct;
-  }
-
-  /** Writes what is left behind whole blocks, through the page cache. */
-  async #writeRest(descriptor: number, rest: Uint8Array, position: number): Promise<void> {
-    for (let done = 0; done < rest.length;) {
-      const count = await this.#fs.writeAt(descriptor, rest.subarray(done), position + done);
-      if (count === 0) throw new Error('a write wrote nothing');
-      done += count;
-    }
   }
 }
 
@@ -85,7 +80,7 @@ class BlockFile {
 
   readonly write: WriteAt = async (bytes, position) => {
     const direct = await (this.#direct ??= this.#open(bytes.length));
-    const through = () => this.#fs.writeAt(this.#descriptor, bytes, position);
+    const through = () => writeAll(this.#fs, this.#descriptor, bytes, position);
     return direct === undefined
       ? through()
       : this.#fs.writeAt(direct, bytes, position).catch(insteadOfDirect(through));
@@ -95,4 +90,19 @@ class BlockFile {
     const direct = await this.#direct;
     if (direct !== undefined) await this.#fs.close(direct);
   }
+}
+
+/** Writes through the page cache, which may take any part of what it is given at a time. Returns how many bytes that are. */
+async function writeAll(
+  fs: FsOperations,
+  descriptor: number,
+  bytes: Uint8Array,
+  position: number,
+): Promise<number> {
+  for (let done = 0; done < bytes.length;) {
+    const count = await fs.writeAt(descriptor, bytes.subarray(done), position + done);
+    if (count === 0) throw new Error('a write wrote nothing');
+    done += count;
+  }
+  return bytes.length;
 }

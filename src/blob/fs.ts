@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { WRITTEN_BYTES } from '../core/blocks.js';
 import { toHex, totalLength } from '../core/bytes.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { RandomBytes } from '../core/platform.js';
@@ -34,7 +35,10 @@ export interface FsBlobStoreOptions {
   readonly openHandles?: number;
   /** Makes the names in `tmp/`. Default: from the operating system. */
   readonly random?: RandomBytes;
-  /** Blobs of at least so many bytes are written past the page cache, where the system lets them. Default: 1 MiB. */
+  /**
+   * Blobs of at least so many bytes are written past the page cache, where the system lets them; of those that come in parts, it is
+   * known when 1 MiB is there at the latest. Default: 1 MiB.
+   */
   readonly directBytes?: number;
 }
 
@@ -44,7 +48,7 @@ export interface FsBlobStore extends BlobStore {
 
   /**
    * Deletes what crashed writers left in `tmp/`; what this store is writing stays. To be called by who holds the write
-   * lock: another process that is in the middle of a put begins that put again.
+   * lock: another process that is in the middle of a put begins that put again, or fails when its parts came one by one.
    * @returns the number of files deleted.
    */
   removeTemporary(): Promise<number>;
@@ -113,7 +117,7 @@ class DirectoryBlobStore implements FsBlobStore {
     this.#fs = operations;
     this.#random = random;
     this.#directBytes = directBytes;
-    this.#direct = new DirectWriting(operations, directBytes);
+    this.#direct = new DirectWriting(operations);
     const opener = {
       open: (name: string) => this.#reading(name, () => this.#openBlob(name)),
       close: ({ descriptor }: OpenBlob) => this.#attempt('close', '', () => this.#fs.close(descriptor)),
@@ -138,7 +142,8 @@ class DirectoryBlobStore implements FsBlobStore {
       isRepeatable: true,
       write: (path: string, descriptor: number) => {
         content.isRepeatable = false; // The parts come only once.
-        return this.#direct.write(path, descriptor, parts);
+        const first = Number.isFinite(this.#directBytes) ? WRITTEN_BYTES : Infinity;
+        return this.#direct.write(path, descriptor, parts, Math.min(this.#directBytes, first));
       },
     };
     await this.#putDurably(name, content);
@@ -245,8 +250,7 @@ class DirectoryBlobStore implements FsBlobStore {
     try {
       await this.#ensureFolder('tmp');
       await this.#writeTemporary(temporary, content);
-      await this.#ensureFolder(folderOf(name));
-      await this.#giveName(temporary, name);
+      await this.#giveNameIn(folderOf(name), temporary, name);
     } catch (cause) {
       // What failed first is what the caller needs to know; a file that stays is left to removeTemporary.
       await Promise.allSettled([this.#fs.unlink(this.#path(`tmp/${temporary}`))]);
@@ -265,10 +269,24 @@ class DirectoryBlobStore implements FsBlobStore {
     });
   }
 
-  /** Of a short blob all parts in one call. */
+  /** Through the page cache all parts in one call, and without a copy. */
   async #writeTogether(path: string, descriptor: number, parts: readonly Uint8Array[]): Promise<void> {
-    if (totalLength(parts) >= this.#directBytes) return this.#direct.write(path, descriptor, parts);
+    if (this.#direct.isToBeHad && totalLength(parts) >= this.#directBytes)
+      return this.#direct.write(path, descriptor, parts, 0);
     return writeFully(this.#fs, descriptor, parts);
+  }
+
+  /** Gives a temporary file its name in a folder that is made when it is not there, once more when it vanishes meanwhile. */
+  async #giveNameIn(folder: string, temporary: string, name: string): Promise<void> {
+    await this.#ensureFolder(folder);
+    try {
+      await this.#giveName(temporary, name);
+    } catch (cause) {
+      if (codeOf(cause) !== 'ENOENT') throw cause;
+      this.#durableFolders.clear();
+      await this.#ensureFolder(folder);
+      await this.#giveName(temporary, name);
+    }
   }
 
   /** Moves a temporary file to its name unless that is taken. */

@@ -10,7 +10,7 @@
 export const BLOCK_BYTES = 4096;
 
 /** Bytes that are written at once, and by which memory for blocks is given. */
-const WRITTEN_BYTES = 1024 * 1024;
+export const WRITTEN_BYTES = 1024 * 1024;
 
 /** What is known of WebAssembly here, where no library of types has it. */
 interface WebAssemblyRuntime {
