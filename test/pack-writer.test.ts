@@ -133,6 +133,23 @@ describe('a pack that is written as its chunks come', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
+  it('is given up when it cannot be ended', async () => {
+    const store = fsBlobStore(directory);
+    let isBroken = false;
+    const sha256: typeof nodeSha256 = (bytes) => {
+      if (isBroken) throw new Error('no hash');
+      return nodeSha256(bytes);
+    };
+    const parts = { ...storeParts({ blobs: store, random: seededRandom(7) }), sha256 };
+    const writer = new ChunkWriter(await ChunkStore.open(parts, OPTIONS));
+    await writer.put(many(1, 1000));
+    isBroken = true;
+    await expect(writer.commit()).rejects.toThrow('no hash');
+    await writer.abandon();
+    expect([...(await blobsOf(store)).keys()]).toEqual([]);
+    expect(await readdir(join(directory, 'tmp'))).toEqual([]);
+  });
+
   it.each(['openNew', 'writeAt', 'fsync', 'link'] as const)(
     'fails with %s, and lets nobody wait',
     async (method) => {

@@ -1,12 +1,13 @@
 /** Repair: what is saved, what is noted, what a salvaging restore gives, and how new snapshots heal (docs/repair.md). */
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type DirectoryEntry, memoryIndex, readPackDirectory } from 'vecsnap/cas';
-import { concatBytes, encodeCanonical, parseAddress, utf8 } from 'vecsnap/core';
+import { concatBytes, encodeCanonical, parseAddress, utf8, VecsnapError } from 'vecsnap/core';
 import { nodeSha256 } from 'vecsnap/platform';
 import { type Environment, SnapshotManager } from 'vecsnap/snapshot';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { lockingEnvironment } from './support/fault-environment.js';
 import { memorySource, MemoryTarget } from './support/memory-environment.js';
+import { methodsOf } from './support/stores.js';
 import {
   content,
   flawsOf,
@@ -266,6 +267,27 @@ describe('what can be had back', () => {
     const { deletedPacks } = await manager.collectGarbage({ maxUnused: 0 });
     expect(deletedPacks).toContain(pack);
     expect(await flawsOf(environment, ['first', 'second', 'files'])).toEqual([]);
+  });
+
+  it('nothing once the lock was taken away: then nothing is deleted either', async () => {
+    const [{ pack, size }] = (await entries()) as [Placed];
+    await flip(pack, size - 70);
+    const deleted: string[] = [];
+    const robbed: BlobStore = {
+      ...methodsOf(blobs),
+      async put(name, bytes) {
+        if (!name.startsWith('packs/')) return blobs.put(name, bytes);
+        for await (const lease of blobs.list('locks/')) await blobs.delete(lease.name);
+        throw new VecsnapError('STORE_FAILED', 'Its file is gone.', { remedy: 'None.' });
+      },
+      async delete(name) {
+        if (!name.startsWith('locks/')) deleted.push(name);
+        return blobs.delete(name);
+      },
+    };
+    const own = await SnapshotManager.open({ environment: lockingEnvironment(robbed) });
+    await expect(own.repair()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    expect(deleted).toEqual([]);
   });
 
   it('the chunks of a pack without an end, as far as an index knows them', async () => {

@@ -148,13 +148,13 @@ export class PackWriter {
   }
 
   #end(pack: OpenPack): void {
-    this.#pack = undefined;
     const { name, builder, parts } = pack;
     const { end, directory, size, fingerprints } = builder.finish(this.#parts.sha256);
     if (fingerprints.length > 0) this.#fingerprints.push({ pack: name, fingerprints });
     pack.finished = { name, size, directory };
     for (const part of end) void parts.send(part);
     parts.end();
+    this.#pack = undefined; // Not before: a pack that cannot be ended is given up by who stops.
   }
 
   /** Names that begin alike are random from there on. One that was given, which 32 bits come to once in a long time, is not given again. */

@@ -14,7 +14,7 @@ import { ThreadPool } from './thread-pool.js';
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
 
-/** Buffers that are kept for jobs to come: as many as the packs that are written at the same time may give back. */
+/** Buffers that are kept for jobs to come: as many as a store may give back at once that puts packs as a whole. */
 const MOST_SPARE = 32;
 
 /** How a {@link pooledCoder} works. */

@@ -64,11 +64,10 @@ export class Creating {
       await repository.putSnapshot(snapshot);
     } catch (error) {
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
-      await this.#undoTake(writer, own).catch((undoing: unknown) => {
-        // Then whoever has the lock has removed what was being written, of which the first error tells.
-        if (isVecsnapError(undoing, 'LEASE_LOST')) throw undoing;
-        // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
-      });
+      const undoing = await this.#undoTake(writer, own).catch((failure: unknown) => failure);
+      // Whoever has the lock now has removed what was being written, which is why it could not be.
+      if (isVecsnapError(error, 'STORE_FAILED') && isVecsnapError(undoing, 'LEASE_LOST')) throw undoing;
+      // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       throw error;
     }
     return this.#healed(await followedBy(open, snapshot));

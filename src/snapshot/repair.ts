@@ -86,7 +86,8 @@ export async function repairRepository(
   const store = await repository.openChunks(memoryIndex(), { blobs, isLocked: true });
   const progress = new ProgressCounter('repair', onProgress, { bytes: bytesIn(store) });
   const packs = store.packs.size;
-  const rescue = new Rescue(store, signal, progress);
+  const confirmLock = async (): Promise<void> => (dryRun ? undefined : repository.confirmLock());
+  const rescue = new Rescue(store, { confirmLock, signal, progress });
   await rescue.adoptDamaged(remembered);
   await rescue.checkAll();
   await store.close();
@@ -177,9 +178,17 @@ interface Copy {
   readonly entry: DirectoryEntry;
 }
 
+/** What a rescue works with. */
+interface RescueParts {
+  readonly confirmLock: () => Promise<void>;
+  readonly signal: AbortSignal | undefined;
+  readonly progress: ProgressCounter;
+}
+
 /** Reads all packs of a store, and writes to it what is to be saved. */
 class Rescue {
   readonly #store: ChunkStore;
+  readonly #confirmLock: () => Promise<void>;
   readonly #signal: AbortSignal | undefined;
   readonly #progress: ProgressCounter;
   /** Packs without a directory. */
@@ -195,8 +204,9 @@ class Rescue {
   savedChunks = 0;
   writtenBytes = 0;
 
-  constructor(store: ChunkStore, signal: AbortSignal | undefined, progress: ProgressCounter) {
+  constructor(store: ChunkStore, { confirmLock, signal, progress }: RescueParts) {
     this.#store = store;
+    this.#confirmLock = confirmLock;
     this.#signal = signal;
     this.#progress = progress;
     this.#damagedPacks = new Set(store.problems.map(({ blob }) => blob));
@@ -262,6 +272,8 @@ class Rescue {
       this.savedChunks += chunks;
       this.writtenBytes += bytes;
     } catch (error) {
+      await writer.stop();
+      await this.#confirmLock(); // Else somebody may rely on what was written by now (docs/ordering.md, L6).
       await writer.abandon().catch(() => undefined); // What stays is swept one day. The first error says what is wrong.
       throw error;
     }
