@@ -15,7 +15,7 @@ const foundation = [
 
 /** Steps that are all run, whatever becomes of the others. */
 const checks = [
-  ['types of tests, benchmarks and examples', 'npm run --silent typecheck'],
+  ['types of tests', 'npm run --silent typecheck'],
   ['lint', 'npm run --silent lint'],
   ['kernels as compiled', 'npm run --silent build:kernels -- --check'],
   ['format', 'npm run --silent format:check'],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { isVecsnapError } from 'vecsnap/core';
-import { RedbFile, ruvectorSource, xxh3 } from 'vecsnap/source';
+import { hasXxh3Kernel, RedbFile, ruvectorSource, xxh3 } from 'vecsnap/source';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectCode } from './contract/source.js';
 import { itemAt } from './support/item-at.js';
@@ -70,6 +70,7 @@ function patterned(length: number): Uint8Array {
 }
 
 it('xxh3 is the same with and without WebAssembly', () => {
+  expect(hasXxh3Kernel()).toBe(true); // Else this shows nothing.
   const random = Array.from({ length: 200 }, (_, i) => 241 + ((Math.imul(i, 2654435761) >>> 8) % 20_000));
   const mebi = 1024 * 1024;
   const lengths = [

@@ -78,7 +78,8 @@ export function joinUtf8(texts: readonly string[]): {
 }
 
 /**
- * The texts of which each ends at one of these places of UTF-8 bytes: the opposite of {@link joinUtf8}.
+ * The texts of which each ends at one of these places of UTF-8 bytes: the opposite of {@link joinUtf8}. For as long as one of them is
+ * kept, all may stay in memory.
  * @throws TypeError when one is not UTF-8.
  */
 export function splitUtf8(bytes: Uint8Array, ends: ArrayLike<number>): string[] {

@@ -27,6 +27,7 @@ export { canonicalJson } from './canonical-json.js';
 export { jsonlSource, type JsonlSourceOptions } from './jsonl.js';
 export { jsonlTarget } from './jsonl-target.js';
 export { xxh3 } from './xxh3.js';
+export { hasXxh3Kernel } from './xxh3-kernel.js';
 export { followChanges, type FollowOptions } from './follow-changes.js';
 export {
   RUVECTOR_METHODS,

@@ -34,13 +34,22 @@ let made: { readonly kernel: Xxh3Kernel | undefined } | undefined;
  * @returns 16 bytes that are others after the next call; undefined when the machine has no kernel, or the input is too long for it.
  */
 export function xxh3InKernel(bytes: Uint8Array): Uint8Array | undefined {
-  if (bytes.length > MOST_BYTES) return undefined;
-  made ??= { kernel: newKernel() };
-  if (made.kernel === undefined) return undefined;
-  const { functions, input, hash } = made.kernel;
+  const kernel = bytes.length > MOST_BYTES ? undefined : kernelHere();
+  if (kernel === undefined) return undefined;
+  const { functions, input, hash } = kernel;
   input.set(bytes);
   functions.hashLong(bytes.length);
   return hash;
+}
+
+/** Whether this machine runs the kernel. */
+export function hasXxh3Kernel(): boolean {
+  return kernelHere() !== undefined;
+}
+
+function kernelHere(): Xxh3Kernel | undefined {
+  made ??= { kernel: newKernel() };
+  return made.kernel;
 }
 
 /** Undefined without SIMD, or where pages may not compile: TypeScript does the same work. */
