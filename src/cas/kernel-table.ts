@@ -3,6 +3,7 @@
  * which is not warm yet when the index is made, it takes ten.
  */
 import { type Address, ADDRESS_LENGTH } from '../core/index.js';
+import { growMemory } from '../core/wasm.js';
 import {
   type ChunkTable,
   type InspectedDirectory,
@@ -10,7 +11,7 @@ import {
   PlainChunkTable,
   ROW_LENGTH,
 } from './chunk-table.js';
-import { growMemory, newKernels, type TableKernels } from './kernels.js';
+import { newKernels, type TableKernels } from './kernels.js';
 
 /** More is kept in TypeScript. As a table doubles when it is full, that is from about eight million chunks on. */
 const MOST_BYTES = 2 ** 30;

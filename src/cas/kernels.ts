@@ -7,19 +7,14 @@
  * because the functions of the module check none. A machine without WebAssembly or SIMD gets `undefined`, and so does a chunk that
  * is too large: then the loops in TypeScript do the work.
  */
+import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
 import { decodeHuffman, maxEncodedLength } from './huffman.js';
 import { KERNEL_MODULE } from './kernel-module.js';
 import type { PlaneEngine, PlaneWidth } from './plane-engine.js';
 
-/** The memory of an instance. */
-interface KernelMemory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): number;
-}
-
 /** The functions of the module for a table of chunks, which keeps an instance for itself. Places and lengths are in bytes. */
 export interface TableKernels {
-  readonly memory: KernelMemory;
+  readonly memory: WasmMemory;
   readonly heapStart: () => number;
   readonly placeTable: (
     slotsAt: number,
@@ -42,7 +37,7 @@ export interface TableKernels {
 
 /** The functions of the module for chunks. Places and lengths are in bytes. */
 interface KernelFunctions {
-  readonly memory: KernelMemory;
+  readonly memory: WasmMemory;
   readonly heapStart: () => number;
   readonly split: (from: number, to: number, count: number, width: number) => void;
   readonly join: (places: number, to: number, count: number, width: number) => void;
@@ -71,17 +66,10 @@ export interface Fingerprinting {
   readonly key: Uint8Array;
 }
 
-/** What is known of WebAssembly here, where no library of types has it. */
-interface WebAssemblyRuntime {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
-}
-
 /** Chunks above this are coded in TypeScript: memory that grew never shrinks. */
 const MOST_BYTES = 16 * 1024 * 1024;
 /** What is held for several chunks at a time has at most so many bytes. */
 const MOST_HELD_BYTES = 32 * 1024 * 1024;
-const PAGE_BYTES = 65_536;
 /** Loops may read and write up to this many bytes after the end of what they are given. */
 const SPARE_BYTES = 64;
 /** A number has at most so many. */
@@ -248,16 +236,7 @@ export class KernelEngine implements PlaneEngine {
   }
 }
 
-/** Makes memory larger by so many bytes or a few more. False when the machine gives no more. */
-export function growMemory(memory: KernelMemory, bytes: number): boolean {
-  try {
-    memory.grow(Math.ceil(bytes / PAGE_BYTES));
-    return true;
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
-}
+const instantiate = instancesOf(KERNEL_MODULE);
 
 /** The engine of this thread, once it was asked for; undefined when the machine cannot run it. */
 let engine: { readonly kernels: KernelEngine | undefined } | undefined;
@@ -273,21 +252,6 @@ function instantiated(): KernelEngine | undefined {
 /** Functions with memory of their own; undefined when the machine cannot run them. */
 export function newKernels(): TableKernels | undefined {
   return instantiate() as TableKernels | undefined;
-}
-
-/** The compiled module, once it was asked for. */
-let compiled: object | undefined;
-
-/** Undefined without SIMD, or where pages may not compile: TypeScript does the same work. */
-function instantiate(): unknown {
-  const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
-  if (runtime === undefined) return undefined;
-  try {
-    compiled ??= new runtime.Module(Uint8Array.from(atob(KERNEL_MODULE), (char) => char.charCodeAt(0)));
-    return new runtime.Instance(compiled).exports;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Whether this machine runs the kernels. */

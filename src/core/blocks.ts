@@ -5,17 +5,13 @@
  * What is written so is not copied into pages of the system, takes none from the programs beside it, and need not be written
  * back when the file is synced.
  */
+import type { WebAssemblyRuntime } from './wasm.js';
 
 /** All known file systems and disks take writes of this many bytes, and places in files and memory that are multiples of it. */
 export const BLOCK_BYTES = 4096;
 
 /** Bytes that are written at once, and by which memory for blocks is given. */
-export const WRITTEN_BYTES = 1024 * 1024;
-
-/** What is known of WebAssembly here, where no library of types has it. */
-interface WebAssemblyRuntime {
-  readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-}
+const WRITTEN_BYTES = 1024 * 1024;
 
 const PAGE_BYTES = 65_536;
 

@@ -1,18 +1,13 @@
 /** The long inputs of XXH3-128 in WebAssembly with SIMD (kernels/xxh3.ts). */
+import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
 import { XXH3_MODULE } from './xxh3-module.js';
 
 /** The functions of the module. Places and lengths are in bytes. */
 interface Xxh3Functions {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  readonly memory: WasmMemory;
   readonly inputStart: () => number;
   readonly hashAt: () => number;
   readonly hashLong: (length: number) => void;
-}
-
-/** What is known of WebAssembly here, where no library of types has it. */
-interface WebAssemblyRuntime {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
 }
 
 /** An instance, and views of its memory. */
@@ -24,7 +19,8 @@ interface Xxh3Kernel {
 
 /** Longer inputs are hashed in TypeScript: memory that grew never shrinks. */
 const MOST_BYTES = 1024 * 1024;
-const PAGE_BYTES = 65_536;
+
+const instantiate = instancesOf(XXH3_MODULE);
 
 /** The kernel of this thread, once it was asked for; undefined when the machine cannot run it. */
 let made: { readonly kernel: Xxh3Kernel | undefined } | undefined;
@@ -52,21 +48,13 @@ function kernelHere(): Xxh3Kernel | undefined {
   return made.kernel;
 }
 
-/** Undefined without SIMD, or where pages may not compile: TypeScript does the same work. */
 function newKernel(): Xxh3Kernel | undefined {
-  const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
-  if (runtime === undefined) return undefined;
-  try {
-    const module = new runtime.Module(Uint8Array.from(atob(XXH3_MODULE), (char) => char.charCodeAt(0)));
-    const functions = new runtime.Instance(module).exports as Xxh3Functions;
-    functions.memory.grow(MOST_BYTES / PAGE_BYTES);
-    const { buffer } = functions.memory;
-    return {
-      functions,
-      input: new Uint8Array(buffer, functions.inputStart(), MOST_BYTES),
-      hash: new Uint8Array(buffer, functions.hashAt(), 16),
-    };
-  } catch {
-    return undefined;
-  }
+  const functions = instantiate() as Xxh3Functions | undefined;
+  if (functions === undefined || !growMemory(functions.memory, MOST_BYTES)) return undefined;
+  const { buffer } = functions.memory;
+  return {
+    functions,
+    input: new Uint8Array(buffer, functions.inputStart(), MOST_BYTES),
+    hash: new Uint8Array(buffer, functions.hashAt(), 16),
+  };
 }

@@ -1,0 +1,45 @@
+/** WebAssembly, as far as kernels (kernels/) use it. A machine without it, or without SIMD, does the same work in TypeScript. */
+
+/** The memory of an instance. */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** What is known of WebAssembly here, where no library of types has it. */
+export interface WebAssemblyRuntime {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+  readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
+}
+
+const PAGE_BYTES = 65_536;
+
+/**
+ * Makes instances, each with memory of its own, of a module without imports in base64, which is compiled with the first.
+ * @returns a function that gives what an instance exports; undefined without SIMD, or where pages may not compile.
+ */
+export function instancesOf(base64: string): () => unknown {
+  let compiled: object | undefined;
+  return () => {
+    const runtime = (globalThis as { WebAssembly?: WebAssemblyRuntime }).WebAssembly;
+    if (runtime === undefined) return undefined;
+    try {
+      compiled ??= new runtime.Module(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
+      return new runtime.Instance(compiled).exports;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+/** Makes memory larger by so many bytes or a few more. False when the machine gives no more. */
+export function growMemory(memory: WasmMemory, bytes: number): boolean {
+  try {
+    memory.grow(Math.ceil(bytes / PAGE_BYTES));
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
