@@ -109,27 +109,37 @@ export class Wholeness {
     return deltas;
   }
 
-  /** What deltas copy from; those of which that cannot be told are noted as broken. */
+  /** What deltas copy from; those of which that cannot be told are noted as broken. Each pack is asked once. */
   async #basesOf(deltas: readonly Found[], broken: DigestTable): Promise<Doubt[]> {
-    if (deltas.length === 0) return [];
-    const bases = await this.#basesAt(deltas.map(({ location }) => location));
-    return deltas.flatMap(({ address }, i) => {
-      const own = bases[i];
-      if (own === undefined) broken.add(address);
-      return own === undefined ? [] : [{ address, bases: own }];
-    });
+    const told = await Promise.all(
+      byPack(deltas).map(async (own) => {
+        const bases = await this.#basesIn(own.map(({ location }) => location));
+        if (bases === undefined) for (const { address } of own) broken.add(address);
+        return bases?.map((some, i) => ({ address: (own[i] as Found).address, bases: some })) ?? [];
+      }),
+    );
+    return told.flat();
   }
 
-  /** Undefined for those in packs whose directory cannot be read; only where there are such, one is looked for after the other. */
-  async #basesAt(locations: readonly Location[]): Promise<(Address[] | undefined)[]> {
+  /** What chunks of one pack copy from; undefined when its directory cannot be read. */
+  async #basesIn(locations: readonly Location[]): Promise<Address[][] | undefined> {
     try {
       return await this.#store.basesOf(locations);
     } catch (error) {
-      if (!isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED')) throw error;
-      if (locations.length === 1) return [undefined];
-      return (await Promise.all(locations.map((location) => this.#basesAt([location])))).flat();
+      if (isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED')) return undefined;
+      throw error;
     }
   }
+}
+
+function byPack(chunks: readonly Found[]): Found[][] {
+  const packs = new Map<string, Found[]>();
+  for (const chunk of chunks) {
+    const own = packs.get(chunk.location.pack);
+    if (own === undefined) packs.set(chunk.location.pack, [chunk]);
+    else own.push(chunk);
+  }
+  return [...packs.values()];
 }
 
 /** What copies from something broken is broken. Deltas stand before what they copy from. */
