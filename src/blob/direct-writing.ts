@@ -26,7 +26,7 @@ export class DirectWriting {
 
   /**
    * Writes a file that is new and open, whose bytes are not durable by that. A part is not needed any longer once the next is asked for.
-   * @param leastBytes of the first {@link WRITTEN_BYTES}: when fewer come, the file is left to the page cache.
+   * @param leastBytes of the first MiB, or of all when that is less: when fewer come, the file is left to the page cache.
    * @throws what `parts` throws, and what the system says. Nothing is being written any more then.
    */
   async write(

@@ -8,7 +8,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { WRITTEN_BYTES } from '../core/blocks.js';
 import { toHex, totalLength } from '../core/bytes.js';
 import { isVecsnapError, VecsnapError } from '../core/errors.js';
 import type { RandomBytes } from '../core/platform.js';
@@ -36,8 +35,8 @@ export interface FsBlobStoreOptions {
   /** Makes the names in `tmp/`. Default: from the operating system. */
   readonly random?: RandomBytes;
   /**
-   * Blobs of at least so many bytes are written past the page cache, where the system lets them; of those that come in parts, it is
-   * known when 1 MiB is there at the latest. Default: 1 MiB.
+   * Blobs of at least so many bytes are written past the page cache, where the system lets them; those that come in parts when the
+   * first MiB has so many, which tells nothing above that. Default: 1 MiB.
    */
   readonly directBytes?: number;
 }
@@ -142,8 +141,7 @@ class DirectoryBlobStore implements FsBlobStore {
       isRepeatable: true,
       write: (path: string, descriptor: number) => {
         content.isRepeatable = false; // The parts come only once.
-        const first = Number.isFinite(this.#directBytes) ? WRITTEN_BYTES : Infinity;
-        return this.#direct.write(path, descriptor, parts, Math.min(this.#directBytes, first));
+        return this.#direct.write(path, descriptor, parts, this.#directBytes);
       },
     };
     await this.#putDurably(name, content);
