@@ -20,7 +20,7 @@ import {
   processIdentity,
   removeLeases,
 } from 'vecsnap/blob';
-import { encodeCanonical } from 'vecsnap/core';
+import { encodeCanonical, VecsnapError } from 'vecsnap/core';
 import { freshDirectory, seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 
@@ -228,11 +228,14 @@ describe('a process that holds the lock', () => {
     await manager.close();
   });
 
-  it('says so too when whoever took it has removed what was being written', async () => {
+  it.each([
+    ['says so too when whoever took it has removed what was being written', undefined, 'LEASE_LOST'],
+    ['tells what went wrong first, when that is something else', 'SOURCE_INVALID', 'SOURCE_INVALID'],
+  ] as const)('%s', async (_, failure, code) => {
     const manager = await SnapshotManager.init({ snapshotDir: path('repo') });
     const column = { name: 'v', dtype: 'u8' as const, dimension: 1000 };
     const schema = { id: 'u64' as const, vectors: [column], payload: 'none' as const };
-    const records = Array.from({ length: 4000 }, (_, i) => {
+    const records = Array.from({ length: 4000 }, (__, i) => {
       return { id: BigInt(i), vectors: [seededBytes(1000, i)], payload: new Uint8Array(0) };
     });
     const source = memorySource({ schema, records });
@@ -250,11 +253,12 @@ describe('a process that holds the lock', () => {
             const { standing } = await manager.unlock();
             await manager.unlock({ force: standing.map(({ name }) => name) });
             await other.removeTemporary();
+            if (failure !== undefined) throw new VecsnapError(failure, 'It is wrong.', { remedy: 'None.' });
           },
         };
       },
     };
-    await expect(manager.createSnapshot(robbed, 'x')).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    await expect(manager.createSnapshot(robbed, 'x')).rejects.toMatchObject({ code });
     expect(await manager.listSnapshots()).toEqual([]);
     await manager.close();
   });

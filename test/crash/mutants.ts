@@ -12,9 +12,17 @@ export interface Mutant {
 
 type Part = Pick<BlobStore, 'put' | 'delete' | 'close'>;
 
-/** The blobs with some methods in the place of their own. */
+/** The blobs with some methods in the place of their own. What comes in parts is put as a whole. */
 function altered(blobs: FsBlobStore, make: (blobs: FsBlobStore) => Partial<Part>): BlobStore {
-  return { ...methodsWithoutParts(blobs), ...make(blobs) };
+  const own = { ...methodsWithoutParts(blobs), ...make(blobs) };
+  return {
+    ...own,
+    async putParts(name, parts) {
+      const all: Uint8Array[] = [];
+      for await (const part of parts) all.push(part.slice()); // It may change once the next is asked for.
+      await own.put(name, all);
+    },
+  };
 }
 
 const isPack = (name: string): boolean => name.startsWith('packs/');
