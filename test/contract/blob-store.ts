@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobStat, BlobStore } from 'vecsnap/blob';
-import { VecsnapError } from 'vecsnap/core';
+import type { BlobStore } from 'vecsnap/blob';
+import { bytesOf, expectBytes, listed, pattern, readAt, sharedCopy } from '../support/blobs.js';
 import { itemAt } from '../support/item-at.js';
+import { inOneBuffer, testPutParts } from './blob-store-parts.js';
 
 /** A place where a store lives. */
 export interface BlobStorePlace {
@@ -221,83 +222,7 @@ export function testBlobStore(contract: BlobStoreContract): void {
       expect(store.putParts !== undefined).toBe(contract.takesParts === true);
     });
 
-    const describeIfTaken = contract.takesParts === true ? describe : () => {};
-    describeIfTaken('putParts', () => {
-      const storeParts = async (name: string, parts: AsyncIterable<Uint8Array>): Promise<void> =>
-        store.putParts?.(name, parts);
-
-      it.each([
-        [0, 1],
-        [10, 3],
-        [100_000, 999],
-        [1_048_576, 65_536],
-        [1_048_577, 70_001],
-        [5_000_000, 1_200_000],
-        [3_000_001, 3_000_001],
-      ])('keeps %i bytes that come by %i, in memory that is used again', async (length, step) => {
-        const whole = pattern(length);
-        await storeParts('packs/one', inOneBuffer(whole, step));
-        expectBytes(await store.get('packs/one'), whole);
-        expect(await store.stat('packs/one')).toEqual({ name: 'packs/one', size: length });
-        await reopen();
-        if (contract.persistent) expectBytes(await store.get('packs/one'), whole);
-      });
-
-      it('shows nothing of a blob before all of it is there', async () => {
-        const seen: unknown[] = [];
-        const watched = async function* (): AsyncGenerator<Uint8Array> {
-          for await (const part of inOneBuffer(pattern(2_500_000), 300_000)) {
-            yield part;
-            seen.push(await store.stat('packs/one'), ...(await listed(store, '')));
-          }
-        };
-        await storeParts('packs/one', watched());
-        expect(seen.filter((one) => one !== undefined)).toEqual([]);
-        expect(seen.length).toBeGreaterThan(8);
-        expect(await store.stat('packs/one')).toBeDefined();
-      });
-
-      it.each([0, 1, 2_500_000])('leaves nothing when parts fail after %i bytes', async (length) => {
-        const failing = async function* (error: Error): AsyncGenerator<Uint8Array> {
-          if (length > 0) yield pattern(length);
-          throw error;
-        };
-        const broken = new Error('broken');
-        const told = { code: 'STORE_FAILED', cause: broken };
-        await expect(storeParts('packs/one', failing(broken))).rejects.toMatchObject(told);
-        const missing = new VecsnapError('CHUNK_MISSING', 'It is gone.', { remedy: 'None.' });
-        await expect(storeParts('packs/one', failing(missing))).rejects.toBe(missing);
-        expect(await listed(store, '')).toEqual([]);
-        await store.put('packs/one', bytesOf('whole'));
-      });
-
-      it('never overwrites, and asks for no more parts then', async () => {
-        await store.put('packs/one', bytesOf('first'));
-        let asked = 0;
-        const counted = async function* (): AsyncGenerator<Uint8Array> {
-          for (; asked < 3; asked++) yield bytesOf('second');
-        };
-        await expect(storeParts('packs/one', counted())).rejects.toMatchObject({ code: 'BLOB_EXISTS' });
-        const before = asked;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-        expect(asked).toBe(before);
-        expect(await store.get('packs/one')).toEqual(bytesOf('first'));
-      });
-
-      it('has exactly one winner among some that race for a name, also against put', async () => {
-        const rivals = Array.from({ length: 6 }, (_, rival) => pattern(rival * 400_000 + 1, rival));
-        const outcomes = await Promise.allSettled(
-          rivals.map((bytes, i) =>
-            i % 2 === 0 ? storeParts('race', inOneBuffer(bytes, 70_000)) : store.put('race', bytes),
-          ),
-        );
-        const winners = rivals.filter((_, rival) => outcomes[rival]?.status === 'fulfilled');
-        expect(winners).toHaveLength(1);
-        for (const outcome of outcomes.filter(({ status }) => status === 'rejected'))
-          expect(outcome).toMatchObject({ reason: { code: 'BLOB_EXISTS' } });
-        expectBytes(await store.get('race'), itemAt(winners, 0));
-      });
-    });
+    if (contract.takesParts === true) testPutParts(() => store, contract.persistent ? reopen : undefined);
 
     describe('get', () => {
       it('says when there is no blob of that name', async () => {
@@ -669,50 +594,4 @@ async function doDelete(model: Model, real: BlobStore, name: string): Promise<vo
 async function doList(model: Model, real: BlobStore, prefix: string): Promise<void> {
   const names = [...model.keys()].filter((name) => name.startsWith(prefix)).toSorted();
   expect(await listed(real, prefix)).toEqual(names.map((name) => ({ name, size: model.get(name)?.length })));
-}
-
-async function listed(store: BlobStore, prefix: string): Promise<BlobStat[]> {
-  const stats: BlobStat[] = [];
-  for await (const stat of store.list(prefix)) stats.push(stat);
-  return stats;
-}
-
-async function readAt(store: BlobStore, name: string, offset: number, length: number): Promise<Uint8Array> {
-  const into = new Uint8Array(length);
-  return into.subarray(0, await store.read(name, offset, into));
-}
-
-function bytesOf(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
-/** Bytes that differ from place to place and from seed to seed. */
-function pattern(length: number, seed = 0): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let i = 0, x = seed + 1; i < length; i++, x = (Math.imul(x, 1_664_525) + 1_013_904_223) | 0)
-    bytes[i] = x >>> 24;
-  return bytes;
-}
-
-/** All of some bytes, `step` at a time, each in the place of the one before. */
-async function* inOneBuffer(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(step);
-  for (let start = 0; start < bytes.length; start += step) {
-    const part = buffer.subarray(0, Math.min(step, bytes.length - start));
-    part.set(bytes.subarray(start, start + step));
-    yield part;
-    buffer.fill(0);
-  }
-}
-
-function sharedCopy(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
-}
-
-/** Equal bytes, without printing megabytes when they are not. */
-function expectBytes(actual: Uint8Array, expected: Uint8Array): void {
-  expect(actual.length).toBe(expected.length);
-  expect(Buffer.compare(actual, expected)).toBe(0);
 }
