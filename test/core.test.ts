@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type Address,
   ByteReader,
+  ByteWriter,
   compareBytes,
   compareIds,
   concatBytes,
@@ -24,7 +25,6 @@ import {
   toHex,
   utf8,
   viewOf,
-  writeVarint,
 } from 'vecsnap/core';
 import { anyAddress, anyText, outcome, runs } from './support/arbitraries.js';
 import { fromHex, golden } from './support/golden.js';
@@ -33,6 +33,12 @@ const { addresses } = golden('addresses') as {
   addresses: { text: string; sha256: string; data: string; node: string }[];
 };
 const [EMPTY] = addresses as [(typeof addresses)[number]];
+
+function varintOf(value: number): Uint8Array {
+  const writer = new ByteWriter();
+  writer.varint(value);
+  return writer.finish();
+}
 
 describe('an address', () => {
   it.each(addresses)('of "$text" is the CID that others compute', ({ text, sha256, data, node }) => {
@@ -274,18 +280,14 @@ describe('a varint', () => {
     [2 ** 32, '8080808010'],
     [2 ** 53 - 1, 'ffffffffffffff0f'],
   ])('of %i is %s', (value, hex) => {
-    const out: number[] = [];
-    writeVarint(out, value);
-    expect(toHex(Uint8Array.from(out))).toBe(hex);
+    expect(toHex(varintOf(value))).toBe(hex);
     expect(new ByteReader(fromHex(hex)).varint()).toBe(value);
   });
 
   it('comes back, and nothing is read behind it', () => {
     fc.assert(
       fc.property(fc.array(fc.maxSafeNat()), fc.uint8Array(), (values, rest) => {
-        const out: number[] = [];
-        for (const value of values) writeVarint(out, value);
-        const reader = new ByteReader(Uint8Array.from([...out, ...rest]));
+        const reader = new ByteReader(concatBytes([...values.map(varintOf), rest]));
         expect(values.map(() => reader.varint())).toEqual(values);
         expect(reader.take(reader.remaining)).toEqual(rest);
       }),
@@ -307,16 +309,38 @@ describe('a varint', () => {
         const reader = new ByteReader(bytes);
         const result = outcome(() => reader.varint());
         if ('error' in result) return isVecsnapError(result.error, 'ENCODING_INVALID');
-        const out: number[] = [];
-        writeVarint(out, result.value);
-        return toHex(Uint8Array.from(out)) === toHex(bytes.subarray(0, reader.offset));
+        return toHex(varintOf(result.value)) === toHex(bytes.subarray(0, reader.offset));
       }),
       { numRuns: runs(1000) },
     );
   });
 
   it.each([-1, 0.5, 2 ** 53, Number.NaN, Infinity])('is not of %d', (value) => {
-    expect(() => writeVarint([], value)).toThrow(RangeError);
+    expect(() => varintOf(value)).toThrow(RangeError);
+  });
+});
+
+describe('a writer of bytes', () => {
+  const pieces = fc.array(fc.oneof(fc.maxSafeNat(), fc.uint8Array({ maxLength: 40 })), { maxLength: 30 });
+
+  it('gives what came, in order and in memory of its own, and begins again', () => {
+    fc.assert(
+      fc.property(pieces, pieces, fc.nat({ max: 100 }), (before, values, expected) => {
+        const writer = new ByteWriter(expected);
+        const write = (some: readonly (number | Uint8Array)[]): void =>
+          some.forEach((one) => (typeof one === 'number' ? writer.varint(one) : writer.bytes(one)));
+        write(before);
+        const first = writer.finish();
+        writer.clear();
+        write(values);
+        writer.byte(7);
+        const joined = (some: readonly (number | Uint8Array)[]): Uint8Array =>
+          concatBytes(some.map((one) => (typeof one === 'number' ? varintOf(one) : one)));
+        expect(writer.finish()).toEqual(concatBytes([joined(values), Uint8Array.of(7)]));
+        expect(writer.length).toBe(writer.finish().length);
+        expect(first).toEqual(joined(before));
+      }),
+    );
   });
 });
 

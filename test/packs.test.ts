@@ -11,7 +11,7 @@ import {
   readPackDirectory,
   readRange,
 } from 'vecsnap/cas';
-import { concatBytes, isVecsnapError, toHex, viewOf, writeVarint } from 'vecsnap/core';
+import { concatBytes, isVecsnapError, toHex, viewOf, ByteWriter } from 'vecsnap/core';
 import { nodeSha256 } from 'vecsnap/platform';
 import { anyAddress, runs } from './support/arbitraries.js';
 import { seededBytes } from './support/files.js';
@@ -170,10 +170,11 @@ describe('a hostile directory', () => {
   });
 
   const entry = (storedLength: number, length: number): number[] => {
-    const out = [0];
-    writeVarint(out, storedLength);
-    writeVarint(out, length);
-    return [...out, ...new Uint8Array(32)];
+    const writer = new ByteWriter();
+    writer.byte(0);
+    writer.varint(storedLength);
+    writer.varint(length);
+    return [...writer.finish(), ...new Uint8Array(32)];
   };
   it.each<[string, number[], number, number]>([
     ['whose chunks are longer than the pack', entry(11, 11), 10, 1],

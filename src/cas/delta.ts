@@ -14,7 +14,7 @@
 import { concatBytes, copyBytes, totalLength, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate } from '../core/platform.js';
-import { ByteReader, writeVarint } from '../core/varint.js';
+import { ByteReader, ByteWriter } from '../core/varint.js';
 import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 import { FINGERPRINT_BYTES } from './fingerprints.js';
@@ -146,7 +146,13 @@ export function writeDelta(
 ): Uint8Array {
   const literals = concatBytes(literalsOf(target, copies, shape.unit));
   const { form, bytes } = packLiterals(literals, shape.width, level, deflate);
-  return concatBytes([writeSteps(copies, shape), Uint8Array.of(form), bytes]);
+  const writer = new ByteWriter();
+  writer.varint(shape.unit);
+  writer.varint(shape.width);
+  writeSteps(writer, copies);
+  writer.byte(form);
+  writer.bytes(bytes);
+  return writer.finish();
 }
 
 /**
@@ -154,7 +160,10 @@ export function writeDelta(
  * @param literals the fingerprints of records that are not copied, in order.
  */
 export function writeFingerprints(literals: readonly Uint8Array[], copies: readonly Copy[]): Uint8Array {
-  return concatBytes([Uint8Array.from(stepNumbers(copies)), ...literals]);
+  const writer = new ByteWriter();
+  writeSteps(writer, copies);
+  for (const some of literals) writer.bytes(some);
+  return writer.finish();
 }
 
 /**
@@ -175,25 +184,17 @@ export function copyFingerprints(told: Uint8Array, base: Uint8Array, length: num
   return takeSteps(steps, FINGERPRINT_BYTES, literals, source).join((size) => new Uint8Array(size));
 }
 
-function writeSteps(copies: readonly Copy[], { unit, width }: DeltaShape): Uint8Array {
-  const shape: number[] = [];
-  for (const number of [unit, width]) writeVarint(shape, number);
-  return Uint8Array.from([...shape, ...stepNumbers(copies)]);
-}
-
-function stepNumbers(copies: readonly Copy[]): number[] {
-  const out: number[] = [];
-  writeVarint(out, copies.length);
+function writeSteps(writer: ByteWriter, copies: readonly Copy[]): void {
+  writer.varint(copies.length);
   let at = 0;
   let expected = 0;
   for (const { from, to, count } of copies) {
-    writeVarint(out, to - at);
-    writeVarint(out, count);
-    writeVarint(out, zigzag(from - (expected + to - at)));
+    writer.varint(to - at);
+    writer.varint(count);
+    writer.varint(zigzag(from - (expected + to - at)));
     at = to + count;
     expected = from + count;
   }
-  return out;
 }
 
 /** The units that are not copied, in order. */

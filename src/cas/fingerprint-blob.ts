@@ -8,14 +8,13 @@
  */
 import {
   ByteReader,
+  ByteWriter,
   concatBytes,
   copyBytes,
   equalBytes,
   type Sha256,
-  totalLength,
   VecsnapError,
   viewOf,
-  writeVarint,
 } from '../core/index.js';
 import { checkOfSeed, type StoredFingerprints } from './fingerprints.js';
 import { GROUP_DIGITS, PACK_PREFIX, type ChunkFingerprints } from './pack.js';
@@ -45,37 +44,44 @@ export function encodeFingerprints(
   seed: string,
   sha256: Sha256,
 ): Uint8Array {
-  const content = concatBytes([HEADER, checkOfSeed(seed, sha256), ...packs.flatMap(encodePart)]);
-  return concatBytes([content, sha256(content)]);
+  const content = new ByteWriter();
+  content.bytes(HEADER);
+  content.bytes(checkOfSeed(seed, sha256));
+  const part = new ByteWriter();
+  for (const { pack, fingerprints } of packs) {
+    part.clear();
+    for (const chunk of fingerprints) writeChunk(part, chunk);
+    const number = new Uint8Array(4);
+    viewOf(number).setUint32(0, numberOf(pack), true);
+    content.bytes(number);
+    content.varint(part.length);
+    content.bytes(part.finish());
+  }
+  content.bytes(sha256(content.finish()));
+  return content.finish();
 }
 
-function encodePart({ pack, fingerprints }: PackFingerprints): Uint8Array[] {
-  const parts: Uint8Array[] = [];
-  for (const { stored, ...chunk } of fingerprints) {
-    const head: number[] = [];
-    for (let i = 0, tag = tagOf(chunk); i < TAG_BYTES; i++, tag = Math.floor(tag / 256)) head.push(tag % 256);
-    writeVarint(head, 2 * stored.bytes.length + (stored.isDelta ? 1 : 0));
-    parts.push(Uint8Array.from(head), stored.bytes);
-  }
-  const number = new Uint8Array(4);
-  viewOf(number).setUint32(0, numberOf(pack), true);
-  const length: number[] = [];
-  writeVarint(length, totalLength(parts));
-  return [number, Uint8Array.from(length), ...parts];
+function writeChunk(part: ByteWriter, chunk: ChunkFingerprints): void {
+  for (let i = 0; i < TAG_BYTES; i++) part.byte(tagByte(chunk, i));
+  const { isDelta, bytes } = chunk.stored;
+  part.varint(2 * bytes.length + (isDelta ? 1 : 0));
+  part.bytes(bytes);
 }
 
 /**
  * Of a chunk and what it copies from: the first bytes of the addresses, added bit by bit (XOR), as a number. By it, packs under each other's names, an index
  * that is garbled, and a chunk that stands in two packs in two forms are told.
  */
-function tagOf({ address, bases = [] }: FingerprintedChunk): number {
+function tagOf(chunk: FingerprintedChunk): number {
   let tag = 0;
-  for (let i = TAG_BYTES - 1; i >= 0; i--) {
-    let byte = address[i] as number;
-    for (const base of bases) byte ^= base[i] as number;
-    tag = tag * 256 + byte;
-  }
+  for (let i = TAG_BYTES - 1; i >= 0; i--) tag = tag * 256 + tagByte(chunk, i);
   return tag;
+}
+
+function tagByte({ address, bases }: FingerprintedChunk, i: number): number {
+  let byte = address[i] as number;
+  if (bases !== undefined) for (const base of bases) byte ^= base[i] as number;
+  return byte;
 }
 
 function readTag(reader: ByteReader): number {

@@ -374,20 +374,38 @@ function readHead(encoded: Uint8Array): { table: Uint16Array; start: number } {
   return { table: decodingTable(symbols, lengths), start };
 }
 
-/** The values that come, as the head names them. Runs ascend and do not touch each other. @throws VecsnapError CHUNK_DAMAGED. */
-export function readSymbols(encoded: Uint8Array): number[] {
-  const runs = (encoded[0] ?? 0) + 1;
+/** The values that come. @throws VecsnapError CHUNK_DAMAGED. */
+function readSymbols(encoded: Uint8Array): number[] {
   const symbols: number[] = [];
-  for (let run = 0; run < runs; run++) {
+  const ends = readRuns(encoded);
+  for (let i = 0; i < ends.length; i += 2)
+    for (let symbol = ends[i] as number; symbol <= (ends[i + 1] as number); symbol++) symbols.push(symbol);
+  return symbols;
+}
+
+/** Whether one of these values comes, as the head tells. @throws VecsnapError CHUNK_DAMAGED. */
+export function hasSymbol(encoded: Uint8Array, values: readonly number[]): boolean {
+  const ends = readRuns(encoded);
+  for (let i = 0; i < ends.length; i += 2)
+    for (const value of values)
+      if (value >= (ends[i] as number) && value <= (ends[i + 1] as number)) return true;
+  return false;
+}
+
+/** The first and the last of each run of values that come, as the head names them. Runs ascend and do not touch each other. */
+function readRuns(encoded: Uint8Array): number[] {
+  const runs = (encoded[0] ?? 0) + 1;
+  const ends: number[] = [];
+  for (let run = 0, least = 0; run < runs; run++) {
     const first = encoded[1 + 2 * run];
     const count = encoded[2 + 2 * run];
     if (first === undefined || count === undefined) throw damaged('it ends within its head');
-    const last = symbols.at(-1);
-    if ((last !== undefined && first <= last + 1) || first + count >= SYMBOLS)
-      throw damaged('its runs do not ascend');
-    for (let symbol = first; symbol <= first + count; symbol++) symbols.push(symbol);
+    const last = first + count;
+    if (first < least || last >= SYMBOLS) throw damaged('its runs do not ascend');
+    ends.push(first, last);
+    least = last + 2;
   }
-  return symbols;
+  return ends;
 }
 
 function damaged(what: string): VecsnapError {

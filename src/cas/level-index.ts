@@ -10,13 +10,13 @@ import {
   type Address,
   ADDRESS_LENGTH,
   ByteReader,
+  ByteWriter,
   concatBytes,
   equalBytes,
   fromUtf8,
   toAddress,
   utf8,
   VecsnapError,
-  writeVarint,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
 import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
@@ -106,8 +106,9 @@ class LevelIndex implements ChunkIndex {
   ): Promise<void> {
     const number = this.#numbers.get(name) ?? this.#nextNumber;
     const batch = this.#db.batch();
+    const writer = new ByteWriter();
     for (const entry of await this.#withoutWorse(entries)) {
-      batch.put(chunkKey(entry.address), encodePlace(number, entry));
+      batch.put(chunkKey(entry.address), encodePlace(number, entry, writer));
     }
     batch.put(packKey(name), encodePack(number, size));
     await write(batch);
@@ -326,12 +327,16 @@ async function* rows(db: IndexDatabase, prefix: Uint8Array): AsyncGenerator<[Uin
 function encodePlace(
   number: number,
   { offset, storedLength, length, codec, kind, baseCount }: PackEntry,
+  writer: ByteWriter,
 ): Uint8Array {
-  const out: number[] = [];
-  for (const value of [number, offset, storedLength, length, codec * 2 + (kind === 'node' ? 1 : 0)])
-    writeVarint(out, value);
-  if (codec === CODECS.delta) writeVarint(out, baseCount ?? 0);
-  return Uint8Array.from(out);
+  writer.clear();
+  writer.varint(number);
+  writer.varint(offset);
+  writer.varint(storedLength);
+  writer.varint(length);
+  writer.varint(codec * 2 + (kind === 'node' ? 1 : 0));
+  if (codec === CODECS.delta) writer.varint(baseCount ?? 0);
+  return writer.finish();
 }
 
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
@@ -352,9 +357,10 @@ function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: numb
 }
 
 function encodePack(number: number, size: number): Uint8Array {
-  const out: number[] = [];
-  for (const value of [number, size]) writeVarint(out, value);
-  return Uint8Array.from(out);
+  const writer = new ByteWriter();
+  writer.varint(number);
+  writer.varint(size);
+  return writer.finish();
 }
 
 function decodePack(value: Uint8Array): { number: number; size: number } {

@@ -11,8 +11,8 @@ import {
   type Address,
   ADDRESS_LENGTH,
   ByteReader,
+  ByteWriter,
   type ChunkKind,
-  concatBytes,
   copyBytes,
   equalBytes,
   isVecsnapError,
@@ -22,7 +22,6 @@ import {
   VecsnapError,
   viewOf,
   varintLength,
-  writeVarint,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
 import type { StoredFingerprints } from './fingerprints.js';
@@ -68,6 +67,8 @@ export const FOOTER_BYTES = 44;
 const NODE_BIT = 0x80;
 /** More than the directory of a pack of the shortest chunks that are worth keeping. */
 const MAX_DIRECTORY_BYTES = 2 ** 28;
+/** Of most packs. */
+const EXPECTED_DIRECTORY_BYTES = 16 * 1024;
 /** A delta never copies from more chunks. */
 const MAX_BASES = 64;
 /** How much of the end of a pack is read first: enough for the directory of most packs. */
@@ -121,7 +122,8 @@ export interface ChunkFingerprints extends Pick<DirectoryEntry, 'address' | 'bas
  * {@link PACK_HEADER}, in the order in which they are added here.
  */
 export class PackBuilder {
-  readonly #directory: Uint8Array[] = [];
+  readonly #directory = new ByteWriter(EXPECTED_DIRECTORY_BYTES);
+  #count = 0;
   readonly #fingerprints: ChunkFingerprints[] = [];
   #fingerprintBytes = 0;
   #size = PACK_HEADER.length;
@@ -133,7 +135,7 @@ export class PackBuilder {
 
   /** Chunks so far. */
   get count(): number {
-    return this.#directory.length;
+    return this.#count;
   }
 
   /** Adds a chunk, of whose bytes no more is needed here than how many there are. */
@@ -141,7 +143,8 @@ export class PackBuilder {
     const own = codec === CODECS.delta ? (bases ?? []) : undefined;
     const [offset, storedLength] = [this.#size, bytes.length];
     const entry = { address, kind, codec, length, offset, storedLength, baseCount: own?.length, bases: own };
-    this.#directory.push(encodeEntry(entry));
+    writeEntry(this.#directory, entry);
+    this.#count++;
     if (fingerprints !== undefined) this.#addFingerprints({ address, bases: own, stored: fingerprints });
     this.#size += bytes.length;
     return entry;
@@ -153,7 +156,7 @@ export class PackBuilder {
   }
 
   finish(sha256: Sha256): FinishedPack {
-    const directory = concatBytes(this.#directory);
+    const directory = this.#directory.finish();
     const footer = new Uint8Array(FOOTER_BYTES);
     const view = viewOf(footer);
     view.setUint32(0, directory.length, true);
@@ -297,14 +300,17 @@ export async function beginsAsPack(blobs: BlobStore, name: string, size: number)
   return bitsApart(start, PACK_HEADER.subarray(0, PACK_HEADER.length - 1)) <= 1;
 }
 
-function encodeEntry({ address, kind, codec, storedLength, length, bases }: DirectoryEntry): Uint8Array {
-  const head = [kind === 'node' ? codec | NODE_BIT : codec];
-  writeVarint(head, storedLength);
-  writeVarint(head, length);
-  if (bases === undefined) return concatBytes([new Uint8Array(head), address]);
-  const count: number[] = [];
-  writeVarint(count, bases.length);
-  return concatBytes([new Uint8Array(head), address, new Uint8Array(count), ...bases]);
+function writeEntry(
+  directory: ByteWriter,
+  { address, kind, codec, storedLength, length, bases }: DirectoryEntry,
+): void {
+  directory.byte(kind === 'node' ? codec | NODE_BIT : codec);
+  directory.varint(storedLength);
+  directory.varint(length);
+  directory.bytes(address);
+  if (bases === undefined) return;
+  directory.varint(bases.length);
+  for (const base of bases) directory.bytes(base);
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { CODECS, type EncodedChunk } from './codec.js';
 import { packedLiterals } from './delta.js';
-import { readSymbols } from './huffman.js';
+import { hasSymbol } from './huffman.js';
 import { planeForm } from './planes.js';
 
 /**
@@ -23,6 +23,5 @@ export function mayHold({ codec, bytes }: EncodedChunk, plane: number, values: r
 function mayBeInPlane(encoded: Uint8Array, plane: number, values: readonly number[]): boolean {
   const form = planeForm(encoded, plane);
   if (form === undefined) return true;
-  if ('constant' in form) return values.includes(form.constant);
-  return readSymbols(form.codes).some((symbol) => values.includes(symbol));
+  return 'constant' in form ? values.includes(form.constant) : hasSymbol(form.codes, values);
 }

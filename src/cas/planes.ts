@@ -11,7 +11,7 @@
 import { totalLength } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
-import { ByteReader, writeVarint } from '../core/varint.js';
+import { ByteReader, ByteWriter } from '../core/varint.js';
 import { kernelEngine } from './kernels.js';
 import { type PlaneEngine, type PlaneWidth, referenceEngine } from './plane-engine.js';
 
@@ -62,28 +62,28 @@ export function encodePlanesWithin(
   { fresh = newBytes, kernels = true, onSplit }: PlaneOptions,
 ): Uint8Array | undefined {
   const engine = (kernels ? kernelEngine(bytes.length) : undefined) ?? referenceEngine;
-  const header: number[] = [width];
+  const header = new ByteWriter();
+  header.byte(width);
   const parts: Uint8Array[] = [];
   const planes = engine.split(bytes, width);
   onSplit?.(engine);
   for (const plane of planes) {
     const { method, packed } = packPlane(plane, level, deflate, engine);
-    header.push(method);
-    if (method === CONSTANT) header.push(plane[0] as number);
-    else if (method !== RAW) writeVarint(header, packed.length);
+    header.byte(method);
+    if (method === CONSTANT) header.byte(plane[0] as number);
+    else if (method !== RAW) header.varint(packed.length);
     if (method !== CONSTANT) parts.push(packed);
   }
   const length = header.length + totalLength(parts);
-  return length > most ? undefined : write(fresh(length), header, parts);
+  return length > most ? undefined : write(fresh(length), [header.finish(), ...parts]);
 }
 
 function newBytes(length: number): Uint8Array {
   return new Uint8Array(length);
 }
 
-function write(out: Uint8Array, header: readonly number[], parts: readonly Uint8Array[]): Uint8Array {
-  out.set(header);
-  let at = header.length;
+function write(out: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  let at = 0;
   for (const part of parts) {
     out.set(part, at);
     at += part.length;
@@ -158,14 +158,18 @@ export function planeForm(
   plane: number,
 ): { readonly codes: Uint8Array } | { readonly constant: number } | undefined {
   const reader = new ByteReader(encoded);
-  const methods = Array.from({ length: reader.byte() }, () => readMethod(reader));
-  const { method, argument } = methods[plane] as PlaneMethod;
+  const width = reader.byte();
+  for (let i = 0; i < plane; i++) readMethod(reader);
+  const { method, argument } = readMethod(reader);
   if (method === CONSTANT) return { constant: argument };
   if (method !== HUFFMAN) return undefined;
-  const after = methods.slice(plane + 1).filter((other) => other.method !== CONSTANT);
   // Raw planes do not say how long they are, so the end is where to count from.
-  if (after.some((other) => other.method === RAW)) return undefined;
-  const end = encoded.length - after.reduce((sum, other) => sum + other.argument, 0);
+  let end = encoded.length;
+  for (let i = plane + 1; i < width; i++) {
+    const after = readMethod(reader);
+    if (after.method === RAW) return undefined;
+    if (after.method !== CONSTANT) end -= after.argument;
+  }
   return { codes: encoded.subarray(end - argument, end) };
 }
 

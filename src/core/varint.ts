@@ -1,18 +1,64 @@
-/** Unsigned LEB128 numbers, as in multiformats/unsigned-varint, up to 2^53 − 1. */
+/**
+ * Bytes that are written and read one after the other, and among them varints: unsigned LEB128 numbers, as in
+ * multiformats/unsigned-varint, up to 2^53 − 1.
+ */
 import { VecsnapError } from './errors.js';
 
-/** Appends `value` to `out`, seven bits a byte, least significant first. */
-export function writeVarint(out: number[], value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not an unsigned integer: ${value}`);
-  let rest = value;
-  while (rest >= 0x80) {
-    out.push((rest % 0x80) + 0x80);
-    rest = Math.floor(rest / 0x80);
+/** Gathers bytes and numbers, and makes nothing for each: there may be thousands. */
+export class ByteWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #length = 0;
+
+  /** @param expected bytes that are likely to come. */
+  constructor(expected = 64) {
+    this.#bytes = new Uint8Array(expected);
   }
-  out.push(rest);
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  byte(value: number): void {
+    if (this.#length === this.#bytes.length) this.#grow(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  /** Seven bits a byte, least significant first. @throws RangeError for what is no whole number from 0 to 2^53 − 1. */
+  varint(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not an unsigned integer: ${value}`);
+    let rest = value;
+    while (rest >= 0x80) {
+      this.byte((rest % 0x80) + 0x80);
+      rest = Math.floor(rest / 0x80);
+    }
+    this.byte(rest);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    if (this.#length + bytes.length > this.#bytes.length) this.#grow(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** All that was gathered, in memory of its own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  /** Begins again. */
+  clear(): void {
+    this.#length = 0;
+  }
+
+  #grow(least: number): void {
+    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + least));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+  }
 }
 
-/** Bytes that {@link writeVarint} appends. */
+/** Bytes of a varint. */
 export function varintLength(value: number): number {
   let length = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;

@@ -2,7 +2,7 @@
 import { CODECS, type EncodedChunk } from '../cas/codec.js';
 import { countMasked } from '../cas/kernels.js';
 import { mayHold } from '../cas/plane-values.js';
-import { type Dtype, type Schema, viewOf } from '../core/index.js';
+import { type Dtype, type Schema, type VectorColumn, viewOf } from '../core/index.js';
 
 /** Where a number has its exponent. */
 interface Exponent {
@@ -45,8 +45,8 @@ export class NonFiniteCounter {
   /** The column of the first vectors. */
   readonly #first: number;
   readonly #areBasesFinite: boolean;
-  /** The columns of each group that are finite. */
-  readonly #finite = new Map<number, Set<number>>();
+  /** The columns of groups that are finite, by {@link NonFiniteCounter.#place}. */
+  readonly #finite = new Set<number>();
 
   /** @param areBasesFinite whether all numbers are finite of what the groups are told by. */
   constructor(schema: Schema, areBasesFinite: boolean) {
@@ -60,19 +60,23 @@ export class NonFiniteCounter {
     const exponent = this.#exponentOf(column);
     if (exponent === undefined || (form.codec === CODECS.delta && !this.#areBasesFinite)) return;
     if (mayHold(form, exponent.width - 1, exponent.highBytes)) return;
-    const finite = this.#finite.get(group) ?? new Set();
-    this.#finite.set(group, finite.add(column));
+    this.#finite.add(this.#place(group, column));
   }
 
   /** How many numbers of a group are not finite. @param columns all its columns. */
   countIn(group: number, columns: readonly Uint8Array[]): number {
+    const { vectors } = this.#schema;
     let count = 0;
-    for (const [i, { dtype }] of this.#schema.vectors.entries()) {
+    for (let i = 0; i < vectors.length; i++) {
       const column = this.#first + i;
-      if (this.#finite.get(group)?.has(column) !== true)
-        count += countNonFinite(columns[column] as Uint8Array, dtype);
+      if (!this.#finite.has(this.#place(group, column)))
+        count += countNonFinite(columns[column] as Uint8Array, (vectors[i] as VectorColumn).dtype);
     }
     return count;
+  }
+
+  #place(group: number, column: number): number {
+    return group * this.#schema.vectors.length + column - this.#first;
   }
 
   /** Undefined for columns that are no vectors, or whose numbers are all finite. */
