@@ -89,7 +89,7 @@ describe('the system calls of a put', () => {
     const store = fsBlobStore(join(directory, 'repo'), { operations });
     await store.put('packs/a', BYTES);
     calls.length = 0;
-    await store.putParts('packs/b', Readable.from(Array.from({ length: 50 }, () => BYTES)));
+    await store.putParts('packs/b', Readable.from(Array.from({ length: 25 }, () => [BYTES, BYTES])));
     expect(calls).toEqual([
       'lstat repo/packs/b',
       'openNew repo/tmp/*',
@@ -142,8 +142,8 @@ describe.each([
 
   it('fails a put whose parts come one by one in the same way', async () => {
     const bytes = seededBytes(2_500_000, 1);
-    const parts = (): AsyncIterable<Uint8Array> =>
-      Readable.from([bytes.subarray(0, 1_100_000), bytes.subarray(1_100_000)]);
+    const parts = (): AsyncIterable<Uint8Array[]> =>
+      Readable.from([[bytes.subarray(0, 1_100_000)], [bytes.subarray(1_100_000)]]);
     const put = (store: FsBlobStore): Promise<void> => store.putParts('packs/a', parts());
     const total = await countCalls(put);
     for (let failing = 0; failing < total; failing++) {
@@ -243,8 +243,8 @@ describe('a temporary file', () => {
       if (times++ === 0) await rm(join(directory, 'tmp'), { recursive: true });
     };
     const store = fsBlobStore(directory, { operations: { ...nodeFsOperations, fsync } });
-    const parts = async function* (): AsyncGenerator<Uint8Array> {
-      yield BYTES;
+    const parts = async function* (): AsyncGenerator<Uint8Array[]> {
+      yield [BYTES];
     };
     await expect(store.putParts('packs/a', parts())).rejects.toMatchObject({
       code: 'STORE_FAILED',
@@ -260,7 +260,7 @@ describe('a temporary file', () => {
       await nodeFsOperations.link(from, to);
     };
     const store = fsBlobStore(directory, { operations: { ...nodeFsOperations, link } });
-    await store.putParts('packs/a', Readable.from([BYTES]));
+    await store.putParts('packs/a', Readable.from([[BYTES]]));
     expect(times).toBe(2);
     expect(await store.get('packs/a')).toEqual(BYTES);
   });
@@ -279,8 +279,8 @@ describe('a temporary file', () => {
         await nodeFsOperations.close(descriptor);
       },
     };
-    const parts = async function* (): AsyncGenerator<Uint8Array> {
-      for (let i = 0; i < 3; i++) yield seededBytes(900_000, i);
+    const parts = async function* (): AsyncGenerator<Uint8Array[]> {
+      for (let i = 0; i < 3; i++) yield [seededBytes(900_000, i)];
       throw new Error('broken');
     };
     await expect(fsBlobStore(directory, { operations }).putParts('packs/a', parts())).rejects.toMatchObject({

@@ -303,7 +303,7 @@ describe('a store', () => {
         codec: CODECS.raw,
         length: plain.length,
       } as const;
-      await builder.add({ ...chunk, fingerprints: { isDelta: false, bytes } }, plain);
+      await builder.add([{ ...chunk, bytes: plain, fingerprints: { isDelta: false, bytes } }]);
     }
     await builder.commit();
     const [name] = (await namesIn(blobs)) as [string];

@@ -48,7 +48,7 @@ async function ends(work: Promise<unknown>): Promise<boolean> {
 function holding(inner: FsBlobStore) {
   let open = (): void => {};
   const opened = new Promise<void>((resolve) => (open = resolve));
-  const held = async function* (parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const held = async function* <T>(parts: AsyncIterable<T>): AsyncGenerator<T> {
     await opened;
     yield* parts;
   };

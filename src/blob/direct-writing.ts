@@ -25,14 +25,14 @@ export class DirectWriting {
   }
 
   /**
-   * Writes a file that is new and open, whose bytes are not durable by that. A part is not needed any longer once the next is asked for.
+   * Writes a file that is new and open, whose bytes are not durable by that. Parts are not needed any longer once the next are asked for.
    * @param leastBytes of the first MiB, or of all when that is less: when fewer come, the file is left to the page cache.
    * @throws what `parts` throws, and what the system says. Nothing is being written any more then.
    */
   async write(
     path: string,
     descriptor: number,
-    parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    parts: Iterable<readonly Uint8Array[]> | AsyncIterable<readonly Uint8Array[]>,
     leastBytes: number,
   ): Promise<void> {
     const aligned = this.#isToBeHad ? this.#memory.take() : undefined;
@@ -42,7 +42,7 @@ export class DirectWriting {
     const writer = new BlockWriter(file.write, aligned ?? new Uint8Array(BLOCK_MEMORY_BYTES), 0);
     let end: { readonly rest: Uint8Array; readonly position: number };
     try {
-      for await (const part of parts) await writer.add(part);
+      for await (const some of parts) await writer.add(some);
       end = await writer.finish();
     } catch (error) {
       await writer.settle();

@@ -43,7 +43,7 @@ export interface FsBlobStoreOptions {
 
 /** A store in a directory. */
 export interface FsBlobStore extends BlobStore {
-  putParts(name: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
+  putParts(name: string, parts: AsyncIterable<readonly Uint8Array[]>): Promise<void>;
 
   /**
    * Deletes what crashed writers left in `tmp/`; what this store is writing stays. To be called by who holds the write
@@ -135,7 +135,7 @@ class DirectoryBlobStore implements FsBlobStore {
     });
   }
 
-  async putParts(name: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  async putParts(name: string, parts: AsyncIterable<readonly Uint8Array[]>): Promise<void> {
     checkBlobName(name);
     const content = {
       isRepeatable: true,
@@ -270,7 +270,7 @@ class DirectoryBlobStore implements FsBlobStore {
   /** Through the page cache all parts in one call, and without a copy. */
   async #writeTogether(path: string, descriptor: number, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#direct.isToBeHad && totalLength(parts) >= this.#directBytes)
-      return this.#direct.write(path, descriptor, parts, 0);
+      return this.#direct.write(path, descriptor, [parts], 0);
     return writeFully(this.#fs, descriptor, parts);
   }
 

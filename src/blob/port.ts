@@ -39,12 +39,12 @@ export interface BlobStore {
   put(name: string, bytes: Uint8Array | readonly Uint8Array[]): Promise<void>;
 
   /**
-   * The same as {@link put} for a blob whose parts come one after the other. A part is not needed any longer once the next is asked
-   * for; none is asked for any more when this has settled. Only stores that can write a blob before all of it is there have this.
+   * The same as {@link put} for a blob whose parts come one after the other, some at a time. They are not needed any longer once the next
+   * are asked for; none are asked for any more when this has settled. Only stores that can write a blob before all of it is there have this.
    * @throws as {@link put}, and when `parts` fails: the blob is then absent. A VecsnapError is thrown as it is, all else as the cause of
    * STORE_FAILED.
    */
-  putParts?(name: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
+  putParts?(name: string, parts: AsyncIterable<readonly Uint8Array[]>): Promise<void>;
 
   /**
    * The whole blob, in bytes that the caller owns.

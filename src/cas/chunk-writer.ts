@@ -141,11 +141,13 @@ export class ChunkWriter {
       this.#expectsNew = fresh.length === chunks.length;
       const encoded = early ?? (await this.#encode(fresh));
       await myTurn;
-      for (const { chunk, address, position } of fresh) {
-        const form = encoded[position] as EncodedChunk;
-        onEncoded?.(position, form);
-        await this.#append(chunk, address, form);
-      }
+      await this.#append(
+        fresh.map(({ chunk, address, position }) => {
+          const form = encoded[position] as EncodedChunk;
+          onEncoded?.(position, form);
+          return toPacked(chunk, address, form);
+        }),
+      );
       return addresses;
     });
   }
@@ -161,18 +163,17 @@ export class ChunkWriter {
       const made = await this.#makePatched(patches);
       const standing = await this.#standingOf(made);
       await myTurn;
-      const results: (Patched | undefined)[] = [];
-      for (const [i, patched] of made.entries()) {
+      const fresh: PackedChunk[] = [];
+      const results = made.map((patched, i): Patched | undefined => {
         const { of, length } = patches[i] as ChunkPatch;
-        if (patched === undefined || standing[i] === 'broken') results.push(undefined);
-        else if (patched === 'same') results.push({ address: of, replaced: undefined });
-        else {
-          const { address, replaced } = patched;
-          const isNew = standing[i] === 'absent' && this.#seen.addNew(address); // Another call may have added it meanwhile.
-          if (isNew) await this.#appendEncoded('data', length, address, patched);
-          results.push({ address, replaced });
-        }
-      }
+        if (patched === undefined || standing[i] === 'broken') return undefined;
+        if (patched === 'same') return { address: of, replaced: undefined };
+        const { address, replaced, codec, bytes, bases, fingerprints } = patched;
+        const isNew = standing[i] === 'absent' && this.#seen.addNew(address); // Another call may have added it meanwhile.
+        if (isNew) fresh.push({ address, kind: 'data', codec, length, bytes, bases, fingerprints });
+        return { address, replaced };
+      });
+      await this.#append(fresh);
       return results;
     });
   }
@@ -204,19 +205,16 @@ export class ChunkWriter {
     }
     if (unreadable.length > 0) return unreadable;
     const fingerprints = await (await this.#store.fingerprints()).blobOf(pack);
-    for (const { entry, bytes } of sound)
-      await this.add({ ...entry, fingerprints: ownFingerprints(fingerprints?.at(pack, entry)) }, bytes);
+    const own = (entry: DirectoryEntry) => ownFingerprints(fingerprints?.at(pack, entry));
+    await this.add(sound.map(({ entry, bytes }) => ({ ...entry, bytes, fingerprints: own(entry) })));
     return [];
   }
 
-  /** Adds a chunk in an encoded form that the caller has checked. The bytes are kept, not copied. */
-  async add(
-    { address, kind, codec, length, bases, fingerprints }: Omit<PackedChunk, 'bytes'>,
-    bytes: Uint8Array,
-  ): Promise<void> {
-    this.#chunks++;
+  /** Adds chunks in encoded forms that the caller has checked. The bytes are kept, not copied. */
+  async add(chunks: readonly PackedChunk[]): Promise<void> {
+    this.#chunks += chunks.length;
     this.#hasCopies = true;
-    await this.#packs.add({ address, kind, codec, length, bases, fingerprints, bytes });
+    await this.#packs.add(chunks);
   }
 
   /**
@@ -228,10 +226,8 @@ export class ChunkWriter {
     for await (const flat of mapAhead(slices(addresses, FLATTENED_TOGETHER), BATCHES_AHEAD, (some) =>
       this.#flattened(some),
     )) {
-      for (const { address, chunk } of flat) {
-        if (chunk === undefined) unreadable.push(address);
-        else await this.add(chunk, chunk.bytes);
-      }
+      await this.add(flat.flatMap(({ chunk }) => chunk ?? []));
+      for (const { address, chunk } of flat) if (chunk === undefined) unreadable.push(address);
     }
     return unreadable;
   }
@@ -454,24 +450,13 @@ export class ChunkWriter {
     );
   }
 
-  async #append({ kind, bytes }: NewChunk, address: Address, encoded: EncodedChunk): Promise<void> {
-    // A raw chunk is a view into memory that its giver will use again.
-    const kept = encoded.bytes.buffer === bytes.buffer ? copyBytes(encoded.bytes) : encoded.bytes;
-    return this.#appendEncoded(kind, bytes.length, address, { ...encoded, bytes: kept });
-  }
-
-  /** @param length of the plaintext. */
-  async #appendEncoded(
-    kind: ChunkKind,
-    length: number,
-    address: Address,
-    { codec, bases, bytes, fingerprints }: EncodedChunk,
-  ): Promise<void> {
-    this.#chunks++;
-    const chunk = { address, kind, codec, length, bytes, bases, fingerprints };
-    if (kind === 'data') return this.#packs.add(chunk);
-    this.#nodes.push(chunk);
-    this.#nodeBytes += bytes.length;
+  /** Nodes are kept back until there are many. */
+  async #append(chunks: readonly PackedChunk[]): Promise<void> {
+    this.#chunks += chunks.length;
+    const nodes = chunks.filter(({ kind }) => kind === 'node');
+    await this.#packs.add(nodes.length === 0 ? chunks : chunks.filter(({ kind }) => kind === 'data'));
+    this.#nodes.push(...nodes);
+    this.#nodeBytes += nodes.reduce((sum, { bytes }) => sum + bytes.length, 0);
     if (this.#nodeBytes >= NODE_BYTES_KEPT_BACK) await this.#flushNodes();
   }
 
@@ -479,8 +464,19 @@ export class ChunkWriter {
     const nodes = this.#nodes;
     this.#nodes = [];
     this.#nodeBytes = 0;
-    for (const node of nodes) await this.#packs.add(node);
+    await this.#packs.add(nodes);
   }
+}
+
+/** Nothing is spread: there are thousands. */
+function toPacked(
+  { kind, bytes: plain }: NewChunk,
+  address: Address,
+  { codec, bases, bytes, fingerprints }: EncodedChunk,
+): PackedChunk {
+  // A raw chunk is a view into memory that its giver will use again.
+  const kept = bytes.buffer === plain.buffer ? copyBytes(bytes) : bytes;
+  return { address, kind, codec, length: plain.length, bytes: kept, bases, fingerprints };
 }
 
 /** What chunks may be told by: their numbers, and by these their place in a graph, or their plaintext. */

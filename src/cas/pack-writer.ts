@@ -5,7 +5,7 @@
  * Names are random, so none is ever used twice (docs/ordering.md, R5). The names of up to four packs in a row begin alike:
  * their fingerprints stand in one blob.
  */
-import { Channel, isVecsnapError, type RandomBytes, type Sha256, toHex } from '../core/index.js';
+import { Channel, isVecsnapError, type RandomBytes, type Sha256, toHex, totalLength } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
 import type { ChunkStoreOptions } from './chunk-store.js';
 import type { ChunkCoder } from './coder.js';
@@ -46,7 +46,7 @@ const PACKS_TOGETHER = 4;
 interface OpenPack {
   readonly name: string;
   readonly builder: PackBuilder;
-  readonly parts: Channel<Uint8Array>;
+  readonly parts: Channel<readonly Uint8Array[]>;
   /** What is to be known of it; set before the end of its parts. */
   finished?: WrittenPack;
 }
@@ -76,15 +76,22 @@ export class PackWriter {
     return this.#written;
   }
 
-  /** Adds a chunk, whose bytes are kept until they are written. @throws what a write before has failed with. */
-  async add(chunk: PackedChunk): Promise<void> {
-    this.throwFailure();
-    const pack = (this.#pack ??= this.#begin());
-    pack.builder.add(chunk);
-    await pack.parts.send(chunk.bytes);
-    if (pack.builder.size < this.#options.packBytes) return;
-    this.#end(pack);
-    while (this.#writing.size >= BLOBS_UNDER_WAY) await Promise.race(this.#writing);
+  /** Adds chunks, whose bytes are kept until they are written. @throws what a write before has failed with. */
+  async add(chunks: readonly PackedChunk[]): Promise<void> {
+    for (let next = 0; next < chunks.length;) {
+      this.throwFailure();
+      const pack = (this.#pack ??= this.#begin());
+      const parts: Uint8Array[] = [];
+      do {
+        const chunk = chunks[next++] as PackedChunk;
+        pack.builder.add(chunk);
+        parts.push(chunk.bytes);
+      } while (next < chunks.length && pack.builder.size < this.#options.packBytes);
+      await pack.parts.send(parts);
+      if (pack.builder.size < this.#options.packBytes) return;
+      this.#end(pack);
+      while (this.#writing.size >= BLOBS_UNDER_WAY) await Promise.race(this.#writing);
+    }
   }
 
   /** Writes what is left, and waits until everything is durable. @throws what a write has failed with. */
@@ -118,10 +125,10 @@ export class PackWriter {
 
   #begin(): OpenPack {
     const { blobs, coder } = this.#parts;
-    const release = blobs.putParts && ((part: Uint8Array) => coder.release?.([part]));
-    const parts = new Channel<Uint8Array>(({ length }) => length, WAITING_BYTES, release);
+    const release = blobs.putParts && ((some: readonly Uint8Array[]) => coder.release?.(some));
+    const parts = new Channel<readonly Uint8Array[]>(totalLength, WAITING_BYTES, release);
     const pack: OpenPack = { name: this.#nextName(), builder: new PackBuilder(), parts };
-    void parts.send(PACK_HEADER);
+    void parts.send([PACK_HEADER]);
     this.#note(pack.name, this.#write(pack));
     return pack;
   }
@@ -140,9 +147,9 @@ export class PackWriter {
   }
 
   /** For a store that takes no blob before all of it is there. */
-  async #putTogether(name: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  async #putTogether(name: string, parts: AsyncIterable<readonly Uint8Array[]>): Promise<void> {
     const all: Uint8Array[] = [];
-    for await (const part of parts) all.push(part);
+    for await (const some of parts) all.push(...some);
     await this.#parts.blobs.put(name, all);
     this.#parts.coder.release?.(all);
   }
@@ -152,7 +159,7 @@ export class PackWriter {
     const { end, directory, size, fingerprints } = builder.finish(this.#parts.sha256);
     if (fingerprints.length > 0) this.#fingerprints.push({ pack: name, fingerprints });
     pack.finished = { name, size, directory };
-    for (const part of end) void parts.send(part);
+    void parts.send(end);
     parts.end();
     this.#pack = undefined; // Not before: a pack that cannot be ended is given up by who stops.
   }

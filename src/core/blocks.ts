@@ -75,15 +75,23 @@ export class BlockWriter {
     this.#position = position;
   }
 
-  /** Adds bytes. They may change once this resolves, because they are copied. */
-  async add(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0;) {
-      const taken = rest.subarray(0, WRITTEN_BYTES - this.#filled);
-      this.#halves[0].set(taken, this.#filled);
-      this.#filled += taken.length;
-      rest = rest.subarray(taken.length);
-      if (this.#filled === WRITTEN_BYTES) await this.#flush();
+  /** Adds parts. They may change once this resolves, because they are copied. */
+  async add(parts: readonly Uint8Array[]): Promise<void> {
+    for (const bytes of parts) {
+      let rest = bytes;
+      while (this.#filled + rest.length >= WRITTEN_BYTES) {
+        const taken = WRITTEN_BYTES - this.#filled;
+        this.#gather(rest.subarray(0, taken));
+        rest = rest.subarray(taken);
+        await this.#flush();
+      }
+      this.#gather(rest);
     }
+  }
+
+  #gather(bytes: Uint8Array): void {
+    this.#halves[0].set(bytes, this.#filled);
+    this.#filled += bytes.length;
   }
 
   /** Writes what is left of whole blocks. @returns what is left behind them, less than a block, and where it goes. */

@@ -308,7 +308,7 @@ class Rescue {
     if (!isNew || bytes === undefined) return;
     const [location] = await this.#store.locate([entry.address]);
     const isHere = location?.pack === pack && location.offset === entry.offset;
-    if (isHere) await writer.add(entry, bytes);
+    if (isHere) await writer.add([{ ...entry, bytes }]);
   }
 
   /** What is read wrong once may be right the next time: then the disk is at fault, or the memory, and nothing is lost. */
@@ -335,7 +335,7 @@ class Rescue {
         const bytes = graph && (await mendChunk(this.#store.parts.coder, graph));
         if (bytes === undefined) continue;
         this.#sound.add(entry.address);
-        await writer.add(entry, bytes);
+        await writer.add([{ ...entry, bytes }]);
       }
     }
   }

@@ -98,7 +98,7 @@ export class FileWriter {
   /** Adds a piece. It must not change before `release` is called, which is when it was written. */
   async write(piece: Uint8Array, release?: () => void): Promise<void> {
     if (typeof this.#direct === 'object') {
-      await this.#direct.blocks.add(piece);
+      await this.#direct.blocks.add([piece]);
       release?.();
       return;
     }
@@ -148,7 +148,7 @@ export class FileWriter {
     if (direct === undefined) return;
     const pieces = this.#pieces;
     await writeAll(this.#handle, firstBytes(pieces, before), this.#position);
-    for (const piece of without(pieces, before)) await direct.blocks.add(piece);
+    await direct.blocks.add(without(pieces, before));
     for (const release of this.#releases) release();
     [this.#pieces, this.#releases, this.#gathered] = [[], [], 0];
   }

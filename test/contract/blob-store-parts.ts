@@ -10,7 +10,7 @@ import { itemAt } from '../support/item-at.js';
  * @param reopen opens it again, where blobs outlive it.
  */
 export function testPutParts(store: () => BlobStore, reopen: (() => Promise<void>) | undefined): void {
-  const putParts = async (name: string, parts: AsyncIterable<Uint8Array>): Promise<void> =>
+  const putParts = async (name: string, parts: AsyncIterable<readonly Uint8Array[]>): Promise<void> =>
     store().putParts?.(name, parts);
 
   describe('putParts', () => {
@@ -33,9 +33,9 @@ export function testPutParts(store: () => BlobStore, reopen: (() => Promise<void
 
     it('shows nothing of a blob before all of it is there', async () => {
       const seen: unknown[] = [];
-      const watched = async function* (): AsyncGenerator<Uint8Array> {
-        for await (const part of inOneBuffer(pattern(2_500_000), 300_000)) {
-          yield part;
+      const watched = async function* (): AsyncGenerator<Uint8Array[]> {
+        for await (const some of inOneBuffer(pattern(2_500_000), 300_000)) {
+          yield some;
           seen.push(await store().stat('packs/one'), ...(await listed(store(), '')));
         }
       };
@@ -46,8 +46,8 @@ export function testPutParts(store: () => BlobStore, reopen: (() => Promise<void
     });
 
     it.each([0, 1, 2_500_000])('leaves nothing when parts fail after %i bytes', async (length) => {
-      const failing = async function* (error: Error): AsyncGenerator<Uint8Array> {
-        if (length > 0) yield pattern(length);
+      const failing = async function* (error: Error): AsyncGenerator<Uint8Array[]> {
+        if (length > 0) yield [pattern(length)];
         throw error;
       };
       const broken = new Error('broken');
@@ -62,8 +62,8 @@ export function testPutParts(store: () => BlobStore, reopen: (() => Promise<void
     it('never overwrites, and asks for no more parts then', async () => {
       await store().put('packs/one', bytesOf('first'));
       let asked = 0;
-      const counted = async function* (): AsyncGenerator<Uint8Array> {
-        for (; asked < 3; asked++) yield bytesOf('second');
+      const counted = async function* (): AsyncGenerator<Uint8Array[]> {
+        for (; asked < 3; asked++) yield [bytesOf('second')];
       };
       await expect(putParts('packs/one', counted())).rejects.toMatchObject({ code: 'BLOB_EXISTS' });
       const before = asked;
@@ -88,13 +88,14 @@ export function testPutParts(store: () => BlobStore, reopen: (() => Promise<void
   });
 }
 
-/** All of some bytes, `step` at a time, each in the place of the one before. */
-export async function* inOneBuffer(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
+/** All of some bytes, about `step` at a time in three parts, each in the place of the one before. */
+export async function* inOneBuffer(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array[]> {
   const buffer = new Uint8Array(step);
   for (let start = 0; start < bytes.length; start += step) {
     const part = buffer.subarray(0, Math.min(step, bytes.length - start));
     part.set(bytes.subarray(start, start + step));
-    yield part;
+    const middle = part.length >>> 1;
+    yield [part.subarray(0, middle), part.subarray(middle, middle), part.subarray(middle)];
     buffer.fill(0);
   }
 }

@@ -19,7 +19,7 @@ function altered(blobs: FsBlobStore, make: (blobs: FsBlobStore) => Partial<Part>
     ...own,
     async putParts(name, parts) {
       const all: Uint8Array[] = [];
-      for await (const part of parts) all.push(part.slice()); // It may change once the next is asked for.
+      for await (const some of parts) all.push(...some.map((part) => part.slice())); // They may change once the next are asked for.
       await own.put(name, all);
     },
   };
