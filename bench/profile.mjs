@@ -99,9 +99,9 @@ class Stages {
     for (;;) {
       const { value: batch } = await this.#timeAsync('read', () => batches.next(), batchBytes);
       if (batch === undefined) break;
-      await this.#take(this.#time('cut', batchBytes({ value: batch }), () => [...grouper.push(batch)]));
+      await this.#take(this.#time('cut', batchBytes({ value: batch }), () => grouper.push(batch)));
     }
-    await this.#take(this.#time('cut', 0, () => [...grouper.finish()]));
+    await this.#take(this.#time('cut', 0, () => grouper.finish()));
     await this.#writePack();
     await this.#index();
     await source.close();

@@ -34,7 +34,7 @@ function groupsOf(
 ): RowGroup[] {
   const grouper = new RowGrouper(schema, options);
   const batches = inRunsOf(records, sizes).map((run) => toBatch(schema, run));
-  return [...batches.flatMap((batch) => [...grouper.push(batch)]), ...grouper.finish()];
+  return [...batches.flatMap((batch) => grouper.push(batch)), ...grouper.finish()];
 }
 
 /** A group as text: its key, its count and all of its columns. */
@@ -317,7 +317,7 @@ describe('batches', () => {
     ['payloads that there should not be', { ...TEXT_IDS, payload: 'none' }, {}],
   ])('with %s are refused', (_, schema, flaw) => {
     const grouper = new RowGrouper(schema, SMALL);
-    expect(() => [...grouper.push({ ...good, ...flaw })]).toThrow(
+    expect(() => grouper.push({ ...good, ...flaw })).toThrow(
       expect.objectContaining({
         code: 'SOURCE_INVALID',
         place: expect.any(String),

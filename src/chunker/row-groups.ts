@@ -64,20 +64,20 @@ export class RowGrouper {
    * Takes the next records. Gives the groups that they complete.
    * @throws VecsnapError SOURCE_INVALID when the batch does not have the columns of the schema with `count` records each.
    */
-  *push(batch: RecordBatch): Generator<RowGroup> {
+  push(batch: RecordBatch): RowGroup[] {
     checkBatch(batch, this.#schema, this.#widths);
     if (batch.count === 0) {
       batch.release?.();
-      return;
+      return [];
     }
     const held = new HeldBatch(batch, this.#hashes(batch));
     this.#pending.push(held);
-    for (const size of this.#cutter.push(held.hashes)) yield this.#take(size);
+    return this.#cutter.push(held.hashes).map((size) => this.#take(size));
   }
 
   /** The groups that remain at the end. */
-  *finish(): Generator<RowGroup> {
-    for (const size of this.#cutter.finish()) yield this.#take(size);
+  finish(): RowGroup[] {
+    return this.#cutter.finish().map((size) => this.#take(size));
   }
 
   #hashes(batch: RecordBatch): Uint32Array {
@@ -180,7 +180,8 @@ interface HeldSlice extends Slice {
 function encodeColumns(schema: Schema, widths: readonly number[], slices: readonly Slice[]): Uint8Array[] {
   const columns: Uint8Array[] = [];
   if (schema.id !== 'none') columns.push(encodeIdColumn(slices.map(idsOf)));
-  for (const [column, width] of widths.entries()) {
+  for (let column = 0; column < widths.length; column++) {
+    const width = widths[column] as number;
     columns.push(joinSlices(slices.map((slice) => vectorsOf(slice, column, width))));
   }
   if (schema.payload !== 'none') columns.push(encodePayloadColumn(slices.flatMap(payloadsOf)));

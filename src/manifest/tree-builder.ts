@@ -42,41 +42,44 @@ export class TreeBuilder {
     this.#options = options;
   }
 
-  /** Takes the next entry. Gives the nodes that it completes. */
-  *append(entry: Entry): Generator<BuiltNode> {
-    yield* this.#appendAt(0, entry);
+  /** Takes the next entries. Gives the nodes that they complete. */
+  append(entries: readonly Entry[]): BuiltNode[] {
+    const complete: BuiltNode[] = [];
+    for (const entry of entries) this.#appendAt(0, entry, complete);
+    return complete;
   }
 
   /** Completes the tree. Gives its remaining nodes; the last of them is the root. */
-  *finish(): Generator<BuiltNode, BuiltTree> {
+  finish(): { readonly nodes: BuiltNode[]; readonly tree: BuiltTree } {
+    const nodes: BuiltNode[] = [];
     for (let level = 0; ; level++) {
       const { pending, closed, cutter } = this.#levelAt(level);
       const isTop = level === this.#levels.length - 1;
       const sizes = cutter.finish();
       if (isTop && closed === 0 && sizes.length <= 1) {
         const node = this.#build({ level, entries: pending });
-        yield node;
-        return { root: node.address, ...sumOf(pending) };
+        nodes.push(node);
+        return { nodes, tree: { root: node.address, ...sumOf(pending) } };
       }
-      for (const size of sizes) yield* this.#close(level, size);
+      for (const size of sizes) this.#close(level, size, nodes);
     }
   }
 
-  *#appendAt(level: number, entry: Entry): Generator<BuiltNode> {
+  #appendAt(level: number, entry: Entry, complete: BuiltNode[]): void {
     const { pending, cutter } = this.#levelAt(level);
     pending.push(entry);
     const size = cutter.push(hashAtLevel(entryHash(entry), level));
-    if (size > 0) yield* this.#close(level, size);
+    if (size > 0) this.#close(level, size, complete);
   }
 
-  *#close(level: number, size: number): Generator<BuiltNode> {
+  #close(level: number, size: number, complete: BuiltNode[]): void {
     const state = this.#levelAt(level);
     const entries = state.pending.splice(0, size);
     state.closed++;
     const node = this.#build({ level, entries });
-    yield node;
+    complete.push(node);
     const key = entries.at(-1)?.key ?? null;
-    yield* this.#appendAt(level + 1, { key, ...sumOf(entries), value: node.address });
+    this.#appendAt(level + 1, { key, ...sumOf(entries), value: node.address }, complete);
   }
 
   #build(node: { level: number; entries: readonly Entry[] }): BuiltNode {

@@ -22,20 +22,16 @@ export class StoredTree {
     this.#alignment = alignment;
   }
 
-  async append(entry: Entry): Promise<void> {
-    for (const node of this.#builder.append(entry)) await this.#keep(node);
+  async append(entries: readonly Entry[]): Promise<void> {
+    for (const node of this.#builder.append(entries)) await this.#keep(node);
   }
 
   async finish(): Promise<BuiltTree> {
-    const rest = this.#builder.finish();
-    for (let step = rest.next(); ; step = rest.next()) {
-      if (step.done) {
-        await this.#flush();
-        await this.#alignment?.close();
-        return step.value;
-      }
-      await this.#keep(step.value);
-    }
+    const { nodes, tree } = this.#builder.finish();
+    for (const node of nodes) await this.#keep(node);
+    await this.#flush();
+    await this.#alignment?.close();
+    return tree;
   }
 
   async #keep({ bytes, level, key, covered }: BuiltNode): Promise<void> {

@@ -170,9 +170,7 @@ class Taking {
     const stored = mapAhead(groups, BATCHES_AHEAD, (some) =>
       this.#storeGroups(store, schema, some, alignment && similarTo(some)),
     );
-    for await (const entries of stored) {
-      for (const entry of entries) await tree.append(entry);
-    }
+    for await (const entries of stored) await tree.append(entries);
     return tree.finish();
   }
 
@@ -182,9 +180,9 @@ class Taking {
     for await (const batch of batches) {
       throwIfAborted(this.#signal);
       order.check(batch.ids);
-      yield [...grouper.push(batch)];
+      yield grouper.push(batch);
     }
-    yield [...grouper.finish()];
+    yield grouper.finish();
   }
 
   /** @param similar for each group what stands at its place in the base, if there is one. */
@@ -222,7 +220,7 @@ class Taking {
     const tree = this.#newTree(alignment);
     const aligned = alignFiles(inPathOrder(files), alignment);
     for await (const entry of mapAhead(aligned, FILES_AHEAD, (file) => this.#storeFile(file)))
-      await tree.append(entry);
+      await tree.append([entry]);
     return tree.finish();
   }
 
@@ -239,9 +237,7 @@ class Taking {
     const tree = this.#newTree(alignment);
     const chunks = inBatches(alignChunks(this.#cutFile(file), alignment), chunkBytes, BATCH_BYTES);
     const stored = mapAhead(chunks, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
-    for await (const references of stored) {
-      for (const reference of references) await tree.append(streamChunkToEntry(reference));
-    }
+    for await (const references of stored) await tree.append(references.map(streamChunkToEntry));
     return tree.finish();
   }
 

@@ -63,15 +63,13 @@ export function buildTree(
     chunks.put(bytes);
     nodes.set(toHex(address), { level: node.level, entries: node.entries.length });
   };
-  for (const entry of entries) for (const node of builder.append(entry)) keep(node);
-  const rest = builder.finish();
-  for (let step = rest.next(); ; step = rest.next()) {
-    if (step.done) {
-      const height = nodes.get(toHex(step.value.root))?.level ?? -1;
-      return { ...step.value, nodes, height };
-    }
-    keep(step.value);
+  for (let start = 0, count = 0; start < entries.length; start += count) {
+    count = 1 + (start % 5);
+    builder.append(entries.slice(start, start + count)).forEach(keep);
   }
+  const { nodes: last, tree } = builder.finish();
+  last.forEach(keep);
+  return { ...tree, nodes, height: nodes.get(toHex(tree.root))?.level ?? -1 };
 }
 
 /** Windows that make trees deep. */
