@@ -3,7 +3,7 @@ import type { Snapshot, SnapshotFilter, SnapshotListing, SnapshotManager } from 
 import type { Call } from './command.js';
 import type { LockOption } from './options.js';
 import { plural, shortId } from './text.js';
-import { optimiseLater } from './tuning.js';
+import { tuneEngine } from './tuning.js';
 
 /** Opens a repository, runs `work` in it and closes it. */
 export async function withRepository<T>(
@@ -18,7 +18,7 @@ export async function withRepository<T>(
     ownsThread: true,
     ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
   });
-  optimiseLater();
+  tuneEngine();
   try {
     return await work(manager);
   } finally {
