@@ -50,7 +50,10 @@ export class HandleCache<H> {
       return await action(await allOf(entries.map(({ opened }) => opened)));
     } finally {
       for (const entry of entries) entry.users--;
-      await allOf(entries.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
+      const isFull = this.#entries.size > this.#capacity;
+      const left = entries.filter(({ kept }) => isFull || !kept);
+      if (left.length > 0)
+        await allOf(left.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
     }
   }
 

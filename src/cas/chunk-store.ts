@@ -372,14 +372,23 @@ export class ChunkStore {
 
   /**
    * The plaintexts of several chunks, in the order of the addresses. Neighbours in a pack are read together.
-   * @throws VecsnapError as {@link get}.
+   * @param onFound is told how long they are, before anything is read of them.
+   * @throws VecsnapError as {@link get}, and what `onFound` throws.
    */
-  async getMany(addresses: readonly Address[]): Promise<Uint8Array[]> {
-    return this.following(() => this.#getManyOnce(addresses));
+  async getMany(
+    addresses: readonly Address[],
+    onFound?: (lengths: readonly number[]) => void,
+  ): Promise<Uint8Array[]> {
+    return this.following(() => this.#getManyOnce(addresses, onFound));
   }
 
-  async #getManyOnce(addresses: readonly Address[]): Promise<Uint8Array[]> {
-    const plain = await this.useChunks(addresses, (chunks) => this.#decode(chunks));
+  async #getManyOnce(
+    addresses: readonly Address[],
+    onFound: ((lengths: readonly number[]) => void) | undefined,
+  ): Promise<Uint8Array[]> {
+    const { found, roots } = await this.#findWanted(addresses);
+    onFound?.(roots.map((root) => (found.forms[root] as StoredForm).length));
+    const plain = await this.useFound(found, roots, (chunks) => this.#decode(chunks));
     if (!plain.includes(undefined)) return plain as Uint8Array[];
     // Read again in a way that says what is wrong.
     return this.useChunksInMemory(addresses, (chunks) => this.decode(chunks));
@@ -404,8 +413,8 @@ export class ChunkStore {
    * @throws VecsnapError CHUNK_MISSING, PACK_MISSING, PACK_DAMAGED, and what `use` throws.
    */
   async useChunks<T>(addresses: readonly Address[], use: (chunks: UsedChunks) => Promise<T>): Promise<T> {
-    const found = await this.find(addresses);
-    return this.useFound(found, rootsOf(found, addresses), use);
+    const { found, roots } = await this.#findWanted(addresses);
+    return this.useFound(found, roots, use);
   }
 
   /** The same, with all bytes in memory. */
@@ -413,8 +422,8 @@ export class ChunkStore {
     addresses: readonly Address[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    const found = await this.find(addresses);
-    return this.useFoundInMemory(found, rootsOf(found, addresses), use);
+    const { found, roots } = await this.#findWanted(addresses);
+    return this.useFoundInMemory(found, roots, use);
   }
 
   /**
@@ -458,10 +467,17 @@ export class ChunkStore {
    * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
    */
   async find(addresses: readonly Address[], options?: FindOptions): Promise<FoundChunks> {
+    return (await this.#findWanted(addresses, options)).found;
+  }
+
+  async #findWanted(
+    addresses: readonly Address[],
+    options?: FindOptions,
+  ): Promise<{ found: FoundChunks; roots: number[] }> {
     const found = new FoundChunks();
-    for (const address of addresses) found.mention(address);
+    const roots = addresses.map((address) => found.mention(address));
     await this.findMentioned(found, 0, options);
-    return found;
+    return { found, roots };
   }
 
   /** Places chunks that were mentioned, from number `first` on, and all that deltas among them copy from. */

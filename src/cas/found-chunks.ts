@@ -105,7 +105,8 @@ export class FoundChunks {
   /** The packs in which those stand that are to be read. */
   packs(): Set<string> {
     const packs = new Set<string>();
-    for (const [number, { pack }] of this.forms.entries()) if (!this.atHand.has(number)) packs.add(pack);
+    for (let number = 0; number < this.forms.length; number++)
+      if (!this.atHand.has(number)) packs.add((this.forms[number] as StoredForm).pack);
     return packs;
   }
 
@@ -143,10 +144,11 @@ export class FoundChunks {
       if (inMemory !== undefined) memory[i] = inMemory;
       fields[at + FIELDS.descriptor] = inMemory ? IN_MEMORY : descriptorOf(pack, bytes);
       addresses.set(this.addresses[number] as Address, i * ADDRESS_LENGTH);
-      for (const base of ownBases) bases.push(renumbered[base] as number);
+      for (let j = 0; j < ownBases.length; j++) bases.push(renumbered[ownBases[j] as number] as number);
       renumbered[number] = i;
     }
-    const wanted = Uint32Array.from(roots, (root) => renumbered[root] as number);
+    const wanted = new Uint32Array(roots.length);
+    for (let i = 0; i < roots.length; i++) wanted[i] = renumbered[roots[i] as number] as number;
     return { roots: wanted, fields, addresses, bases: Uint32Array.from(bases), memory };
   }
 
@@ -184,8 +186,9 @@ export class FoundChunks {
     if (known !== UNSEEN) return known;
     let chain = 0;
     if (depth <= MAX_CHAIN) {
-      for (const base of this.basesOf(number))
-        chain = Math.max(chain, 1 + this.#visit(base, depth + 1, chains, order, onTooLong));
+      const bases = this.basesOf(number);
+      for (let i = 0; i < bases.length; i++)
+        chain = Math.max(chain, 1 + this.#visit(bases[i] as number, depth + 1, chains, order, onTooLong));
     }
     if (depth > MAX_CHAIN || chain > MAX_CHAIN) onTooLong(this.addresses[number] as Address);
     chains[number] = chain;

@@ -86,11 +86,12 @@ export class DigestTable {
   }
 
   #growFirstPage(size: number): void {
-    const [first = new Uint8Array(0)] = this.#pages;
+    const first = this.#pages[0];
+    const room = first?.length ?? 0;
     const wanted = Math.min(size, PAGE) * ADDRESS_LENGTH;
-    if (wanted <= first.length) return;
-    const grown = new Uint8Array(Math.min(Math.max(first.length * 2, wanted), PAGE * ADDRESS_LENGTH));
-    grown.set(first);
+    if (wanted <= room) return;
+    const grown = new Uint8Array(Math.min(Math.max(room * 2, wanted), PAGE * ADDRESS_LENGTH));
+    if (first !== undefined) grown.set(first);
     this.#pages[0] = grown;
   }
 

@@ -41,7 +41,8 @@ export function rowGroupToEntry({ key, count, columns }: RowGroupEntry): Entry {
   let bytes = 0;
   const value = columns.map((chunks) => {
     const parts: Canonical[] = [];
-    for (const { length, address } of chunks) {
+    for (let i = 0; i < chunks.length; i++) {
+      const { length, address } = chunks[i] as ChunkReference;
       bytes += length;
       parts.push(length, address);
     }
@@ -52,7 +53,8 @@ export function rowGroupToEntry({ key, count, columns }: RowGroupEntry): Entry {
 
 /** @throws VecsnapError MANIFEST_DAMAGED unless the entry is a row group of `columnCount` columns. */
 export function entryToRowGroup(entry: Entry, columnCount: number): RowGroupEntry {
-  const columns: ChunkReference[][] = Array.from({ length: columnCount }, () => []);
+  const columns: ChunkReference[][] = [];
+  for (let i = 0; i < columnCount; i++) columns.push([]);
   const key = readRowGroup(entry, columnCount, (column, length, address) =>
     (columns[column] as ChunkReference[]).push({ length, address }),
   );

@@ -136,11 +136,14 @@ function decodeOrFail(bytes: Uint8Array): Canonical {
 
 function decodeEntry(entry: Canonical): Entry {
   if (!Array.isArray(entry) || entry.length !== 4) throw damaged('an entry does not have four parts');
-  const [key, count, bytes, value] = entry as readonly Canonical[];
+  const parts = entry as readonly Canonical[];
+  const key = parts[0];
+  const count = parts[1];
+  const bytes = parts[2];
   if (!isKey(key)) throw damaged('a key is neither bytes nor a 32-bit number');
   // One that stands for nothing could be repeated for ever.
   if (!isCount(count) || count < 1 || !isCount(bytes)) throw damaged('a count is no number from 1 on');
-  return { key, count, bytes, value: value as Canonical };
+  return { key, count, bytes, value: parts[3] as Canonical };
 }
 
 function isKey(key: Canonical | undefined): key is Key {
@@ -153,8 +156,8 @@ export function isCount(value: Canonical | undefined): value is number {
 }
 
 function checkOrder(entries: readonly Entry[]): void {
-  for (const [i, { key }] of entries.entries()) {
-    if (i === 0) continue;
+  for (let i = 1; i < entries.length; i++) {
+    const { key } = entries[i] as Entry;
     const before = (entries[i - 1] as Entry).key;
     if (kindOfKey(before) !== kindOfKey(key)) throw damaged('its keys are of several kinds');
     if (!ascend(before, key)) throw damaged('its keys do not ascend');

@@ -140,20 +140,21 @@ export async function readRowGroups(
   let next = 0;
   return groups.map(({ count, columns }) => {
     const first = next;
-    const bytes = columns.map((column) => joinChunks(column.map(() => chunks[next++] as Uint8Array)));
+    const bytes = columns.map((column) => joinChunks(chunks.slice(next, (next += column.length))));
     const own = chunks.slice(first, next);
-    return { ...toBatch(schema, count, bytes), release: once(() => store.release(own)) };
+    const release = once(() => store.release(own));
+    return toBatch(schema, count, bytes, release);
   });
 }
 
 /** Before anything is read: what a group says of itself must fit together, and into memory. */
 function checkGroup(schema: Schema, group: RowGroupEntry): void {
   const first = schema.id === 'none' ? 0 : 1;
-  for (const [i, column] of schema.vectors.entries()) {
-    const bytes = (group.columns[first + i] ?? []).reduce((sum, { length }) => sum + length, 0);
-    if (bytes !== group.count * vectorBytes(column)) throw wrongLength();
-  }
-  if (rowGroupBytes(group) > MAX_GROUP_BYTES) throw wrongLength();
+  const areWhole = schema.vectors.every(
+    (column, i) => columnBytes(group.columns[first + i] ?? []) === group.count * vectorBytes(column),
+  );
+  const bytes = group.columns.reduce((sum, column) => sum + columnBytes(column), 0);
+  if (!areWhole || bytes > MAX_GROUP_BYTES) throw wrongLength();
 }
 
 class Reading {
@@ -253,26 +254,29 @@ class Reading {
 /** The plaintexts of chunks, each of the length that the manifest says. */
 async function getChecked(store: ChunkStore, references: readonly ChunkReference[]): Promise<Uint8Array[]> {
   const addresses = references.map(({ address }) => address);
-  // Before anything is read: what is far longer than the manifest says may not fit into memory.
-  for (const [i, location] of (await store.locate(addresses)).entries()) {
-    if (location !== undefined && location.length !== (references[i] as ChunkReference).length)
-      throw wrongLength();
-  }
-  return store.getMany(addresses);
+  // What is far longer than the manifest says may not fit into memory.
+  return store.getMany(addresses, (lengths) => {
+    if (references.some(({ length }, i) => length !== lengths[i])) throw wrongLength();
+  });
 }
 
-function toBatch(schema: Schema, count: number, columns: readonly Uint8Array[]): RecordBatch {
-  const hasIds = schema.id !== 'none';
-  const vectors = columns.slice(hasIds ? 1 : 0, (hasIds ? 1 : 0) + schema.vectors.length);
-  for (const [i, column] of schema.vectors.entries()) {
-    if ((vectors[i] as Uint8Array).length !== count * vectorBytes(column)) throw wrongLength();
-  }
+function toBatch(
+  schema: Schema,
+  count: number,
+  columns: readonly Uint8Array[],
+  release: () => void,
+): RecordBatch {
+  const first = schema.id === 'none' ? 0 : 1;
+  const vectors = columns.slice(first, first + schema.vectors.length);
+  const areWhole = schema.vectors.every((column, i) => vectors[i]?.length === count * vectorBytes(column));
+  if (!areWhole) throw wrongLength();
   return {
     count,
     ids: schema.id === 'none' ? undefined : decodeIdColumn(schema.id, columns[0] as Uint8Array, count),
     vectors,
     payloads:
       schema.payload === 'none' ? undefined : decodePayloadColumn(columns.at(-1) as Uint8Array, count),
+    release,
   };
 }
 
@@ -293,8 +297,9 @@ function joined(batches: readonly RecordBatch[]): RecordBatch[] {
 
 function isNextTo(a: RecordBatch, b: RecordBatch): boolean {
   if (a.vectors.length !== 1 || a.ids !== undefined || a.payloads !== undefined) return false;
-  const [left, right] = [a.vectors[0] as Uint8Array, b.vectors[0] as Uint8Array];
-  return left.buffer === right.buffer && left.byteOffset + left.length === right.byteOffset;
+  const left = a.vectors[0] as Uint8Array;
+  const right = b.vectors[0] as Uint8Array;
+  return left.byteOffset + left.length === right.byteOffset && left.buffer === right.buffer;
 }
 
 function asOne(batches: readonly RecordBatch[]): RecordBatch {
@@ -334,10 +339,8 @@ function sumOver<T>(bytesOf: (item: T) => number): (items: readonly T[]) => numb
   return (items) => items.reduce((sum, item) => sum + bytesOf(item), 0);
 }
 
-function rowGroupBytes({ columns }: RowGroupEntry): number {
-  let bytes = 0;
-  for (const column of columns) for (const { length } of column) bytes += length;
-  return bytes;
+function columnBytes(chunks: readonly ChunkReference[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0);
 }
 
 function batchBytes({ vectors, payloads }: RecordBatch): number {
