@@ -375,7 +375,7 @@ export class ChunkWriter {
       return coder.encode(chunks.map(alone), options);
     const standing = await this.#whole.check(wanted);
     const sound = new DigestTable();
-    for (const [i, address] of wanted.entries()) if (standing[i] === 'whole') sound.add(address);
+    for (let i = 0; i < wanted.length; i++) if (standing[i] === 'whole') sound.add(wanted[i] as Address);
     const fingerprinted = await this.#fingerprintedKin(chunks, sound);
     const known: KnownBases = { numbers: sound, forms: this.#plainBases(chunks, sound) };
     const unread = new DigestTable();

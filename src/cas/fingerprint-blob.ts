@@ -7,6 +7,7 @@
  * that tell which it is ({@link tagOf}); twice the length of its fingerprints, and 1 more when they are told by those of its bases, as a varint; and these bytes.
  */
 import {
+  type Address,
   ByteReader,
   ByteWriter,
   concatBytes,
@@ -26,6 +27,7 @@ const DIGEST_BYTES = 32;
 export const MAX_FINGERPRINT_BLOB_BYTES = 2 ** 25;
 const TAG_BYTES = 5;
 const NOWHERE = -1;
+const NO_BASES: readonly Address[] = [];
 /** What a place takes in memory, about. */
 const BYTES_OF_PLACE = 80;
 
@@ -78,9 +80,9 @@ function tagOf(chunk: FingerprintedChunk): number {
   return tag;
 }
 
-function tagByte({ address, bases }: FingerprintedChunk, i: number): number {
+function tagByte({ address, bases = NO_BASES }: FingerprintedChunk, i: number): number {
   let byte = address[i] as number;
-  if (bases !== undefined) for (const base of bases) byte ^= base[i] as number;
+  for (let base = 0; base < bases.length; base++) byte ^= (bases[base] as Address)[i] as number;
   return byte;
 }
 

@@ -387,8 +387,7 @@ function readSymbols(encoded: Uint8Array): number[] {
 export function hasSymbol(encoded: Uint8Array, values: readonly number[]): boolean {
   const ends = readRuns(encoded);
   for (let i = 0; i < ends.length; i += 2)
-    for (const value of values)
-      if (value >= (ends[i] as number) && value <= (ends[i + 1] as number)) return true;
+    if (values.some((value) => value >= (ends[i] as number) && value <= (ends[i + 1] as number))) return true;
   return false;
 }
 

@@ -81,13 +81,14 @@ export class RowGroupStore {
     similar: readonly SimilarGroups[] | Promise<readonly SimilarGroups[]>,
   ): Promise<(Similar | undefined)[]> {
     const known = await similar;
-    return columns.flatMap((own, i) =>
-      own.flatMap((chunks, column) => {
-        const before = (known[i] as SimilarGroups).flatMap(({ columns }) => columns[column] ?? []);
-        const kin = this.#similar(column, before);
-        return chunks.map(() => kin);
-      }),
-    );
+    const kin: (Similar | undefined)[] = [];
+    for (const [i, own] of columns.entries()) {
+      for (let column = 0; column < own.length; column++) {
+        const one = this.#similar(column, chunksIn(known[i] as SimilarGroups, column));
+        for (let left = own[column]?.length ?? 0; left > 0; left--) kin.push(one);
+      }
+    }
+    return kin;
   }
 
   /**
@@ -165,6 +166,12 @@ export class RowGroupStore {
     if (bytes.length <= COLUMN_CHUNK_BYTES) return [bytes];
     return [...cutBytes(bytes, width === 0 ? this.#gear : this.#pages)];
   }
+}
+
+/** What stands in the n-th column of some groups, of which there is one in most cases. */
+function chunksIn(groups: SimilarGroups, column: number): readonly ChunkReference[] {
+  if (groups.length === 1) return groups[0]?.columns[column] ?? [];
+  return groups.flatMap(({ columns }) => columns[column] ?? []);
 }
 
 /** @param payloads undefined when that column is the same. */

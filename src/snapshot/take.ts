@@ -198,7 +198,8 @@ class Taking {
     const onColumn = (...column: Parameters<typeof counter.note>): void => counter.note(...column);
     const entries = await store.put(this.#parts.writer, groups, { similar, onColumn });
     const known = await similar;
-    for (const [i, group] of groups.entries()) {
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i] as RowGroup;
       this.#progress.add(group.count, totalLength(group.columns));
       // Most groups stand in the base, and in most bases all numbers are finite.
       const isKnown = isBaseFinite && isAmong(entries[i] as Entry, known?.[i] ?? []);
