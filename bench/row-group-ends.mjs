@@ -98,6 +98,7 @@ function disturbance(rule, random) {
   return { ...distribution(replaced), most: Math.max(...replaced), records: records / EDITS };
 }
 
+/** @type {[string, (items: Uint32Array | number[]) => number[]][]} */
 const rules = [
   ['local minimum', byLocalMinimum],
   ['threshold, min 1', byThreshold(1)],

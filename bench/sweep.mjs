@@ -110,9 +110,10 @@ const idOf = (/** @type {number} */ place) => `record-${String(place).padStart(8
 let changedIds = [];
 
 /** A collection in memory that tells what changed since the snapshot before. */
+/** @type {import('vecsnap/source').Source} */
 const source = {
+  place: 'in memory',
   collection: 'records',
-  label: 'in memory',
   open: async () => ({
     format: { name: 'memory' },
     schema: { id: 'string', vectors: [{ name: '', dtype: 'f32', dimension: DIMENSION }], payload: 'none' },

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SnapshotManager } from 'vecsnap';
 
-/** A source over an array of `{ id, vector, metadata }`, sorted by id as sources must be. */
+/**
+ * A source over an array of `{ id, vector, metadata }`, sorted by id as sources must be.
+ * @returns {import('vecsnap/source').Source}
+ */
 function arraySource(collection, records) {
   const sorted = records.toSorted((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)));
   const [{ vector }] = sorted;
@@ -53,7 +56,7 @@ console.log(`first added ${first.addedBytes} bytes, second ${second.addedBytes}:
 
 // Reading a snapshot gives its records in batches, in the order of their ids.
 for await (const { count, ids, vectors, payloads } of manager.readSnapshot(second.id)) {
-  const at = ids.indexOf('article-500');
+  const at = [...ids].indexOf('article-500');
   if (at < 0) continue;
   const width = vectors[0].length / count;
   const vector = new Float32Array(vectors[0].slice(at * width, (at + 1) * width).buffer);

@@ -29,7 +29,10 @@ function batchOf(rows, ids) {
 
 let scans = 0;
 
-/** The store as a source. Beside its records in order it finds those of given ids, which is what hints need. */
+/**
+ * The store as a source. Beside its records in order it finds those of given ids, which is what hints need.
+ * @returns {import('vecsnap/source').Source}
+ */
 function storeSource(store) {
   return {
     place: 'store:articles',

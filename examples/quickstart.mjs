@@ -134,7 +134,8 @@ async function restoreAndCompare(manager, snapshot, moment) {
   const db = new ruvector.VectorDb({ dimensions: DIMENSION, storagePath: path, distanceMetric: 'Cosine' });
   const restored = new Map();
   for (const id of moment.keys()) {
-    const entry = await db.get(id);
+    // Its own types leave out the metadata that it gives.
+    const entry = /** @type {{ vector: number[], metadata: string } | null} */ (await db.get(id));
     if (entry)
       restored.set(id, { id, vector: new Float32Array(entry.vector), metadata: JSON.parse(entry.metadata) });
   }

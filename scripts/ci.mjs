@@ -6,16 +6,22 @@ import { relative } from 'node:path';
 
 const results = '.work/test-results.json';
 
-/** Steps that the others cannot do without: when one fails, nothing else is run. */
+/**
+ * Steps that the others cannot do without: when one fails, nothing else is run.
+ * @type {[string, string][]}
+ */
 const foundation = [
   // Not `npm ci`: it fails where a registry lacks the optional packages of other platforms.
   ['install', 'npm install --no-save --no-audit --no-fund --loglevel=error'],
   ['build', 'npm run --silent build'],
 ];
 
-/** Steps that are all run, whatever becomes of the others. */
+/**
+ * Steps that are all run, whatever becomes of the others.
+ * @type {[string, string][]}
+ */
 const checks = [
-  ['types of tests', 'npm run --silent typecheck'],
+  ['types of tests and scripts', 'npm run --silent typecheck'],
   ['lint', 'npm run --silent lint'],
   ['kernels as compiled', 'npm run --silent build:kernels -- --check'],
   ['format', 'npm run --silent format:check'],

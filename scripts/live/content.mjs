@@ -6,6 +6,7 @@ const ADDED = 40;
 const DIMENSION = 48;
 const BATCH = 500;
 
+/** @type {import('vecsnap/core').Schema} */
 export const SCHEMA = {
   id: 'string',
   vectors: [{ name: 'vector', dtype: 'f32', dimension: DIMENSION }],
@@ -67,7 +68,13 @@ function changedBetween(seed, from, to) {
     .map(idOf);
 }
 
-/** @param versionOf the version of a snapshot, for a source that tells what changed; without it, it does not. */
+/**
+ * @param {number} seed
+ * @param {number} version
+ * @param {{ collection: string, versionOf?: (snapshot: string) => Promise<number | undefined>, pause?: () => Promise<void> }} options
+ *   `versionOf` is the version of a snapshot, for a source that tells what changed; without it, it does not.
+ * @returns {import('vecsnap/source').Source}
+ */
 export function sourceOf(seed, version, { collection, versionOf, pause = async () => {} }) {
   const hints = versionOf && {
     lookUp: {

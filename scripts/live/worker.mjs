@@ -27,7 +27,9 @@ function open() {
 }
 
 const seedOf = (collection) => Number(collection.slice(1));
-const versionOf = async (id) => (await manager.getSnapshot(id))?.metadata.version;
+const versionOf = async (id) => versionIn(await manager.getSnapshot(id));
+/** @returns {number | undefined} */
+const versionIn = (snapshot) => snapshot?.metadata.version;
 
 async function compare(id, batches, { collection, metadata }) {
   const [found, wanted] = [
@@ -43,7 +45,7 @@ const COLLECTIONS = ['c1', 'c2'];
 async function create(kind) {
   const collection = pick(COLLECTIONS);
   const standing = await manager.listSnapshots({ collection });
-  const newest = Math.max(0, ...standing.map(({ metadata }) => metadata.version));
+  const newest = Math.max(0, ...standing.map(versionIn));
   const version = random(4) === 0 ? random(newest + 1) : newest + 1;
   const pause = () => sleep(random(3) === 0 ? random(20) : 0);
   const hinted = kind === 'hinted' ? { versionOf } : {};
