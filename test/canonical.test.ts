@@ -196,6 +196,17 @@ describe('what has no encoding', () => {
     expect(error).toMatchObject({ error: { code: 'ENCODING_INVALID' } });
   });
 
+  it('more values than are read, before room is made for them', () => {
+    const value: Canonical[] = [];
+    value.length = 2 ** 25 - 1;
+    const before = process.memoryUsage().heapUsed;
+    const error = outcome(() => encodeCanonical(value));
+    expect(error).toMatchObject({
+      error: { code: 'ENCODING_INVALID', message: expect.stringContaining('more than 2097152 values') },
+    });
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100e6);
+  });
+
   it('begins where the decoder ends: 64 arrays in each other are written and read', () => {
     const nested = Array.from({ length: 64 }).reduce((inner: unknown) => [inner], []) as Canonical;
     expect(decodeCanonical(encodeCanonical(nested))).toEqual(nested);

@@ -37,7 +37,7 @@ const [EMPTY] = addresses as [(typeof addresses)[number]];
 function varintOf(value: number): Uint8Array {
   const writer = new ByteWriter();
   writer.varint(value);
-  return writer.finish();
+  return writer.toBytes();
 }
 
 describe('an address', () => {
@@ -330,14 +330,14 @@ describe('a writer of bytes', () => {
         const write = (some: readonly (number | Uint8Array)[]): void =>
           some.forEach((one) => (typeof one === 'number' ? writer.varint(one) : writer.bytes(one)));
         write(before);
-        const first = writer.finish();
+        const first = writer.toBytes();
         writer.clear();
         write(values);
         writer.byte(7);
         const joined = (some: readonly (number | Uint8Array)[]): Uint8Array =>
           concatBytes(some.map((one) => (typeof one === 'number' ? varintOf(one) : one)));
-        expect(writer.finish()).toEqual(concatBytes([joined(values), Uint8Array.of(7)]));
-        expect(writer.length).toBe(writer.finish().length);
+        expect(writer.toBytes()).toEqual(concatBytes([joined(values), Uint8Array.of(7)]));
+        expect(writer.length).toBe(writer.toBytes().length);
         expect(first).toEqual(joined(before));
       }),
     );

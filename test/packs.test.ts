@@ -174,7 +174,7 @@ describe('a hostile directory', () => {
     writer.byte(0);
     writer.varint(storedLength);
     writer.varint(length);
-    return [...writer.finish(), ...new Uint8Array(32)];
+    return [...writer.toBytes(), ...new Uint8Array(32)];
   };
   it.each<[string, number[], number, number]>([
     ['whose chunks are longer than the pack', entry(11, 11), 10, 1],

@@ -152,7 +152,7 @@ export function writeDelta(
   writeSteps(writer, copies);
   writer.byte(form);
   writer.bytes(bytes);
-  return writer.finish();
+  return writer.toBytes();
 }
 
 /**
@@ -163,7 +163,7 @@ export function writeFingerprints(literals: readonly Uint8Array[], copies: reado
   const writer = new ByteWriter();
   writeSteps(writer, copies);
   for (const some of literals) writer.bytes(some);
-  return writer.finish();
+  return writer.toBytes();
 }
 
 /**

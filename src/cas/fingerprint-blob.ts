@@ -14,6 +14,7 @@ import {
   copyBytes,
   equalBytes,
   type Sha256,
+  varintLength,
   VecsnapError,
   viewOf,
 } from '../core/index.js';
@@ -26,6 +27,8 @@ const DIGEST_BYTES = 32;
 /** Nobody writes longer ones, and nobody reads them. */
 export const MAX_FINGERPRINT_BLOB_BYTES = 2 ** 25;
 const TAG_BYTES = 5;
+/** What stands before a part, and before and behind all, takes no more than this. */
+const MOST_BESIDE_PART = 64;
 const NOWHERE = -1;
 const NO_BASES: readonly Address[] = [];
 /** What a place takes in memory, about. */
@@ -46,28 +49,39 @@ export function encodeFingerprints(
   seed: string,
   sha256: Sha256,
 ): Uint8Array {
-  const content = new ByteWriter();
+  const lengths = packs.map(({ fingerprints }) => partLength(fingerprints));
+  const content = new ByteWriter(
+    lengths.reduce((sum, length) => sum + length + MOST_BESIDE_PART, MOST_BESIDE_PART),
+  );
   content.bytes(HEADER);
   content.bytes(checkOfSeed(seed, sha256));
-  const part = new ByteWriter();
-  for (const { pack, fingerprints } of packs) {
-    part.clear();
-    for (const chunk of fingerprints) writeChunk(part, chunk);
+  for (const [i, { pack, fingerprints }] of packs.entries()) {
     const number = new Uint8Array(4);
     viewOf(number).setUint32(0, numberOf(pack), true);
     content.bytes(number);
-    content.varint(part.length);
-    content.bytes(part.finish());
+    content.varint(lengths[i] as number);
+    for (const chunk of fingerprints) writeChunk(content, chunk);
   }
-  content.bytes(sha256(content.finish()));
-  return content.finish();
+  content.bytes(sha256(content.toBytes()));
+  return content.toBytes();
 }
 
-function writeChunk(part: ByteWriter, chunk: ChunkFingerprints): void {
-  for (let i = 0; i < TAG_BYTES; i++) part.byte(tagByte(chunk, i));
-  const { isDelta, bytes } = chunk.stored;
-  part.varint(2 * bytes.length + (isDelta ? 1 : 0));
-  part.bytes(bytes);
+function partLength(fingerprints: readonly ChunkFingerprints[]): number {
+  return fingerprints.reduce(
+    (sum, { stored }) => sum + TAG_BYTES + varintLength(headOf(stored)) + stored.bytes.length,
+    0,
+  );
+}
+
+function writeChunk(content: ByteWriter, chunk: ChunkFingerprints): void {
+  for (let i = 0; i < TAG_BYTES; i++) content.byte(tagByte(chunk, i));
+  content.varint(headOf(chunk.stored));
+  content.bytes(chunk.stored.bytes);
+}
+
+/** How long fingerprints are, and whether they are told by others. */
+function headOf({ isDelta, bytes }: StoredFingerprints): number {
+  return 2 * bytes.length + (isDelta ? 1 : 0);
 }
 
 /**

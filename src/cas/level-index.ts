@@ -336,7 +336,7 @@ function encodePlace(
   writer.varint(length);
   writer.varint(codec * 2 + (kind === 'node' ? 1 : 0));
   if (codec === CODECS.delta) writer.varint(baseCount ?? 0);
-  return writer.finish();
+  return writer.toBytes();
 }
 
 function decodePlace(value: Uint8Array): Omit<Location, 'pack'> & { number: number } {
@@ -360,7 +360,7 @@ function encodePack(number: number, size: number): Uint8Array {
   const writer = new ByteWriter();
   writer.varint(number);
   writer.varint(size);
-  return writer.finish();
+  return writer.toBytes();
 }
 
 function decodePack(value: Uint8Array): { number: number; size: number } {

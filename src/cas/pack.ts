@@ -156,7 +156,7 @@ export class PackBuilder {
   }
 
   finish(sha256: Sha256): FinishedPack {
-    const directory = this.#directory.finish();
+    const directory = this.#directory.toBytes();
     const footer = new Uint8Array(FOOTER_BYTES);
     const view = viewOf(footer);
     view.setUint32(0, directory.length, true);

@@ -75,7 +75,7 @@ export function encodePlanesWithin(
     if (method !== CONSTANT) parts.push(packed);
   }
   const length = header.length + totalLength(parts);
-  return length > most ? undefined : write(fresh(length), [header.finish(), ...parts]);
+  return length > most ? undefined : write(fresh(length), [header.toBytes(), ...parts]);
 }
 
 function newBytes(length: number): Uint8Array {

@@ -1,7 +1,7 @@
 /** Writes canonical msgpack. In a file of its own, because many commands only read, and the package that writes it takes 3 ms to load. */
 // Not from 'msgpackr', which also loads streams and looks for a native addon: three times as long at start-up.
 import { Packr } from 'msgpackr/pack';
-import { type Budget, type Canonical, invalid, MAX_DEPTH, spend } from './canonical.js';
+import { type Budget, type Canonical, checkLeft, invalid, MAX_DEPTH, spend } from './canonical.js';
 import { MAX_VALUES } from './limits.js';
 import { compareText } from './records.js';
 
@@ -31,6 +31,7 @@ function prepare(value: Canonical, depth: number, budget: Budget): unknown {
 }
 
 function prepareArray(value: readonly Canonical[], depth: number, budget: Budget): unknown[] {
+  checkLeft(budget, value.length);
   const items = new Array<unknown>(value.length);
   for (let i = 0; i < items.length; i++) items[i] = prepare(value[i] as Canonical, depth + 1, budget); // Unlike map, this does not skip holes.
   return items;

@@ -47,7 +47,13 @@ export interface Budget {
 }
 
 export function spend(budget: Budget): void {
-  if (--budget.left < 0) throw invalid(`there are more than ${MAX_VALUES} values`);
+  checkLeft(budget, 1);
+  budget.left--;
+}
+
+/** @throws VecsnapError ENCODING_INVALID when so many more would be too many. */
+export function checkLeft({ left }: Budget, values: number): void {
+  if (values > left) throw invalid(`there are more than ${MAX_VALUES} values`);
 }
 
 // The reader knows only the types that are written, and refuses what is longer than need be or out of order where it

@@ -42,7 +42,7 @@ export class ByteWriter {
   }
 
   /** All that was gathered, in memory of its own. */
-  finish(): Uint8Array<ArrayBuffer> {
+  toBytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
   }
 
