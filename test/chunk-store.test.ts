@@ -551,7 +551,7 @@ describe('a store that fails', () => {
       await expectAll(store, second, addresses);
       return addresses;
     } catch (error) {
-      await writer.abandon().catch(() => {}); // What stays is unreferenced.
+      await writer.abandon();
       throw error;
     }
   }

@@ -111,12 +111,13 @@ describe('a pack that is written as its chunks come', () => {
     expect(await readdir(join(directory, 'tmp'))).toEqual([]);
   });
 
-  it('is given up when its writer stops; what was written before stays, and no more is taken', async () => {
+  it('is given up with its writer; what was written before stays when it must, and no more is taken', async () => {
     const store = fsBlobStore(directory);
     const writer = await writerOn(store, 2 * MEBI);
     for (let i = 0; i < 50; i += 10) await writer.put(many(50, 100_000).slice(i, i + 10));
     const waiting = writer.put(many(1, 77));
-    await writer.stop();
+    const lost = new Error('the lock is lost');
+    await expect(writer.abandon(() => Promise.reject(lost))).rejects.toBe(lost);
     await waiting;
     const left = await blobsOf(store);
     expect(left.size).toBe(2);
@@ -125,10 +126,10 @@ describe('a pack that is written as its chunks come', () => {
     expect(await blobsOf(store)).toEqual(left);
   });
 
-  it('is not begun once its writer has stopped', async () => {
+  it('is not begun once its writer was given up', async () => {
     const store = fsBlobStore(directory);
     const writer = await writerOn(store, 2 * MEBI);
-    await writer.stop();
+    await writer.abandon();
     await expect(writer.put(many(1, 78))).rejects.toThrow('nothing more is written');
     expect(await readdir(directory)).toEqual([]);
   });

@@ -257,26 +257,21 @@ export class ChunkWriter {
     return { chunks: this.#chunks, bytes: written.reduce((sum, { size }) => sum + size, 0) };
   }
 
-  /** Takes and writes no more. For who has something to find out before {@link abandon}, and may then leave what was written. */
-  async stop(): Promise<void> {
+  /**
+   * Takes and writes no more, and removes the packs that were written, also when they were committed: nothing refers to them yet
+   * (docs/ordering.md, W4). One that cannot be removed stays, and is swept one day. So do copies once the index may have learned of them: it
+   * tells one place for each chunk, and would then tell none (docs/ordering.md, G3).
+   * @param beforeRemoving is called when nothing is being written any more. When it throws, all that was written stays: who no longer holds the
+   * lock must not remove what somebody else may rely on by now (docs/ordering.md, L6).
+   * @throws what `beforeRemoving` throws.
+   */
+  async abandon(beforeRemoving?: () => Promise<void>): Promise<void> {
     await this.#turn;
     await this.#packs.stop();
-  }
-
-  /**
-   * Removes the packs that were written, also when they were committed: nothing refers to them yet (docs/ordering.md, W4). One that
-   * cannot be removed stays, and is swept one day. So do copies once the index may have learned of them: it tells one place for each
-   * chunk, and would then tell none (docs/ordering.md, G3).
-   * @throws VecsnapError STORE_FAILED when a pack could not be removed, after all were tried.
-   */
-  async abandon(): Promise<void> {
-    await this.stop();
+    await beforeRemoving?.();
     if (this.#committed && this.#hasCopies) return;
-    try {
-      await this.#packs.remove();
-    } finally {
-      if (this.#committed) await this.#store.refresh(); // What was found in them may stand in others too.
-    }
+    await this.#packs.remove();
+    if (this.#committed) await this.#store.refresh(); // What was found in them may stand in others too.
   }
 
   /** The chunks that are neither in the store nor coming from this writer. */

@@ -111,12 +111,9 @@ export class PackWriter {
     await Promise.all(this.#writing);
   }
 
-  /** Removes all that was written. @throws VecsnapError STORE_FAILED when something could not be removed, after all was tried. */
+  /** Removes all that was written, as far as it can be. */
   async remove(): Promise<void> {
-    let failure: { error: unknown } | undefined;
-    for (const name of this.#names)
-      await this.#parts.blobs.delete(name).catch((error: unknown) => (failure ??= { error }));
-    if (failure !== undefined) throw failure.error;
+    for (const name of this.#names) await this.#parts.blobs.delete(name).catch(() => undefined);
   }
 
   throwFailure(): void {

@@ -192,9 +192,7 @@ async function rewrite(
     await deletion.remove(packs.filter((pack) => !damagedPacks.includes(pack)));
     return { writtenBytes: bytes, damagedPacks };
   } catch (error) {
-    await writer.stop();
-    await confirmLock(); // Else somebody may rely on the copies by now.
-    await writer.abandon().catch(() => undefined); // What stays is swept one day. The first error says what is wrong.
+    await writer.abandon(confirmLock);
     throw error;
   }
 }

@@ -112,10 +112,11 @@ export class Creating {
    * it goes first, and as long as it cannot be removed its packs stay (docs/ordering.md, W4).
    */
   async #undoTake(writer: ChunkWriter, snapshot: Snapshot | undefined): Promise<void> {
-    await writer.stop();
-    await this.#session.repository.confirmLock(); // Else somebody may rely on these packs by now (docs/ordering.md, L6).
-    if (snapshot !== undefined) await this.#session.repository.deleteSnapshot(snapshot.id);
-    await writer.abandon();
+    const { repository } = this.#session;
+    await writer.abandon(async () => {
+      await repository.confirmLock();
+      if (snapshot !== undefined) await repository.deleteSnapshot(snapshot.id);
+    });
   }
 
   /** Undefined when it cannot be read: a snapshot does not need its base, it only takes less space with it. */

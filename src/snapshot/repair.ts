@@ -272,9 +272,7 @@ class Rescue {
       this.savedChunks += chunks;
       this.writtenBytes += bytes;
     } catch (error) {
-      await writer.stop();
-      await this.#confirmLock(); // Else somebody may rely on what was written by now (docs/ordering.md, L6).
-      await writer.abandon().catch(() => undefined); // What stays is swept one day. The first error says what is wrong.
+      await writer.abandon(this.#confirmLock);
       throw error;
     }
   }
