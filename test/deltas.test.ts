@@ -260,7 +260,7 @@ describe('a chain of deltas', () => {
     const locations = await store.locate(addresses);
     const standingAlone = locations.flatMap((location, n) => (location?.codec === CODECS.delta ? [] : [n]));
     expect(standingAlone).toEqual([0, 49, 98]);
-    const found = await store.find([addresses[48] as Address]);
+    const { found } = await store.find([addresses[48] as Address]);
     expect(found.basesOf(0)).toHaveLength(1);
     expect(found.addresses).toHaveLength(49);
   });

@@ -15,8 +15,14 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { ChunkGraph } from './chunk-graph.js';
-import { chunkDamaged, type ChunkStore, type UsedChunks } from './chunk-store.js';
-import { FoundChunks, type StoredForm } from './found-chunks.js';
+import type { ChunkStore } from './chunk-store.js';
+import {
+  chunkDamaged,
+  FoundChunks,
+  type StoredForm,
+  type UsedChunks,
+  type WantedChunks,
+} from './found-chunks.js';
 import type { Location } from './index-port.js';
 import { checkPackHeader, type DirectoryEntry, readPackDirectory, readRange } from './pack.js';
 
@@ -221,14 +227,12 @@ async function checkTogether(
   name: string,
   run: readonly DirectoryEntry[],
 ): Promise<CheckedRun> {
-  const found = await findRun(store, name, run);
-  const numbers = run.map((_, number) => number);
-  const inPlace = await store.useFound(found, numbers, (used) => damagedAmong(store, used));
+  const wanted = await findRun(store, name, run);
+  const inPlace = await store.useFound(wanted, (used) => damagedAmong(store, used));
   // What could not be read in place is read again, so that a failure of the store is not taken for damage.
   const damaged =
-    inPlace.size === 0
-      ? inPlace
-      : await store.useFoundInMemory(found, numbers, (used) => damagedAmong(store, used));
+    inPlace.size === 0 ? inPlace : await store.useFoundInMemory(wanted, (used) => damagedAmong(store, used));
+  const { found } = wanted;
   return { chunks: run.map((entry, number) => ({ entry, place: { found, number } })), damaged };
 }
 
@@ -259,13 +263,13 @@ async function findRun(
   store: ChunkStore,
   name: string,
   run: readonly DirectoryEntry[],
-): Promise<FoundChunks> {
+): Promise<WantedChunks> {
   const found = new FoundChunks();
-  const numbers = run.map(({ address }) => found.addCopy(address));
+  const roots = run.map(({ address }) => found.addCopy(address));
   for (const [i, entry] of run.entries())
-    found.place(numbers[i] as number, { ...entry, pack: name }, entry.bases ?? []);
+    found.place(roots[i] as number, { ...entry, pack: name }, entry.bases ?? []);
   await store.findMentioned(found, run.length);
-  return found;
+  return { found, roots };
 }
 
 async function damagedAmong(store: ChunkStore, used: UsedChunks): Promise<DigestTable> {
@@ -303,9 +307,8 @@ async function copiesIn(
   run: readonly DirectoryEntry[],
 ): Promise<readonly CheckedCopy[]> {
   try {
-    const found = await findRun(store, name, run);
-    const numbers = run.map((_, number) => number);
-    return await store.useFoundInMemory(found, numbers, (used) => checkUsed(store, run, used));
+    const wanted = await findRun(store, name, run);
+    return await store.useFoundInMemory(wanted, (used) => checkUsed(store, run, used));
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     const [only] = run;

@@ -44,7 +44,7 @@ export const IN_MEMORY = -1;
 export type ReadFile = (descriptor: number, into: Uint8Array, offset: number) => number;
 
 /** Chunks closer together than this are read in one go. */
-const READ_GAP = 16 * 1024;
+export const READ_GAP = 16 * 1024;
 
 /** Bytes of the plaintexts of the wanted chunks: a delta of a few bytes may stand for many. */
 export function plainBytes({ roots, fields }: ChunkGraph): number {

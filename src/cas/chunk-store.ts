@@ -1,8 +1,6 @@
 /** Chunks by their address: found through the index, read from packs, decoded, and checked against the address. */
 import {
   type Address,
-  type ChunkKind,
-  formatAddress,
   isVecsnapError,
   mapConcurrent,
   type RandomBytes,
@@ -11,13 +9,21 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import type { BlobStat, BlobStore } from '../blob/port.js';
-import type { ChunkGraph } from './chunk-graph.js';
-import { CODECS, type EncodeOptions, isKnownCodec, MAX_CHAIN } from './codec.js';
+import { CODECS, type EncodeOptions, MAX_CHAIN } from './codec.js';
 import type { BaseFinder, PlaceOfChunk } from './bases.js';
 import type { ChunkCoder } from './coder.js';
 import type { FingerprintFinder } from './fingerprint-finder.js';
 import { Copies } from './copies.js';
-import { FoundChunks, type StoredBytes, type StoredForm } from './found-chunks.js';
+import {
+  BaseLimit,
+  chainTooLong,
+  chunkDamaged,
+  chunkMissing,
+  FoundChunks,
+  type StoredForm,
+  UsedChunks,
+  type WantedChunks,
+} from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
 import type { ChunkIndex, Location } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
@@ -83,9 +89,6 @@ export interface PackProblem {
   readonly error: VecsnapError;
 }
 
-/** Chunks closer together than this are read in one go. */
-const READ_GAP = 16 * 1024;
-const READ_BYTES = 2 * 1024 * 1024;
 /** Plaintext bytes that go to one worker at a time. */
 const DECODED_TOGETHER = 512 * 1024;
 /** Where chunks stand in more packs than these, packs are not held open for all of them at once. */
@@ -386,9 +389,9 @@ export class ChunkStore {
     addresses: readonly Address[],
     onFound: ((lengths: readonly number[]) => void) | undefined,
   ): Promise<Uint8Array[]> {
-    const { found, roots } = await this.#findWanted(addresses);
-    onFound?.(roots.map((root) => (found.forms[root] as StoredForm).length));
-    const plain = await this.useFound(found, roots, (chunks) => this.#decode(chunks));
+    const wanted = await this.find(addresses);
+    onFound?.(wanted.roots.map((root) => (wanted.found.forms[root] as StoredForm).length));
+    const plain = await this.useFound(wanted, (chunks) => this.#decode(chunks));
     if (!plain.includes(undefined)) return plain as Uint8Array[];
     // Read again in a way that says what is wrong.
     return this.useChunksInMemory(addresses, (chunks) => this.decode(chunks));
@@ -413,8 +416,7 @@ export class ChunkStore {
    * @throws VecsnapError CHUNK_MISSING, PACK_MISSING, PACK_DAMAGED, and what `use` throws.
    */
   async useChunks<T>(addresses: readonly Address[], use: (chunks: UsedChunks) => Promise<T>): Promise<T> {
-    const { found, roots } = await this.#findWanted(addresses);
-    return this.useFound(found, roots, use);
+    return this.useFound(await this.find(addresses), use);
   }
 
   /** The same, with all bytes in memory. */
@@ -422,58 +424,42 @@ export class ChunkStore {
     addresses: readonly Address[],
     use: (chunks: UsedChunks) => Promise<T>,
   ): Promise<T> {
-    const { found, roots } = await this.#findWanted(addresses);
-    return this.useFoundInMemory(found, roots, use);
+    return this.useFoundInMemory(await this.find(addresses), use);
   }
 
   /**
    * Runs `use` with chunks that were found, as {@link useChunks} does.
    * @throws VecsnapError PACK_MISSING, PACK_DAMAGED, and what `use` throws.
    */
-  async useFound<T>(
-    found: FoundChunks,
-    roots: readonly number[],
-    use: (chunks: UsedChunks) => Promise<T>,
-  ): Promise<T> {
+  async useFound<T>(wanted: WantedChunks, use: (chunks: UsedChunks) => Promise<T>): Promise<T> {
     const { blobs, coder } = this.parts;
-    const packs = found.packs();
+    const packs = wanted.found.packs();
     if (coder.readsFiles !== true || blobs.useFiles === undefined || packs.size > MOST_FILES)
-      return this.useFoundInMemory(found, roots, use);
+      return this.useFoundInMemory(wanted, use);
     const names = [...packs];
     let isOpen = false;
     try {
       return await blobs.useFiles(names, (files) => {
         isOpen = true;
         const descriptors = new Map(names.map((name, i) => [name, files[i] as number]));
-        return use(new UsedChunks(found, roots, { descriptors }));
+        return use(new UsedChunks(wanted, { descriptors }));
       });
     } catch (error) {
       if (isOpen) throw error;
-      return this.useFoundInMemory(found, roots, use); // Which says what is wrong, if anything is.
+      return this.useFoundInMemory(wanted, use); // Which says what is wrong, if anything is.
     }
   }
 
   /** The same, with all bytes in memory. */
-  async useFoundInMemory<T>(
-    found: FoundChunks,
-    roots: readonly number[],
-    use: (chunks: UsedChunks) => Promise<T>,
-  ): Promise<T> {
-    return use(new UsedChunks(found, roots, { memory: await this.#readAll(found) }));
+  async useFoundInMemory<T>(wanted: WantedChunks, use: (chunks: UsedChunks) => Promise<T>): Promise<T> {
+    return use(new UsedChunks(wanted, { memory: await this.#readAll(wanted.found) }));
   }
 
   /**
    * Where chunks stand, and all that deltas among them copy from.
    * @throws VecsnapError CHUNK_MISSING, and PACK_MISSING, PACK_DAMAGED when the directory of a pack cannot be read.
    */
-  async find(addresses: readonly Address[], options?: FindOptions): Promise<FoundChunks> {
-    return (await this.#findWanted(addresses, options)).found;
-  }
-
-  async #findWanted(
-    addresses: readonly Address[],
-    options?: FindOptions,
-  ): Promise<{ found: FoundChunks; roots: number[] }> {
+  async find(addresses: readonly Address[], options?: FindOptions): Promise<WantedChunks> {
     const found = new FoundChunks();
     const roots = addresses.map((address) => found.mention(address));
     await this.findMentioned(found, 0, options);
@@ -557,18 +543,14 @@ export class ChunkStore {
     }
   }
 
-  async #readAll({ forms, atHand }: FoundChunks): Promise<Uint8Array[]> {
-    const results = new Array<Uint8Array>(forms.length);
-    const all = forms.map((location, order) => ({ location, order }));
-    const runs = coalesce(atHand.size === 0 ? all : all.filter(({ order }) => !atHand.has(order)));
+  async #readAll(found: FoundChunks): Promise<Uint8Array[]> {
+    const results = new Array<Uint8Array>(found.forms.length);
     await Promise.all(
-      runs.map(async (run) => {
-        const first = (run[0] as Wanted).location;
-        const length = Math.max(...run.map(({ location }) => endOf(location))) - first.offset;
-        const bytes = await this.#io.run(() => readRange(this.parts.blobs, first.pack, first.offset, length));
-        for (const { location, order } of run) {
-          const start = location.offset - first.offset;
-          results[order] = bytes.subarray(start, start + location.storedLength);
+      found.runs().map(async ({ pack, offset, length, numbers }) => {
+        const bytes = await this.#io.run(() => readRange(this.parts.blobs, pack, offset, length));
+        for (const number of numbers) {
+          const form = found.forms[number] as StoredForm;
+          results[number] = bytes.subarray(form.offset - offset, form.offset - offset + form.storedLength);
         }
       }),
     );
@@ -592,157 +574,13 @@ export class ChunkStore {
   }
 }
 
-/** So many bytes of plaintext may be needed to tell some chunks, besides so many times their own. */
-const MOST_BASE_BYTES = 2 ** 30;
-const MOST_BASE_SHARE = 64;
-
-/** Keeps deltas that are a few bytes long from copying from everything there is: what they copy from is held in memory. */
-class BaseLimit {
-  #left = MOST_BASE_BYTES;
-
-  add(address: Address, { length }: StoredForm, isBase: boolean): void {
-    this.#left += isBase ? -length : MOST_BASE_SHARE * length;
-    if (this.#left < 0) throw copiesTooMuch(address);
-  }
-}
-
-/** Chunks that were found, and their stored bytes, for as long as somebody uses them. */
-export class UsedChunks {
-  readonly found: FoundChunks;
-  /** The numbers of the chunks that are wanted. */
-  readonly roots: readonly number[];
-  readonly #bytes: StoredBytes;
-
-  constructor(found: FoundChunks, roots: readonly number[], bytes: StoredBytes) {
-    this.found = found;
-    this.roots = roots;
-    this.#bytes = bytes;
-  }
-
-  /** Some of them with all that they copy from, to be decoded. @throws VecsnapError CHUNK_DAMAGED for one that copies from itself, or by too long a chain. */
-  graph(numbers: readonly number[] = this.roots): ChunkGraph {
-    return this.found.graph(numbers, this.#bytes, (address) => {
-      throw chainTooLong(address);
-    });
-  }
-
-  /** The stored bytes of a chunk, where they are in memory. */
-  bytesInMemory(number: number): Uint8Array {
-    if (!('memory' in this.#bytes)) throw new TypeError('the bytes stand in files');
-    return this.#bytes.memory[number] as Uint8Array;
-  }
-}
-
 function sameKeys(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
   return a.size === b.size && [...a.keys()].every((key) => b.has(key));
-}
-
-export function rootsOf(found: FoundChunks, addresses: readonly Address[]): number[] {
-  return addresses.map((address) => found.mention(address)); // They all have numbers.
-}
-
-interface Wanted {
-  readonly location: StoredForm;
-  readonly order: number;
 }
 
 /** The packs that an index knows, without the tag of what is known to be damaged. */
 function packsIn(index: ChunkIndex): readonly string[] {
   return [...index.packs().keys()].filter((name) => name.startsWith(PACK_PREFIX));
-}
-
-/** Runs of chunks that stand near each other in one pack. */
-function coalesce(wanted: readonly Wanted[]): Wanted[][] {
-  const sorted = wanted.toSorted((a, b) =>
-    a.location.pack === b.location.pack
-      ? a.location.offset - b.location.offset
-      : a.location.pack < b.location.pack
-        ? -1
-        : 1,
-  );
-  const runs: Wanted[][] = [];
-  for (const chunk of sorted) {
-    const run = runs.at(-1);
-    if (run !== undefined && joins(run, chunk)) run.push(chunk);
-    else runs.push([chunk]);
-  }
-  return runs;
-}
-
-function joins(run: readonly Wanted[], { location }: Wanted): boolean {
-  const first = (run[0] as Wanted).location;
-  const last = (run.at(-1) as Wanted).location;
-  return (
-    location.pack === first.pack &&
-    location.offset - endOf(last) <= READ_GAP &&
-    endOf(location) - first.offset <= READ_BYTES
-  );
-}
-
-function endOf({ offset, storedLength }: StoredForm): number {
-  return offset + storedLength;
-}
-
-/** A chunk that no pack holds. @param dependant the delta that copies from it, if that is why it is wanted. */
-export function chunkMissing(address: Address, dependant?: Address): VecsnapError {
-  return new VecsnapError('CHUNK_MISSING', 'A chunk stands in no pack.', {
-    place: `${formatAddress(address, 'data')}${neededBy(dependant, 'data')}`,
-    remedy:
-      'Run verify to see which snapshots this concerns, and repair, which may find the chunk. A new snapshot of the same source writes it again.',
-  });
-}
-
-/**
- * A chunk whose bytes are not what its address says, or that is kept in a codec of a later version.
- * @param dependant the delta that copies from it, if that is why it is wanted.
- */
-export function chunkDamaged(
-  address: Address,
-  { pack, kind, codec }: Pick<Location, 'pack' | 'kind' | 'codec'>,
-  dependant?: Address,
-): VecsnapError {
-  const place = `${formatAddress(address, kind)} in ${pack}${neededBy(dependant, kind)}`;
-  if (!isKnownCodec(codec)) {
-    return new VecsnapError(
-      'REPOSITORY_NEWER',
-      `A chunk is kept in codec ${codec}, which this vecsnap does not know.`,
-      {
-        place,
-        remedy: 'Install a newer version of vecsnap.',
-      },
-    );
-  }
-  return new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.', {
-    place,
-    remedy:
-      'Put the pack back from another copy if there is one; else run vecsnap repair, which mends or notes it, and take a new snapshot of the source.',
-  });
-}
-
-function neededBy(dependant: Address | undefined, kind: ChunkKind): string {
-  return dependant === undefined ? '' : `, which ${formatAddress(dependant, kind)} copies from`;
-}
-
-function chainTooLong(address: Address): VecsnapError {
-  return new VecsnapError(
-    'CHUNK_DAMAGED',
-    'A chunk is told by a longer chain of others than any that is written.',
-    {
-      place: formatAddress(address, 'data'),
-      remedy: 'Run verify to see which snapshots this concerns.',
-    },
-  );
-}
-
-function copiesTooMuch(address: Address): VecsnapError {
-  return new VecsnapError(
-    'CHUNK_DAMAGED',
-    'Chunks are told by far more of others than any that are written.',
-    {
-      place: formatAddress(address, 'data'),
-      remedy: 'Run verify to see which snapshots this concerns.',
-    },
-  );
 }
 
 function sizeChanged(name: string, size: number, indexed: number | undefined): VecsnapError {

@@ -4,7 +4,7 @@
  * hand for those that copy from them. Whoever goes from old snapshots to new ones then undoes one delta for each.
  */
 import { type Address, ADDRESS_LENGTH, copyBytes, DigestTable } from '../core/index.js';
-import { type ChunkPlaces, type ChunkStore, type PlainChunks, rootsOf } from './chunk-store.js';
+import type { ChunkPlaces, ChunkStore, PlainChunks } from './chunk-store.js';
 
 /** Plaintext bytes that are at hand, at most: two generations of half as many. */
 const AT_HAND_BYTES = 12 * 1024 * 1024;
@@ -52,8 +52,8 @@ export class NodeReader {
     const store = this.#store;
     const { coder } = store.parts;
     const plain = await store.following(async () => {
-      const found = await store.find(addresses, { atHand: this.#recent, places: this.#places });
-      return store.useFound(found, rootsOf(found, addresses), async (used) => {
+      const wanted = await store.find(addresses, { atHand: this.#recent, places: this.#places });
+      return store.useFound(wanted, async (used) => {
         const graph = used.graph();
         const { verifyChecksum } = store.options;
         return coder.decodeHere?.(graph, verifyChecksum) ?? coder.decode(graph, verifyChecksum);

@@ -1,6 +1,7 @@
 /** Chunks in forms that stand alone, also those that are kept as deltas: what a sweep writes for those whose bases go. */
 import { type Address, copyBytes } from '../core/index.js';
-import type { ChunkStore, UsedChunks } from './chunk-store.js';
+import type { ChunkStore } from './chunk-store.js';
+import type { UsedChunks } from './found-chunks.js';
 import { CODECS, type EncodedChunk } from './codec.js';
 import type { ChunkToEncode } from './coder.js';
 import { deltaShape } from './delta.js';
