@@ -15,7 +15,7 @@ const WITHOUT_REMEDY: Readonly<Record<string, string>> = {
   'src/cas/pieces.ts': 'the caller names the chunk and says what to do',
   'src/cas/planes.ts': 'the caller names the chunk and says what to do',
   'src/core/address.ts': 'addresses of another length come from a mistake of the caller',
-  'src/core/varint.ts': 'the caller names the pack or the index and says what to do',
+  'src/core/binary.ts': 'the caller names the pack or the index and says what to do',
   'src/snapshot/verify.ts': 'a report shows codes and messages; docs/errors.md says what to do about a code',
 };
 

@@ -14,7 +14,7 @@
 import { concatBytes, copyBytes, totalLength, viewOf } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate } from '../core/platform.js';
-import { ByteReader, ByteWriter } from '../core/varint.js';
+import { ByteReader, ByteWriter } from '../core/binary.js';
 import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 import { FINGERPRINT_BYTES } from './fingerprints.js';

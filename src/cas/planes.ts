@@ -11,7 +11,7 @@
 import { totalLength } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
-import { ByteReader, ByteWriter } from '../core/varint.js';
+import { ByteReader, ByteWriter } from '../core/binary.js';
 import { kernelEngine } from './kernels.js';
 import { type PlaneEngine, type PlaneWidth, referenceEngine } from './plane-engine.js';
 

@@ -10,7 +10,7 @@ import { fromUtf8, viewOf } from './bytes.js';
 import { VecsnapError } from './errors.js';
 import { MAX_VALUES } from './limits.js';
 import { compareText } from './records.js';
-import { ByteReader } from './varint.js';
+import { ByteReader } from './binary.js';
 
 /** What canonical msgpack can hold. A `bigint` has up to 64 bits; one that is a safe integer is the same as that number, as −0 is the same as 0. */
 export type Canonical =

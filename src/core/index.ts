@@ -18,4 +18,4 @@ export * from './prefetch.js';
 export * from './records.js';
 export * from './recut.js';
 export * from './schema.js';
-export * from './varint.js';
+export * from './binary.js';
