@@ -38,8 +38,7 @@ export class HandleCache<H> {
     try {
       return await action(await entry.opened);
     } finally {
-      entry.users--;
-      await (entry.kept ? this.#evict() : this.#closeIdle(entry));
+      await this.#letGo([entry]);
     }
   }
 
@@ -49,11 +48,7 @@ export class HandleCache<H> {
     try {
       return await action(await allOf(entries.map(({ opened }) => opened)));
     } finally {
-      for (const entry of entries) entry.users--;
-      const isFull = this.#entries.size > this.#capacity;
-      const left = entries.filter(({ kept }) => isFull || !kept);
-      if (left.length > 0)
-        await allOf(left.map((entry) => (entry.kept ? this.#evict() : this.#closeIdle(entry))));
+      await this.#letGo(entries);
     }
   }
 
@@ -84,10 +79,15 @@ export class HandleCache<H> {
     return entry;
   }
 
-  async #evict(): Promise<void> {
-    if (this.#entries.size <= this.#capacity) return;
-    const [oldest] = this.#entries.values();
-    if (oldest) await this.#forget(oldest);
+  /** Closes those that nobody uses or keeps any more, and keeps no more than there is room for. */
+  async #letGo(entries: readonly Entry<H>[]): Promise<void> {
+    for (const entry of entries) entry.users--;
+    const closing = entries.filter(({ kept }) => !kept).map((entry) => this.#closeIdle(entry));
+    for (const oldest of this.#entries.values()) {
+      if (this.#entries.size <= this.#capacity) break;
+      closing.push(this.#forget(oldest));
+    }
+    if (closing.length > 0) await allOf(closing);
   }
 
   async #forget(entry: Entry<H>): Promise<void> {
