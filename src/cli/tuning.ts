@@ -34,7 +34,7 @@ export function watchWorkers(): void {
  * not as it was when that was compiled, and the start of a worker thread then took 20 ms more. So workers start without it.
  */
 export function tuneEngine(): void {
-  if (!IS_KNOWN) return;
+  if (!IS_KNOWN || isTuned) return;
   isTuned = true;
   setFlags();
   const onLong = (): void => {

@@ -45,7 +45,7 @@ export class NonFiniteCounter {
   /** The column of the first vectors. */
   readonly #first: number;
   readonly #areBasesFinite: boolean;
-  /** The columns of groups that are finite, by {@link NonFiniteCounter.#place}. */
+  /** The columns of groups that are finite, as #place numbers them. */
   readonly #finite = new Set<number>();
 
   /** @param areBasesFinite whether all numbers are finite of what the groups are told by. */
