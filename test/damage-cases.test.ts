@@ -2,7 +2,7 @@
  * Seeded damage of every kind to a repository: verify finds it, no restore ever gives wrong bytes, and after a repair and new snapshots
  * of the same sources everything is as it was.
  *
- * Two hundred cases; `npm run campaign:damage` has thousands. DAMAGE_CASES and DAMAGE_SEED set them.
+ * Some hundred cases; `npm run campaign:damage` has thousands. DAMAGE_CASES and DAMAGE_SEED set them.
  */
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ import {
   textOf,
 } from './support/worked-repository.js';
 
-const CASES = Number(process.env['DAMAGE_CASES'] ?? 200);
+const CASES = Number(process.env['DAMAGE_CASES'] ?? 400);
 const SEED = Number(process.env['DAMAGE_SEED'] ?? 20_261_122);
 const LONG = 3_600_000;
 /** Of so many cases one is to the index, which takes a real database. */
