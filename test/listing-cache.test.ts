@@ -1,5 +1,5 @@
 /** Listing many snapshots: what is kept to make it quick never hides what is wrong. */
-import { copyFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { type Snapshot, SnapshotManager } from 'vecsnap';
 import { fbin, matrixSource } from 'vecsnap/source';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -37,6 +37,23 @@ async function isCached(): Promise<boolean> {
   );
 }
 
+/** Parts that the cache is made of: each is four bytes with the length of a text, its SHA-256, and the text. */
+async function countParts(): Promise<number> {
+  const bytes = await readFile(cacheFile());
+  let count = 0;
+  for (let at = 0; at < bytes.length; count++) at += 36 + bytes.readUInt32LE(at);
+  return count;
+}
+
+/** Lists snapshots after the blobs of some were damaged without becoming shorter, which shows only where the blobs are read. */
+async function damagedIn(snapshots: readonly Snapshot[]): Promise<readonly string[]> {
+  const files = snapshots.map(({ id }) => path('repo', 'snapshots', id));
+  for (const file of files) await flipLastByte(file);
+  const { problems } = await manager.listAll();
+  for (const file of files) await flipLastByte(file);
+  return problems.map(({ blob }) => blob);
+}
+
 async function flipLastByte(file: string): Promise<void> {
   const bytes = await readFile(file);
   bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
@@ -56,6 +73,35 @@ describe('a list of many snapshots', () => {
     const other = await SnapshotManager.open({ snapshotDir: path('repo'), ownsThread: true });
     expect(await other.listSnapshots()).toEqual(expected);
     await other.close();
+  });
+
+  it('reads no blob of a snapshot that was taken here, as long as there is the cache', async () => {
+    expect(await damagedIn(taken)).toEqual([]);
+    await rm(cacheFile());
+    const one = itemAt(taken, 0);
+    expect(await damagedIn([one])).toEqual([`snapshots/${one.id}`]);
+  });
+
+  it('takes what was appended to the cache for what it is, up to where an append was cut short', async () => {
+    const before = await take('before');
+    await appendFile(cacheFile(), Uint8Array.of(100, 0, 0, 0, 1, 2, 3));
+    const after = await take('after');
+    expect(await manager.listSnapshots()).toEqual([after, before, ...taken]);
+    expect(await damagedIn([after, before])).toEqual([`snapshots/${after.id}`]);
+  });
+
+  it('makes one part of many, and leaves out what is gone', async () => {
+    expect(await countParts()).toBeLessThan(MANY);
+    await rm(cacheFile());
+    await manager.listSnapshots();
+    expect(await countParts()).toBe(1);
+    await take('one more');
+    expect(await countParts()).toBe(2);
+    for (const { id } of taken) await manager.deleteSnapshot(id);
+    const { size } = await stat(cacheFile());
+    for (let i = 0; i < MANY; i++) await take(`later ${i}`);
+    await manager.listSnapshots();
+    expect((await stat(cacheFile())).size).toBeLessThan(1.5 * size);
   });
 
   it('reads the blobs when the cache is damaged, gone, or in a place that cannot be written', async () => {

@@ -1,5 +1,5 @@
 /** Tables in plain text. Written for speed: a list of thousands of snapshots must come at once. */
-import { cutToWidth, displayWidth, shown } from './text.js';
+import { cutToWidth, displayWidth, isPlain, shown } from './text.js';
 
 /** One column. */
 export interface Column {
@@ -27,10 +27,11 @@ export function tableText(
   rows: readonly (readonly string[])[],
   width: number = outputWidth(),
 ): string {
+  const heads = columns.map(({ head }) => head);
   const lines = [
-    columns.map(({ head }) => head),
-    ...rows.map((row) => columns.map((_, i) => shown(row[i] as string, WIDEST_CELL))),
-  ].map((cells): Line => ({ cells, widths: cells.map(displayWidth) }));
+    { cells: heads, widths: heads.map(displayWidth) },
+    ...rows.map((row) => lineOf(row, columns.length)),
+  ];
   const natural = columns.map((_, i) =>
     lines.reduce((most, { widths }) => Math.max(most, widths[i] as number), 0),
   );
@@ -42,6 +43,15 @@ export function tableText(
 interface Line {
   readonly cells: readonly string[];
   readonly widths: readonly number[];
+}
+
+/** Most lines have nothing in them that would have to be looked at cell by cell. */
+function lineOf(row: readonly string[], columnCount: number): Line {
+  const cells = row.slice(0, columnCount);
+  const widths = cells.map(({ length }) => length);
+  if (isPlain(cells.join('')) && Math.max(...widths) <= WIDEST_CELL) return { cells, widths };
+  const printed = cells.map((cell) => shown(cell, WIDEST_CELL));
+  return { cells: printed, widths: printed.map(displayWidth) };
 }
 
 /** Takes columns away from the widest that may shrink, one at a time, until the line fits. */
@@ -64,8 +74,9 @@ function lineText(columns: readonly Column[], line: Line, widths: readonly numbe
     const width = widths[i] as number;
     const isTooWide = (line.widths[i] as number) > width;
     const cell = isTooWide ? cutToWidth(line.cells[i] as string, width) : (line.cells[i] as string);
-    const space = ' '.repeat(width - (isTooWide ? displayWidth(cell) : (line.widths[i] as number)));
-    return align === 'right' ? space + cell : cell + space;
+    const used = isTooWide ? displayWidth(cell) : (line.widths[i] as number);
+    const length = cell.length + width - used;
+    return align === 'right' ? cell.padStart(length) : cell.padEnd(length);
   });
   return cells.join(GAP).trimEnd();
 }

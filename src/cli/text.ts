@@ -41,9 +41,14 @@ const WIDE =
 const ZERO = /\p{Mn}|\p{Me}|\u200d|[\ufe00-\ufe0f]/u;
 const ASCII = /^[\x20-\x7e]*$/;
 
+/** Whether text is printable and each of its characters takes one column. */
+export function isPlain(text: string): boolean {
+  return ASCII.test(text);
+}
+
 /** The columns that printable text takes on a terminal. */
 export function displayWidth(text: string): number {
-  if (ASCII.test(text)) return text.length;
+  if (isPlain(text)) return text.length;
   let width = 0;
   for (const character of text) width += characterWidth(character);
   return width;
@@ -56,7 +61,7 @@ function characterWidth(character: string): number {
 
 /** Printable text cut to at most `width` columns, with an ellipsis where something is left out. */
 export function cutToWidth(text: string, width: number): string {
-  if (text.length <= width && ASCII.test(text)) return text;
+  if (text.length <= width && isPlain(text)) return text;
   let used = 0;
   let fits = ''; // What fits together with an ellipsis.
   for (const character of text) {
@@ -69,7 +74,7 @@ export function cutToWidth(text: string, width: number): string {
 
 /** A name, a path or any other text of a person, for one line: printable and not too long. */
 export function shown(text: string, width = 200): string {
-  if (text.length <= width && ASCII.test(text)) return text;
+  if (text.length <= width && isPlain(text)) return text;
   // What is far beyond the width is cut before the work begins: names may have many thousands of characters.
   return cutToWidth(printable(text.slice(0, width * 4 + 4)), width);
 }

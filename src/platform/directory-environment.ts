@@ -1,5 +1,16 @@
 /** Everything around a repository in a local directory: files for the blobs, LevelDB for the index, worker threads. */
-import { lstat, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import {
+  type FileHandle,
+  lstat,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fsBlobStore } from '../blob/fs.js';
 import { blockingFsOperations, type FsOperations, nodeFsOperations } from '../blob/fs-operations.js';
@@ -81,6 +92,10 @@ const loadIndex = () => import('./directory-index.js');
 /** A million snapshots take less. */
 const MOST_CACHE_BYTES = 2 ** 29;
 
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** Windows lacks the last two, and `|` takes what is not there for 0. */
+const APPENDING = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+
 /** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
 function cacheFile(path: string): DerivedBytes {
   return {
@@ -100,6 +115,19 @@ function cacheFile(path: string): DerivedBytes {
         await rename(temporary, path);
       } catch {
         await rm(temporary, { force: true }).catch(() => undefined); // A disk that is full or read-only.
+      }
+    },
+    async append(bytes) {
+      let file: FileHandle | undefined;
+      try {
+        if (!(await lstat(dirname(path))).isDirectory()) return;
+        file = await open(path, APPENDING); // Fails for a link, and for a FIFO that nobody reads.
+        const found = await file.stat();
+        if (found.isFile() && found.size + bytes.length <= MOST_CACHE_BYTES) await file.write(bytes);
+      } catch {
+        // As DerivedBytes says.
+      } finally {
+        await file?.close().catch(() => undefined);
       }
     },
   };

@@ -26,10 +26,13 @@ export interface UnlockReport {
   readonly standing: readonly LeaseSeen[];
 }
 
-/** Bytes that may be lost at any time. Neither method fails: what cannot be read is not there, what cannot be written is not kept. */
+/** Bytes that may be lost at any time. No method fails: what cannot be read is not there, what cannot be written is not kept. */
 export interface DerivedBytes {
   load(): Promise<Uint8Array | undefined>;
+  /** Puts these in the place of those that are there. */
   save(bytes: Uint8Array): Promise<void>;
+  /** Puts these behind those that are there, of which the last may have been written in part. */
+  append(bytes: Uint8Array): Promise<void>;
 }
 
 /** Space that is held back, so that a full disk has room for what gives space back. Neither method fails. */

@@ -55,7 +55,7 @@ export async function withMarks(where: Where, snapshots: readonly Snapshot[]): P
   const byId = new Map(read.map((one) => [one.id, one]));
   return snapshots.map((snapshot) => {
     const found = byId.get(snapshot.id);
-    if (found === undefined) return { ...snapshot, pinned: false };
+    if (found === undefined) return snapshot.pinned ? { ...snapshot, pinned: false } : snapshot;
     return {
       ...snapshot,
       ...('error' in found ? { pinned: true } : { tags: found.tags, pinned: found.pinned }),

@@ -121,8 +121,10 @@ export class Repository {
     fresh = false,
     store = this.environment.blobs,
   }: { readonly fresh?: boolean; readonly store?: BlobStore } = {}): Promise<SnapshotListing> {
-    const blobs = await blobsIn(store, SNAPSHOT_PREFIX);
-    const cache = await ListingCache.load(fresh ? { sha256: this.environment.sha256 } : this.environment);
+    const [blobs, cache] = await Promise.all([
+      blobsIn(store, SNAPSHOT_PREFIX),
+      ListingCache.load(fresh ? { sha256: this.environment.sha256 } : this.environment),
+    ]);
     const unknown = blobs.filter((blob) => cache.find(blob) === undefined);
     const read = await mapConcurrent(unknown, SNAPSHOTS_AT_ONCE, ({ name }) =>
       this.#readSnapshot(name, store),
@@ -168,7 +170,12 @@ export class Repository {
     const { blobs, sha256 } = this.environment;
     await this.confirmLock();
     const { encodeSnapshot } = await import('./snapshot-encoding.js');
-    await blobs.put(`${SNAPSHOT_PREFIX}${snapshot.id}`, encodeSnapshot(snapshot, sha256));
+    const { decodeSnapshot } = await loadSnapshotBlobs();
+    const name = `${SNAPSHOT_PREFIX}${snapshot.id}`;
+    const bytes = encodeSnapshot(snapshot, sha256);
+    const kept = decodeSnapshot(bytes, name, sha256);
+    await blobs.put(name, bytes);
+    await ListingCache.append(this.environment, { name, size: bytes.length }, kept);
   }
 
   /** Removes the blob of a snapshot. Its chunks stay until the next sweep (docs/ordering.md, F1). */

@@ -260,7 +260,7 @@ async function lookAtLease(bytes: Uint8Array): Promise<void> {
   await lease.release();
 }
 
-const CACHED = utf8(JSON.stringify({ version: 1, entries: [[SNAPSHOT_BLOB, 3, SNAPSHOT]] }));
+const CACHED = utf8(JSON.stringify({ version: 2, entries: [[SNAPSHOT_BLOB, 3, SNAPSHOT]] }));
 
 /** What listing and retention need of a repository: blobs, and nothing that reads chunks. */
 function environmentOf(blobs: BlobStore, cache?: Uint8Array): Environment {
@@ -282,7 +282,7 @@ function environmentOf(blobs: BlobStore, cache?: Uint8Array): Environment {
     openIndex: unused,
     discardIndex: async () => {},
     lock: unused,
-    ...(cache === undefined ? {} : { cache: { load: async () => cache, save: async () => {} } }),
+    ...(cache === undefined ? {} : { cache: { load: async () => cache, save: unused, append: unused } }),
     indexBytes: async () => 0,
     close: async () => {},
   };
@@ -337,6 +337,17 @@ async function readNote(bytes: Uint8Array): Promise<void> {
 function seal(magic: string, value: Parameters<typeof encodeCanonical>[0]): Uint8Array {
   const body = Uint8Array.from([...utf8(magic.padEnd(8)), ...encodeCanonical(value)]);
   return Uint8Array.from([...body, ...nodeSha256(body)]);
+}
+
+const CACHE_HEAD_BYTES = 4 + 32;
+
+/** A part of a listing cache: the length of a text, its SHA-256, and the text. */
+function cachePart(text: Uint8Array): Uint8Array {
+  const part = new Uint8Array(CACHE_HEAD_BYTES + text.length);
+  viewOf(part).setUint32(0, text.length, true);
+  part.set(nodeSha256(text), 4);
+  part.set(text, CACHE_HEAD_BYTES);
+  return part;
 }
 
 /** The cache of a repository whose one snapshot is damaged, so that what the cache says of it shows. */
@@ -479,8 +490,8 @@ export const MANIFEST_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'listing-cache',
-    seeds: [Uint8Array.from([...nodeSha256(CACHED), ...CACHED])],
-    reseal: (bytes) => Uint8Array.from([...nodeSha256(bytes.subarray(32)), ...bytes.subarray(32)]),
+    seeds: [cachePart(CACHED)],
+    reseal: (bytes) => cachePart(bytes.subarray(CACHE_HEAD_BYTES)),
     decode: listWithCache,
     budget: OBJECTS,
   },
