@@ -117,7 +117,7 @@ async function failingEverywhere(
 describe('docs/ordering.md', () => {
   const root = join(import.meta.dirname, '..');
   const page = readFileSync(join(root, 'docs/ordering.md'), 'utf8');
-  const rules = [...page.matchAll(/^\| ([A-Z]\d) +\|/gm)].map(([, rule]) => rule as string);
+  const rules = [...page.matchAll(/^\| ([A-Z]\d+) +\|/gm)].map(([, rule]) => rule as string);
 
   it('has the rules that the code cites, and the code cites every rule', () => {
     const cited = new Set<string>();
@@ -140,7 +140,7 @@ describe('docs/ordering.md', () => {
 
 /** The rules of a citation: `W3`, `B1 to B3 and B5`. */
 function rulesIn(text: string): string[] {
-  return [...text.matchAll(/([A-Z])(\d)(?: to [A-Z](\d))?/g)].flatMap(([, letter, from, to = from]) =>
+  return [...text.matchAll(/([A-Z])(\d+)(?: to [A-Z](\d+))?/g)].flatMap(([, letter, from, to = from]) =>
     Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => `${letter}${Number(from) + i}`),
   );
 }

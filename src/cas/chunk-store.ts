@@ -275,6 +275,19 @@ export class ChunkStore {
     return !this.#problems.has(pack);
   }
 
+  /**
+   * Notes that the tree below `root` is whole, which it is once the snapshot of it is written (docs/ordering.md, R12).
+   * @param before the root of the tree that it was told by.
+   */
+  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
+    await this.parts.index.noteWhole?.(root, before);
+  }
+
+  /** Whether the tree below `root` is known to be whole without looking any chunk of it up. What has lost a pack has no note of it. */
+  async isNotedWhole(root: Address): Promise<boolean> {
+    return this.#problems.size === 0 && (await this.parts.index.isNotedWhole?.(root)) === true;
+  }
+
   /** Tells the index of a pack that is durable. */
   async addPack(pack: BlobStat, entries: readonly DirectoryEntry[]): Promise<void> {
     await this.parts.index.addPack(pack, entries);

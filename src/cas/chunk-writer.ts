@@ -9,6 +9,7 @@ import {
   type ChunkKind,
   copyBytes,
   DigestTable,
+  equalBytes,
   isUnreadable,
   maxChunkBytes,
   mapAhead,
@@ -52,6 +53,12 @@ export interface PutOptions {
   readonly similar?: Promise<readonly (Similar | undefined)[]> | undefined;
   /** Is called for those that were not stored before, by their positions. The bytes of the form may change afterwards. */
   readonly onEncoded?: ((position: number, form: EncodedChunk) => void) | undefined;
+}
+
+/** How a writer works. */
+export interface WriterOptions {
+  /** Whether all that new chunks may be told by is known to be stored, with what it copies from (docs/ordering.md, R12). Default: false. */
+  readonly areKinWhole?: boolean | undefined;
 }
 
 /** Some units of a data chunk that is stored, which are others now. */
@@ -98,6 +105,7 @@ const NODE_BYTES_KEPT_BACK = 4 * 1024 * 1024;
 /** See the head of this file. Calls of `put` may overlap; chunks stand in packs in the order of the calls. */
 export class ChunkWriter {
   readonly #store: ChunkStore;
+  readonly #areKinWhole: boolean;
   readonly #whole: Wholeness;
   readonly #seen = new DigestTable();
   readonly #packs: PackWriter;
@@ -112,8 +120,9 @@ export class ChunkWriter {
   /** Chunks that are told by fingerprints before the next of which the bytes are read too. */
   #untilAudit: number | undefined;
 
-  constructor(store: ChunkStore) {
+  constructor(store: ChunkStore, { areKinWhole = false }: WriterOptions = {}) {
     this.#store = store;
+    this.#areKinWhole = areKinWhole;
     this.#whole = new Wholeness(store);
     this.#packs = new PackWriter(store.parts, store.options);
     this.#expectsNew = store.parts.index.packs().size === 0;
@@ -277,7 +286,9 @@ export class ChunkWriter {
   /** The chunks that are neither in the store nor coming from this writer. */
   async #notStored(chunks: readonly NewChunk[], addresses: readonly Address[]): Promise<Fresh[]> {
     const { damage } = this.#store.parts;
-    const unseen = addresses.flatMap((address, i) => (this.#seen.has(address) ? [] : [i]));
+    const unseen = addresses.flatMap((address, i) =>
+      this.#isKin(chunks[i] as NewChunk, address) || this.#seen.has(address) ? [] : [i],
+    );
     const standing = await this.#whole.check(unseen.map((i) => addresses[i] as Address));
     return unseen.flatMap((i, j) => {
       const address = addresses[i] as Address;
@@ -286,6 +297,11 @@ export class ChunkWriter {
       const mayBeDelta = standing[j] === 'absent' && damage?.concerns(address) !== true;
       return [{ address, chunk: mayBeDelta ? chunk : { ...chunk, similar: undefined }, position: i }];
     });
+  }
+
+  /** Whether a chunk is one of those that it may be told by, and they are known to be whole. */
+  #isKin({ similar }: NewChunk, address: Address): boolean {
+    return this.#areKinWhole && similar?.addresses.some((one) => equalBytes(one, address)) === true;
   }
 
   /** The addresses; with the encoded forms, when all chunks are likely to be new and there is nothing to tell them by. */
@@ -303,7 +319,9 @@ export class ChunkWriter {
 
   /** What patches make of chunks of the store; undefined where those cannot be read, or are no chunks that the patches fit. */
   async #makePatched(patches: readonly ChunkPatch[]): Promise<(PatchedChunk | 'same' | undefined)[]> {
-    const standing = await this.#whole.check(patches.map(({ of }) => of));
+    const standing = this.#areKinWhole
+      ? patches.map((): Standing => 'whole')
+      : await this.#whole.check(patches.map(({ of }) => of));
     const sound = patches.filter((_, i) => standing[i] === 'whole');
     const made = await this.#patchSound(sound).catch((error: unknown) => {
       if (!isUnreadable(error)) throw error;

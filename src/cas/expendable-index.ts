@@ -49,6 +49,15 @@ export class ExpendableIndex implements ChunkIndex {
     return this.#index.addDirectory?.(pack, directory) ?? false;
   }
 
+  /** What is noted only saves time: a database that fails then fails again. */
+  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
+    await this.#index.noteWhole?.(root, before).catch(() => undefined);
+  }
+
+  async isNotedWhole(root: Address): Promise<boolean> {
+    return (await this.#index.isNotedWhole?.(root).catch(() => false)) ?? false;
+  }
+
   removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
     return this.#trying((index) => index.removePacks(names, chunks));
   }

@@ -45,6 +45,14 @@ export interface ChunkIndex {
    */
   addDirectory?(pack: BlobStat, directory: StoredDirectory): boolean;
   /**
+   * Notes that every chunk of the tree below `root` is in the index and can be put together, until packs or chunks are removed. Where there is
+   * none, nobody keeps it in mind.
+   * @param before the root of another tree, for which that need not be kept in mind any longer.
+   */
+  noteWhole?(root: Address, before: Address | undefined): Promise<void>;
+  /** Whether that was noted, and no pack or chunk was removed since. */
+  isNotedWhole?(root: Address): Promise<boolean>;
+  /**
    * Removes packs and the chunks that were found in them, also those that stand in other packs too.
    * @param chunks all that may have been found in them, for callers who know: else everything is gone through.
    */

@@ -2,8 +2,8 @@
  * The index in LevelDB, or in any other abstract-level database.
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
- * `v` → the version of this layout. Values are varints (see encodePlace and encodePack). A pack and its chunks go in with
- * one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
+ * `w` and the address of a root → nothing: all of its tree is here; `v` → the version of this layout. Values are varints (see encodePlace and
+ * encodePack). A pack and its chunks go in with one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';
 import {
@@ -37,6 +37,7 @@ export interface IndexPlace {
 
 const CHUNK = utf8('c');
 const PACK = utf8('p');
+const WHOLE = utf8('w');
 const VERSION_KEY = utf8('v');
 const VERSION = Uint8Array.of(1);
 const ROWS_AT_ONCE = 1000;
@@ -126,7 +127,26 @@ class LevelIndex implements ChunkIndex {
     return worse.size === 0 ? entries : entries.filter((entry) => !worse.has(entry));
   }
 
+  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
+    const batch = this.#db.batch();
+    if (before !== undefined) batch.del(addressKey(WHOLE, before));
+    batch.put(addressKey(WHOLE, root), new Uint8Array(0));
+    await write(batch);
+  }
+
+  async isNotedWhole(root: Address): Promise<boolean> {
+    return (await reading(() => this.#db.get(addressKey(WHOLE, root)))) !== undefined;
+  }
+
+  /** To be called before anything is removed (docs/ordering.md, R12). */
+  async #forgetWhole(): Promise<void> {
+    const batch = this.#db.batch();
+    for await (const some of rows(this.#db, WHOLE)) for (const [key] of some) batch.del(key);
+    await write(batch);
+  }
+
   async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
+    await this.#forgetWhole();
     if (chunks === undefined) await this.removeChunksOf(names);
     else await this.#removeFound(names, chunks);
     const batch = this.#db.batch();
@@ -147,6 +167,7 @@ class LevelIndex implements ChunkIndex {
   }
 
   async removeChunksOf(names: ReadonlySet<string>): Promise<void> {
+    await this.#forgetWhole();
     const numbers = new Set([...names].map((name) => this.#numbers.get(name)));
     let batch = this.#db.batch();
     for await (const some of rows(this.#db, CHUNK)) {
@@ -284,9 +305,13 @@ function* inSlices(addresses: Iterable<Address>, most: number): Generator<Addres
 }
 
 function chunkKey(address: Address): Uint8Array {
-  const key = new Uint8Array(CHUNK.length + ADDRESS_LENGTH);
-  key.set(CHUNK);
-  key.set(address, CHUNK.length);
+  return addressKey(CHUNK, address);
+}
+
+function addressKey(prefix: Uint8Array, address: Address): Uint8Array {
+  const key = new Uint8Array(prefix.length + ADDRESS_LENGTH);
+  key.set(prefix);
+  key.set(address, prefix.length);
   return key;
 }
 

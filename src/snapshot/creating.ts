@@ -55,13 +55,16 @@ export class Creating {
 
   async #takeAndCommit(open: OpenSource, { notes, ...from }: TakePlan): Promise<Snapshot> {
     const { repository, store } = this.#session;
-    const writer = new ChunkWriter(store);
+    const { base, hints } = from;
+    const writer = new ChunkWriter(store, { areKinWhole: base?.isWhole });
     let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, from);
       const totals = await writer.commit();
       snapshot = await this.#describe(taken, totals.bytes, [...open.notes, ...notes]);
       await repository.putSnapshot(snapshot);
+      // By hints, what has not changed is not looked up, so it is as whole as it was.
+      if (hints === undefined || base?.isWhole === true) await store.noteWhole(taken.manifest, base?.address);
     } catch (error) {
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
       const undoing = await this.#undoTake(writer, own).catch((failure: unknown) => failure);
@@ -129,7 +132,9 @@ export class Creating {
       const manifest = await readManifest(store, snapshot);
       const { nonFiniteCount } = snapshot;
       const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
-      return { address: manifestAddress(snapshot), manifest, nonFiniteCount, chunks: store, mayLack };
+      const address = manifestAddress(snapshot);
+      const isWhole = await store.isNotedWhole(address);
+      return { address, manifest, nonFiniteCount, chunks: store, mayLack, isWhole };
     } catch (error) {
       if (isUnreadable(error)) return undefined;
       throw error;

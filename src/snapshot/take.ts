@@ -84,6 +84,8 @@ export interface BaseSnapshot {
   readonly chunks: ChunkStore;
   /** Whether something that it needs may be lost: then nothing of it is relied on without reading the source. */
   readonly mayLack: boolean;
+  /** Whether all of it is known to be stored, without looking it up. */
+  readonly isWhole: boolean;
 }
 
 /** What taking works with. */
@@ -265,8 +267,9 @@ class Taking {
   /** @param dataOf the chunks that an entry refers to. */
   #align(root: Address | undefined, dataOf: (entry: Entry) => readonly Address[]): Alignment | undefined {
     const { base, writer } = this.#parts;
+    if (base === undefined || root === undefined) return undefined;
     const onEntries = (entries: readonly Entry[]): Promise<void> => writer.expect(entries.flatMap(dataOf));
-    return base && root && new Alignment(new TreeReader(base.chunks), root, onEntries);
+    return new Alignment(new TreeReader(base.chunks), root, base.isWhole ? undefined : onEntries);
   }
 
   #newTree(alignment: Alignment | undefined): StoredTree {

@@ -188,6 +188,32 @@ export function testChunkIndex(fixture: IndexFixture): void {
       expect([...index.packs().keys()].toSorted()).toEqual(['packs/a', 'packs/b']);
     });
 
+    it('keeps in mind which trees are whole until a pack or a chunk is removed, or keeps none in mind', async () => {
+      const [a, b] = [addressOf(1), addressOf(2)];
+      const areNoted = async () => [await index.isNotedWhole?.(a), await index.isNotedWhole?.(b)];
+      if (index.noteWhole === undefined) return expect(await areNoted()).toEqual([undefined, undefined]);
+      const removals = [
+        () => index.removeChunksOf(new Set(['packs/a'])),
+        () => index.removePacks(new Set(['packs/a'])),
+        () => index.removePacks(new Set(['packs/b']), [addressOf(3)]),
+        () => index.clear(),
+      ];
+      for (const remove of removals) {
+        await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
+        await index.addPack({ name: 'packs/b', size: 1 }, entriesOf([3]));
+        expect(await areNoted()).toEqual([false, false]);
+        await index.noteWhole(a, undefined);
+        expect(await areNoted()).toEqual([true, false]);
+        await index.noteWhole(b, a);
+        await index.noteWhole(b, b);
+        await index.addPack({ name: 'packs/c', size: 1 }, entriesOf([4]));
+        if (fixture.persistent) await reopen();
+        expect(await areNoted()).toEqual([false, true]);
+        await remove();
+        expect(await areNoted()).toEqual([false, false]);
+      }
+    });
+
     it('takes a pack again, whether it is still there or was removed', async () => {
       await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
       await index.addPack({ name: 'packs/b', size: 2 }, entriesOf([2, 3]));

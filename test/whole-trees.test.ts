@@ -1,0 +1,178 @@
+/** Trees that are noted to be whole (docs/ordering.md, R12): what stands in them is not looked up, as long as nothing can have gone. */
+import { MemoryLevel } from 'memory-level';
+import { describe, expect, it } from 'vitest';
+import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
+import { type ChunkIndex, type IndexDatabase, levelIndex } from 'vecsnap/cas';
+import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { seededBytes } from './support/files.js';
+import { hintedSource } from './support/hinted-source.js';
+import { memoryEnvironment, memorySource } from './support/memory-environment.js';
+import type { TestRecord } from './support/records.js';
+
+const PARAMETERS = {
+  rowGroups: { targetBytes: 1, minRecords: 5, maxRecords: 5 },
+  nodes: { window: 1, max: 8 },
+  packBytes: 2000,
+};
+const SCHEMA = {
+  id: 'string',
+  payload: 'none',
+  vectors: [{ name: 'v', dtype: 'f32', dimension: 16 }],
+} as const;
+
+function recordsOf(seed: number): TestRecord[] {
+  return Array.from({ length: 200 }, (_, n) => ({
+    id: `record ${String(n).padStart(3, '0')}`,
+    vectors: [seededBytes(64, seed * 1000 + n)],
+    payload: new Uint8Array(0),
+  }));
+}
+
+function sourceOf(records: readonly TestRecord[], collection = 'c') {
+  return { ...memorySource({ schema: SCHEMA, records }), collection };
+}
+
+/** A repository in memory whose index persists, and which data chunks are looked up there. */
+class Repository {
+  readonly blobs: BlobStore = memoryBlobStore();
+  lookedUp = 0;
+  canNote = true;
+  readonly #db = new MemoryLevel<Uint8Array, Uint8Array>({
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+    storeEncoding: 'view',
+  });
+  readonly #environment = memoryEnvironment({ blobs: this.blobs, index: () => this.#openIndex() });
+
+  init(): Promise<SnapshotManager> {
+    return SnapshotManager.init({ environment: this.#environment }, PARAMETERS);
+  }
+
+  async #openIndex(): Promise<ChunkIndex> {
+    await this.#db.open(); // Whoever had it last has closed it.
+    const index = await levelIndex(this.#db as unknown as IndexDatabase);
+    const find = index.find.bind(index);
+    index.find = async (addresses) => {
+      const found = await find(addresses);
+      this.lookedUp += found.filter((location) => location?.kind === 'data').length;
+      return found;
+    };
+    const fail = () => Promise.reject(new Error('no room for a note'));
+    return this.canNote ? index : Object.assign(index, { noteWhole: fail, isNotedWhole: fail });
+  }
+
+  /** The name of one of the packs that hold records. */
+  async #somePack(): Promise<string> {
+    for await (const { name } of this.blobs.list('packs/')) return name;
+    throw new Error('there are no packs');
+  }
+
+  /** Cuts off the end of a pack. */
+  async cutPack(): Promise<void> {
+    const name = await this.#somePack();
+    const bytes = await this.blobs.get(name);
+    await this.blobs.delete(name);
+    await this.blobs.put(name, bytes.subarray(0, -100));
+  }
+
+  /** Loses a pack, and lets the index learn of it. */
+  async losePack(manager: SnapshotManager): Promise<void> {
+    await this.blobs.delete(await this.#somePack());
+    await manager.createSnapshot(sourceOf(recordsOf(9).slice(0, 5), 'other'), 'other');
+    expect((await manager.verifyRepository()).problems).not.toEqual([]);
+  }
+}
+
+async function takeNext(manager: SnapshotManager, records: readonly TestRecord[], last: Snapshot) {
+  return manager.createIncrementalSnapshot(sourceOf(records), 'next', last.id);
+}
+
+describe('a tree that was taken', () => {
+  const records = recordsOf(1);
+  const changed = records.map((record, n) => (n === 77 ? (recordsOf(2)[n] as TestRecord) : record));
+
+  it('is not looked up by the snapshot that follows, but for what has changed', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    repository.lookedUp = 0;
+    const same = await takeNext(manager, records, first);
+    expect(same.checksum).toBe(first.checksum);
+    expect(repository.lookedUp).toBe(0);
+    const next = await takeNext(manager, changed, same);
+    expect(repository.lookedUp).toBeLessThan(6);
+    expect(next.checksum).not.toBe(first.checksum);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('is looked up when a pack has gone since, and so is healed', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    await repository.losePack(manager);
+    repository.lookedUp = 0;
+    await takeNext(manager, records, first);
+    expect(repository.lookedUp).toBeGreaterThan(6);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('is looked up while a pack is damaged, and what stands there is stored again', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    await repository.cutPack();
+    repository.lookedUp = 0;
+    const next = await takeNext(manager, records, first);
+    expect(repository.lookedUp).toBeGreaterThan(6);
+    const { problems } = await manager.verifySnapshot(next.id);
+    expect(problems.filter(({ code }) => code !== 'PACK_DAMAGED')).toEqual([]);
+  });
+
+  it('is looked up after a sweep has taken packs away', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const gone = await manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
+    await manager.deleteSnapshot(gone.id);
+    await manager.collectGarbage({ maxUnused: 0 });
+    repository.lookedUp = 0;
+    const next = await takeNext(manager, records, first);
+    expect(repository.lookedUp).toBeGreaterThan(6);
+    repository.lookedUp = 0;
+    await takeNext(manager, records, next);
+    expect(repository.lookedUp).toBe(0);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('is looked up when that could not be noted', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    repository.canNote = false;
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const next = await takeNext(manager, changed, first);
+    expect(repository.lookedUp).toBeGreaterThan(6);
+    repository.canNote = true;
+    repository.lookedUp = 0;
+    await takeNext(manager, records, next);
+    expect(repository.lookedUp).toBeGreaterThan(6);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('is no more whole by hints than the one before', async () => {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    await repository.losePack(manager);
+    const hints = { since: () => [], count: records.length };
+    const hinted = await manager.createIncrementalSnapshot(
+      hintedSource({ schema: SCHEMA, records }, hints),
+      'hinted',
+      first.id,
+      { auditRate: 0 },
+    );
+    expect(hinted.notes).toEqual([]);
+    expect((await manager.verifyRepository()).problems).not.toEqual([]);
+    await takeNext(manager, records, hinted);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+});
