@@ -89,16 +89,22 @@ describe('an index in a database', () => {
     expect([...again.packs().keys()]).toEqual(['packs/a']);
   });
 
-  it('of another version is emptied', async () => {
-    const db = memoryDatabase();
-    const index = await levelIndex(asDatabase(db));
-    await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1]));
-    await db.put(utf8('v'), Uint8Array.of(2));
-    const other = await levelIndex(asDatabase(db));
-    expect(other.packs().size).toBe(0);
-    expect(await other.find([addressOf(1)])).toEqual([undefined]);
-    expect(await db.get(utf8('v'))).toEqual(Uint8Array.of(1));
-  });
+  // Version 1 would remove packs and leave notes of trees that need them.
+  it.each([1, 3])(
+    'of another version is emptied, and does not look like one that %i could use',
+    async (version) => {
+      const db = memoryDatabase();
+      const index = await levelIndex(asDatabase(db));
+      await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1]));
+      await index.noteWhole?.(addressOf(1), undefined);
+      await db.put(utf8('v'), Uint8Array.of(version));
+      const other = await levelIndex(asDatabase(db));
+      expect(other.packs().size).toBe(0);
+      expect(await other.find([addressOf(1)])).toEqual([undefined]);
+      expect(await other.isNotedWhole?.(addressOf(1))).toBe(false);
+      expect(await db.get(utf8('v'))).toEqual(Uint8Array.of(2));
+    },
+  );
 
   const damaged = expect.objectContaining({
     code: 'INDEX_DAMAGED',

@@ -18,7 +18,9 @@ import {
   hashBytes,
   hashRecords,
   LocalMinimumCutter,
+  parseAddress,
   toAddress,
+  toHex,
 } from 'vecsnap/core';
 import { nodeDeflate, nodeSha256, systemClock, systemRandom } from 'vecsnap/platform';
 import { resolveSource } from 'vecsnap/source';
@@ -393,7 +395,7 @@ describe('a repository', () => {
 
   it('has chunks in the index where the directories of packs have them', async () => {
     const manager = await open(SMALL);
-    await manager.createSnapshot(recordSource('rich', richRecords(2000)), 'first');
+    const { checksum } = await manager.createSnapshot(recordSource('rich', richRecords(2000)), 'first');
     await manager.close();
     const { chunks } = new IndependentRepository(at('repo'));
     const places = Array.from(chunks, ([address, { pack, offset, stored, length, codec, kind }]) => {
@@ -407,6 +409,7 @@ describe('a repository', () => {
     const packs = readdirSync(at('repo', 'packs'));
     const sizes = packs.map((name) => [`packs/${name}`, statSync(at('repo', 'packs', name)).size] as const);
     expect(index.sizes).toEqual(new Map(sizes));
+    expect(index.wholeTrees).toEqual([toHex(parseAddress(checksum).address)]);
   });
 
   it('stands in an abstract-level database as the page says', async () => {
@@ -550,9 +553,15 @@ async function readIndex(path: string) {
       const [number, ...place] = decodeVarints(value);
       return [key.subarray(1).toString('hex'), [names.get(number), ...place]] as const;
     });
-  expect(rows.filter(([key]) => key[0] === 0x76)).toEqual([[Buffer.from('v'), Buffer.of(1)]]);
-  expect(rows).toHaveLength(packs.length + chunks.length + 1);
-  return { places: new Map(chunks), sizes: new Map(packs.map(({ name, size }) => [name, size])) };
+  const wholeTrees = rows.filter(([key]) => key[0] === 0x77);
+  expect(rows.filter(([key]) => key[0] === 0x76)).toEqual([[Buffer.from('v'), Buffer.of(2)]]);
+  expect(rows).toHaveLength(packs.length + chunks.length + wholeTrees.length + 1);
+  for (const [, value] of wholeTrees) expect(value).toHaveLength(0);
+  return {
+    places: new Map(chunks),
+    sizes: new Map(packs.map(({ name, size }) => [name, size])),
+    wholeTrees: wholeTrees.map(([key]) => key.subarray(1).toString('hex')),
+  };
 }
 
 function decodeVarints(bytes: Buffer): number[] {

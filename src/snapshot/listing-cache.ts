@@ -62,10 +62,10 @@ export class ListingCache {
   /** Keeps what a list has found, where that saves the next one much. */
   async save(found: readonly (readonly [BlobStat, Snapshot])[]): Promise<void> {
     const { cache, sha256 } = this.#environment;
-    if (cache === undefined || !this.#isWorthWriting(found.map(([blob]) => blob))) return;
-    const entries = found
-      .filter(([, { metadata }]) => isExactInJson(metadata))
-      .map(([{ name, size }, snapshot]): Entry => [name, size, snapshot]);
+    if (cache === undefined) return;
+    const kept = found.filter(([, { metadata }]) => isExactInJson(metadata));
+    if (!this.#isWorthWriting(kept.map(([blob]) => blob))) return;
+    const entries = kept.map(([{ name, size }, snapshot]): Entry => [name, size, snapshot]);
     await cache.save(encodePart(entries, sha256));
   }
 

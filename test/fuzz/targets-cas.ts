@@ -202,7 +202,7 @@ const KEYS = ['c', 'p', 'v'].map((letter, i) =>
 async function readIndex(input: Uint8Array): Promise<void> {
   const db = levelDatabase();
   const values = [...splitParts(input), new Uint8Array(0), new Uint8Array(0)].slice(0, 2);
-  for (const [i, key] of KEYS.entries()) await db.put(key, values[i] ?? Uint8Array.of(1));
+  for (const [i, key] of KEYS.entries()) await db.put(key, values[i] ?? Uint8Array.of(2)); // The version comes last.
   const index = await levelIndex(db as unknown as IndexDatabase);
   try {
     await index.find([NO_ADDRESS]);
