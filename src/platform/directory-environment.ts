@@ -92,9 +92,9 @@ const loadIndex = () => import('./directory-index.js');
 /** A million snapshots take less. */
 const MOST_CACHE_BYTES = 2 ** 29;
 
-const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+const { O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** Windows lacks the last two, and `|` takes what is not there for 0. */
-const APPENDING = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+const APPENDING = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
 
 /** A file beside those of the index, which goes when they do. Without a directory for it there is none. */
 function cacheFile(path: string): DerivedBytes {
@@ -121,7 +121,7 @@ function cacheFile(path: string): DerivedBytes {
       let file: FileHandle | undefined;
       try {
         if (!(await lstat(dirname(path))).isDirectory()) return;
-        file = await open(path, APPENDING); // Fails for a link, and for a FIFO that nobody reads.
+        file = await open(path, APPENDING); // Fails where there is none, for a link, and for a FIFO that nobody reads.
         const found = await file.stat();
         if (found.isFile() && found.size + bytes.length <= MOST_CACHE_BYTES) await file.write(bytes);
       } catch {

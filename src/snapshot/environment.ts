@@ -31,7 +31,7 @@ export interface DerivedBytes {
   load(): Promise<Uint8Array | undefined>;
   /** Puts these in the place of those that are there. */
   save(bytes: Uint8Array): Promise<void>;
-  /** Puts these behind those that are there, of which the last may have been written in part. */
+  /** Puts these behind those that are there, if there are any; the last of those may have been written in part. */
   append(bytes: Uint8Array): Promise<void>;
 }
 

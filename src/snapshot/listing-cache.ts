@@ -5,8 +5,8 @@
  * What must not be wrong reads the blobs themselves. Whatever is wrong here counts as nothing being there.
  *
  * It is made of parts, one after the other: four bytes with the length of a text (little-endian), the SHA-256 of the text, and the text, JSON.
- * Whoever takes a snapshot appends a part; a list that finds much to be missing, or many parts, makes one of all. Nothing is read behind a part that
- * is damaged.
+ * A list that finds much to be missing, or many parts, makes one of all; so there is none in small repositories. Whoever takes a snapshot appends a
+ * part where there is one. Nothing is read behind a part that is damaged.
  */
 import type { BlobStat } from '../blob/port.js';
 import { concatBytes, equalBytes, fromUtf8, utf8, viewOf } from '../core/bytes.js';
