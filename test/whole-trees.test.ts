@@ -91,10 +91,15 @@ describe('a tree that was taken', () => {
   const records = recordsOf(1);
   const changed = records.map((record, n) => (n === 77 ? (recordsOf(2)[n] as TestRecord) : record));
 
-  it('is not looked up by the snapshot that follows, but for what has changed', async () => {
+  async function taken() {
     const repository = new Repository();
     const manager = await repository.init();
     const first = await manager.createSnapshot(sourceOf(records), 'first');
+    return { repository, manager, first };
+  }
+
+  it('is not looked up by the snapshot that follows, but for what has changed', async () => {
+    const { repository, manager, first } = await taken();
     repository.lookedUp = 0;
     const same = await takeNext(manager, records, first);
     expect(same.checksum).toBe(first.checksum);
@@ -106,9 +111,7 @@ describe('a tree that was taken', () => {
   });
 
   it('is looked up when a pack has gone since, and so is healed', async () => {
-    const repository = new Repository();
-    const manager = await repository.init();
-    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const { repository, manager, first } = await taken();
     await repository.losePack(manager);
     repository.lookedUp = 0;
     await takeNext(manager, records, first);
@@ -117,9 +120,7 @@ describe('a tree that was taken', () => {
   });
 
   it('is looked up while a pack is damaged, and what stands there is stored again', async () => {
-    const repository = new Repository();
-    const manager = await repository.init();
-    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const { repository, manager, first } = await taken();
     await repository.cutPack();
     repository.lookedUp = 0;
     const next = await takeNext(manager, records, first);
@@ -129,9 +130,7 @@ describe('a tree that was taken', () => {
   });
 
   it('is looked up after a sweep has taken packs away', async () => {
-    const repository = new Repository();
-    const manager = await repository.init();
-    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const { repository, manager, first } = await taken();
     const gone = await manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
     await manager.deleteSnapshot(gone.id);
     await manager.collectGarbage({ maxUnused: 0 });
@@ -159,9 +158,7 @@ describe('a tree that was taken', () => {
   });
 
   it('is no more whole by hints than the one before', async () => {
-    const repository = new Repository();
-    const manager = await repository.init();
-    const first = await manager.createSnapshot(sourceOf(records), 'first');
+    const { repository, manager, first } = await taken();
     await repository.losePack(manager);
     const hints = { since: () => [], count: records.length };
     const hinted = await manager.createIncrementalSnapshot(

@@ -147,7 +147,6 @@ class LevelIndex implements ChunkIndex {
   }
 
   async removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {
-    await this.#forgetWhole();
     if (chunks === undefined) await this.removeChunksOf(names);
     else await this.#removeFound(names, chunks);
     const batch = this.#db.batch();
@@ -158,6 +157,7 @@ class LevelIndex implements ChunkIndex {
 
   /** Removes those of these chunks that are found in some packs. */
   async #removeFound(names: ReadonlySet<string>, chunks: Iterable<Address>): Promise<void> {
+    await this.#forgetWhole();
     for (const some of inSlices(chunks, ROWS_AT_ONCE)) {
       const locations = await this.find(some);
       const batch = this.#db.batch();

@@ -63,8 +63,6 @@ export class Creating {
       const totals = await writer.commit();
       snapshot = await this.#describe(taken, totals.bytes, [...open.notes, ...notes]);
       await repository.putSnapshot(snapshot);
-      // By hints, what has not changed is not looked up, so it is as whole as it was.
-      if (hints === undefined || base?.isWhole === true) await store.noteWhole(taken.manifest, base?.address);
     } catch (error) {
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
       const undoing = await this.#undoTake(writer, own).catch((failure: unknown) => failure);
@@ -73,6 +71,9 @@ export class Creating {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       throw error;
     }
+    // By hints, what has not changed is not looked up, so it is as whole as it was.
+    if (hints === undefined || base?.isWhole === true)
+      await store.noteWhole(manifestAddress(snapshot), base?.address);
     return this.#healed(await followedBy(open, snapshot));
   }
 
