@@ -96,12 +96,12 @@ describe('an index in a database', () => {
       const db = memoryDatabase();
       const index = await levelIndex(asDatabase(db));
       await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1]));
-      await index.noteWhole?.(addressOf(1), undefined);
+      await index.noteWhole?.(addressOf(1), new Uint8Array(0), undefined);
       await db.put(utf8('v'), Uint8Array.of(version));
       const other = await levelIndex(asDatabase(db));
       expect(other.packs().size).toBe(0);
       expect(await other.find([addressOf(1)])).toEqual([undefined]);
-      expect(await other.isNotedWhole?.(addressOf(1))).toBe(false);
+      expect(await other.wholeNote?.(addressOf(1))).toBeUndefined();
       expect(await db.get(utf8('v'))).toEqual(Uint8Array.of(2));
     },
   );

@@ -64,6 +64,7 @@ describe('create', () => {
     const journal = ['--changes', `${source}.changes`];
     const first = await create(repo, source, '--collection', 'followed', ...journal);
     expect(first.notes).toEqual([]);
+    await matrix('followed.fbin', 30); // The same again, or nothing would be read.
     const second = await create(repo, source, '--collection', 'followed', ...journal);
     expect(second.checksum).toBe(first.checksum);
     expect(second.notes).toEqual([

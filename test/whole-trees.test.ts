@@ -1,11 +1,15 @@
-/** Trees that are noted to be whole (docs/ordering.md, R12): what stands in them is not looked up, as long as nothing can have gone. */
+/**
+ * Trees that are noted to be whole (docs/ordering.md, R12): what stands in them is not looked up, as long as nothing can have gone, and not
+ * even read where the source has not been written since.
+ */
 import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type ChunkIndex, type IndexDatabase, levelIndex } from 'vecsnap/cas';
-import { type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import type { Source } from 'vecsnap/source';
 import { seededBytes } from './support/files.js';
-import { hintedSource } from './support/hinted-source.js';
+import { hintedSource, type Scans } from './support/hinted-source.js';
 import { memoryEnvironment, memorySource } from './support/memory-environment.js';
 import type { TestRecord } from './support/records.js';
 
@@ -37,6 +41,7 @@ class Repository {
   readonly blobs: BlobStore = memoryBlobStore();
   lookedUp = 0;
   canNote = true;
+  canDiscard = true;
   readonly #db = new MemoryLevel<Uint8Array, Uint8Array>({
     keyEncoding: 'view',
     valueEncoding: 'view',
@@ -57,8 +62,9 @@ class Repository {
       this.lookedUp += found.filter((location) => location?.kind === 'data').length;
       return found;
     };
-    const fail = () => Promise.reject(new Error('no room for a note'));
-    return this.canNote ? index : Object.assign(index, { noteWhole: fail, isNotedWhole: fail });
+    const fail = () => Promise.reject(new Error('the disk is full'));
+    if (!this.canDiscard) index.clear = fail;
+    return this.canNote ? index : Object.assign(index, { noteWhole: fail, wholeNote: fail });
   }
 
   /** The name of one of the packs that hold records. */
@@ -73,6 +79,16 @@ class Repository {
     const bytes = await this.blobs.get(name);
     await this.blobs.delete(name);
     await this.blobs.put(name, bytes.subarray(0, -100));
+  }
+
+  /** Inverts a byte in the middle of a pack, which is in a chunk. */
+  async garblePack(): Promise<void> {
+    const name = await this.#somePack();
+    const bytes = (await this.blobs.get(name)).slice();
+    const at = bytes.length >> 1;
+    bytes[at] = (bytes[at] as number) ^ 0xff;
+    await this.blobs.delete(name);
+    await this.blobs.put(name, bytes);
   }
 
   /** Loses a pack, and lets the index learn of it. */
@@ -171,5 +187,125 @@ describe('a tree that was taken', () => {
     expect((await manager.verifyRepository()).problems).not.toEqual([]);
     await takeNext(manager, records, hinted);
     expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+});
+
+describe('a source that tells in which state it is', () => {
+  const records = recordsOf(1);
+  const NOTHING_READ = [expect.stringMatching(/^Nothing was read/)];
+
+  async function prepared() {
+    const repository = new Repository();
+    const manager = await repository.init();
+    const seen: Scans = { scans: 0 };
+    const followed: string[] = [];
+    const at = (state: string | undefined, some: readonly TestRecord[] = records): Source => {
+      const follow = async (id: string): Promise<void> => void followed.push(id);
+      const source = hintedSource(
+        { schema: SCHEMA, records: some },
+        { since: () => 'nobody looked', follow },
+        seen,
+      );
+      return { ...source, collection: 'c', open: async () => ({ ...(await source.open()), state }) };
+    };
+    const first = await manager.createSnapshot(at('one'), 'first');
+    const next = (source: Source, base: Snapshot, options: CreateOptions = {}) =>
+      manager.createIncrementalSnapshot(source, 'next', base.id, options);
+    seen.scans = 0;
+    return { repository, manager, seen, followed, at, first, next };
+  }
+
+  it('is not read again in the same state, and that is noted', async () => {
+    const { manager, seen, followed, at, first, next } = await prepared();
+    const second = await next(at('one'), first);
+    const third = await next(at('one'), second);
+    expect(seen.scans).toBe(0);
+    const { checksum, vectorCount, fileCount, logicalBytes, sizeBytes, nonFiniteCount } = first;
+    expect(third).toMatchObject({
+      checksum,
+      vectorCount,
+      fileCount,
+      logicalBytes,
+      sizeBytes,
+      nonFiniteCount,
+    });
+    expect(third).toMatchObject({ baseId: second.id, notes: NOTHING_READ, addedBytes: 0 });
+    expect(await manager.getSnapshot(third.id)).toEqual(third);
+    expect(followed).toEqual([first.id, second.id, third.id]);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it('is read in another state, and that is the one that counts then', async () => {
+    const { seen, at, first, next } = await prepared();
+    const changed = recordsOf(2);
+    const second = await next(at('two', changed), first);
+    expect(second.checksum).not.toBe(first.checksum);
+    const third = await next(at('one'), second);
+    expect(third.checksum).toBe(first.checksum);
+    const touched = await next(at('three'), third);
+    expect(seen.scans).toBe(3);
+    expect((await next(at('three'), touched)).notes).toEqual(NOTHING_READ);
+    await next(at('one'), touched);
+    expect(seen.scans).toBe(4);
+  });
+
+  it('is read when it does not tell, and when nobody told before', async () => {
+    const { seen, at, first, next } = await prepared();
+    const second = await next(at(undefined), first);
+    expect(seen.scans).toBe(1);
+    await next(at(undefined), second);
+    expect(seen.scans).toBe(2);
+    await next(at('one'), second);
+    expect(seen.scans).toBe(3);
+  });
+
+  it('is read when that is asked for', async () => {
+    const { manager, seen, at, first, next } = await prepared();
+    const second = await next(at('one'), first, { rescan: true });
+    expect(seen.scans).toBe(1);
+    expect(second.notes).not.toEqual(NOTHING_READ);
+    await manager.createSnapshot(at('one'), 'full');
+    expect(seen.scans).toBe(2);
+  });
+
+  it('is read when packs have gone, were cut, or were swept since', async () => {
+    const lost = await prepared();
+    await lost.repository.losePack(lost.manager);
+    await lost.next(lost.at('one'), lost.first);
+    expect(lost.seen.scans).toBe(1);
+    expect((await lost.manager.verifyRepository()).problems).toEqual([]);
+
+    const cut = await prepared();
+    await cut.repository.cutPack();
+    await cut.next(cut.at('one'), cut.first);
+    expect(cut.seen.scans).toBe(1);
+
+    const swept = await prepared();
+    const gone = await swept.manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
+    await swept.manager.deleteSnapshot(gone.id);
+    await swept.manager.collectGarbage({ maxUnused: 0 });
+    const second = await swept.next(swept.at('one'), swept.first);
+    expect(swept.seen.scans).toBe(1);
+    expect((await swept.next(swept.at('one'), second)).notes).toEqual(NOTHING_READ);
+  });
+
+  it('is read when its state could not be noted', async () => {
+    const { repository, seen, at, first, next } = await prepared();
+    repository.canNote = false;
+    await next(at('one'), first);
+    expect(seen.scans).toBe(1);
+  });
+
+  it('is read while the snapshot before is marked as damaged, which heals it', async () => {
+    const { repository, manager, seen, at, first, next } = await prepared();
+    await repository.garblePack();
+    repository.canDiscard = false; // A repair notes the damage first, and ends here.
+    await expect(manager.repair()).rejects.toThrow('the disk is full');
+    repository.canDiscard = true;
+    expect((await manager.getSnapshot(first.id))?.damage).toBeDefined();
+    await next(at('one'), first);
+    expect(seen.scans).toBe(1);
+    expect((await manager.getSnapshot(first.id))?.damage).toBeUndefined();
+    expect((await manager.verifySnapshot(first.id)).problems).toEqual([]);
   });
 });

@@ -25,7 +25,7 @@ import {
   type WantedChunks,
 } from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
-import type { ChunkIndex, Location } from './index-port.js';
+import type { ChunkIndex, Location, WholeNote } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
 import { LocationCache } from './location-cache.js';
 import {
@@ -279,13 +279,16 @@ export class ChunkStore {
    * Notes that the tree below `root` is whole, which it is once the snapshot of it is written (docs/ordering.md, R12).
    * @param before the root of the tree that it was told by.
    */
-  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
-    await this.parts.index.noteWhole?.(root, before);
+  async noteWhole(root: Address, note: WholeNote, before: Address | undefined): Promise<void> {
+    await this.parts.index.noteWhole?.(root, note, before);
   }
 
-  /** Whether the tree below `root` is known to be whole without looking any chunk of it up. What has lost a pack has no note of it. */
-  async isNotedWhole(root: Address): Promise<boolean> {
-    return this.#problems.size === 0 && (await this.parts.index.isNotedWhole?.(root)) === true;
+  /**
+   * What was noted with the tree below `root`, where it is known to be whole without looking any chunk of it up. What has lost a pack has no
+   * note of it.
+   */
+  async wholeNote(root: Address): Promise<WholeNote | undefined> {
+    return this.#problems.size === 0 ? this.parts.index.wholeNote?.(root) : undefined;
   }
 
   /** Tells the index of a pack that is durable. */

@@ -6,7 +6,7 @@
 import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
-import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
+import type { ChunkIndex, IndexEntry, Location, WholeNote } from './index-port.js';
 import type { DirectoryEntry, StoredDirectory } from './pack.js';
 
 /** Adds every pack of the store to an index. */
@@ -50,12 +50,12 @@ export class ExpendableIndex implements ChunkIndex {
   }
 
   /** What is noted only saves time: a database that fails then fails again. */
-  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
-    await this.#index.noteWhole?.(root, before).catch(() => undefined);
+  async noteWhole(root: Address, note: WholeNote, before: Address | undefined): Promise<void> {
+    await this.#index.noteWhole?.(root, note, before).catch(() => undefined);
   }
 
-  async isNotedWhole(root: Address): Promise<boolean> {
-    return (await this.#index.isNotedWhole?.(root).catch(() => false)) ?? false;
+  async wholeNote(root: Address): Promise<WholeNote | undefined> {
+    return this.#index.wholeNote?.(root).catch(() => undefined);
   }
 
   removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {

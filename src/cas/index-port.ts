@@ -16,6 +16,9 @@ export interface IndexEntry extends PackEntry {
   readonly pack: string;
 }
 
+/** What is kept with the note that a tree is whole: which state of the source it was taken from, or no bytes where that is not known. */
+export type WholeNote = Uint8Array;
+
 /**
  * Finds chunks. One that stands in several packs is found in the pack that was added last, except that a delta never takes the
  * place of a copy that stands alone: its bases may be gone (docs/ordering.md, G5).
@@ -49,9 +52,9 @@ export interface ChunkIndex {
    * none, nobody keeps it in mind.
    * @param before the root of another tree, for which that need not be kept in mind any longer.
    */
-  noteWhole?(root: Address, before: Address | undefined): Promise<void>;
-  /** Whether that was noted, and no pack or chunk was removed since. */
-  isNotedWhole?(root: Address): Promise<boolean>;
+  noteWhole?(root: Address, note: WholeNote, before: Address | undefined): Promise<void>;
+  /** What was noted with it; undefined when nothing was, or a pack or a chunk was removed since. */
+  wholeNote?(root: Address): Promise<WholeNote | undefined>;
   /**
    * Removes packs and the chunks that were found in them, also those that stand in other packs too.
    * @param chunks all that may have been found in them, for callers who know: else everything is gone through.

@@ -19,7 +19,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
-import type { ChunkIndex, IndexEntry, Location } from './index-port.js';
+import type { ChunkIndex, IndexEntry, Location, WholeNote } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
 /** A database with bytes as keys and values. */
@@ -128,15 +128,15 @@ class LevelIndex implements ChunkIndex {
     return worse.size === 0 ? entries : entries.filter((entry) => !worse.has(entry));
   }
 
-  async noteWhole(root: Address, before: Address | undefined): Promise<void> {
+  async noteWhole(root: Address, note: WholeNote, before: Address | undefined): Promise<void> {
     const batch = this.#db.batch();
     if (before !== undefined) batch.del(addressKey(WHOLE, before));
-    batch.put(addressKey(WHOLE, root), new Uint8Array(0));
+    batch.put(addressKey(WHOLE, root), note);
     await write(batch);
   }
 
-  async isNotedWhole(root: Address): Promise<boolean> {
-    return (await reading(() => this.#db.get(addressKey(WHOLE, root)))) !== undefined;
+  async wholeNote(root: Address): Promise<WholeNote | undefined> {
+    return reading(() => this.#db.get(addressKey(WHOLE, root)));
   }
 
   /** To be called before anything is removed (docs/ordering.md, R12). */

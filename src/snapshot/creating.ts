@@ -1,6 +1,7 @@
 /** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
-import { formatAddress, isUnreadable, isVecsnapError } from '../core/index.js';
+import { equalBytes, formatAddress, isUnreadable, isVecsnapError, utf8 } from '../core/index.js';
 import { ChunkWriter } from '../cas/chunk-writer.js';
+import type { WholeNote } from '../cas/index.js';
 import type { OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';
@@ -19,9 +20,15 @@ export type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 's
 interface TakePlan {
   readonly base: BaseSnapshot | undefined;
   readonly hints?: TakeHints | undefined;
+  /** Whether the content is known to be that of the base, so that nothing is read. */
+  readonly isBase?: boolean | undefined;
   /** To be kept with the snapshot beside those of the source. */
   readonly notes: readonly string[];
 }
+
+const NOTHING_READ = 'Nothing was read: the source is as it was when the snapshot before was taken.';
+/** What is kept of the SHA-256 of the state of a source, so that two are told apart. */
+const STATE_BYTES = 16;
 
 /** See the head of this file. */
 export class Creating {
@@ -39,6 +46,8 @@ export class Creating {
   async take(open: OpenSource): Promise<Snapshot> {
     try {
       const base = await this.#openBase();
+      if (this.#isContentOf(open, base))
+        return await this.#takeAndCommit(open, { base, isBase: true, notes: [NOTHING_READ] });
       const { hints, notes } = await this.#hintsOf(open, base);
       if (hints === undefined) return await this.#takeAndCommit(open, { base, notes });
       try {
@@ -53,10 +62,10 @@ export class Creating {
     }
   }
 
-  async #takeAndCommit(open: OpenSource, { notes, ...from }: TakePlan): Promise<Snapshot> {
+  async #takeAndCommit(open: OpenSource, from: TakePlan): Promise<Snapshot> {
     const { repository, store } = this.#session;
-    const { base, hints } = from;
-    const writer = new ChunkWriter(store, { areKinWhole: base?.isWhole });
+    const { base, notes } = from;
+    const writer = new ChunkWriter(store, { areKinWhole: base?.wholeNote !== undefined });
     let snapshot: Snapshot | undefined;
     try {
       const taken = await this.#takeFrom(open, writer, from);
@@ -71,10 +80,15 @@ export class Creating {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       throw error;
     }
-    // By hints, what has not changed is not looked up, so it is as whole as it was.
-    if (hints === undefined || base?.isWhole === true)
-      await store.noteWhole(manifestAddress(snapshot), base?.address);
+    await this.#noteWhole(open, snapshot, from);
     return this.#healed(await followedBy(open, snapshot));
+  }
+
+  /** By hints, what has not changed is not looked up, so it is as whole as it was. */
+  async #noteWhole(open: OpenSource, snapshot: Snapshot, { base, hints, isBase }: TakePlan): Promise<void> {
+    if (isBase || (hints !== undefined && base?.wholeNote === undefined)) return;
+    const note = this.#noteOf(open.state);
+    await this.#session.store.noteWhole(manifestAddress(snapshot), note, base?.taken.manifest);
   }
 
   /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
@@ -90,6 +104,18 @@ export class Creating {
       const note = `Snapshots may be whole again and stay marked as damaged until the next repair: ${what}`;
       return { ...snapshot, notes: [...snapshot.notes, note] };
     }
+  }
+
+  /** Whether the source is, as far as it can tell, in the state from which the base was taken, and all of that is there (docs/ordering.md, R13). */
+  #isContentOf({ state }: OpenSource, base: BaseSnapshot | undefined): boolean {
+    if (state === undefined || this.#options.rescan || base?.wholeNote === undefined) return false;
+    return equalBytes(base.wholeNote, this.#noteOf(state));
+  }
+
+  /** What is noted with a tree that was taken from a source in this state. */
+  #noteOf(state: string | undefined): WholeNote {
+    if (state === undefined) return new Uint8Array(0);
+    return this.#session.repository.environment.sha256(utf8(state)).subarray(0, STATE_BYTES);
   }
 
   /** What the source tells about changes since the base, or a note on why that cannot be used. */
@@ -131,25 +157,22 @@ export class Creating {
     const snapshot = await knownSnapshot(repository, baseId);
     try {
       const manifest = await readManifest(store, snapshot);
-      const { nonFiniteCount } = snapshot;
       const mayLack = store.hasLost || store.problems.length > 0 || snapshot.damage !== undefined;
+      const { vectorCount, fileCount, logicalBytes, nonFiniteCount } = snapshot;
       const address = manifestAddress(snapshot);
-      const isWhole = await store.isNotedWhole(address);
-      return { address, manifest, nonFiniteCount, chunks: store, mayLack, isWhole };
+      const taken = { manifest: address, vectorCount, fileCount, logicalBytes, nonFiniteCount };
+      const wholeNote = await store.wholeNote(address);
+      return { taken, manifest, chunks: store, mayLack, wholeNote };
     } catch (error) {
       if (isUnreadable(error)) return undefined;
       throw error;
     }
   }
 
-  async #takeFrom(
-    open: OpenSource,
-    writer: ChunkWriter,
-    from: Pick<TakePlan, 'base' | 'hints'>,
-  ): Promise<Taken> {
+  async #takeFrom(open: OpenSource, writer: ChunkWriter, { base, hints, isBase }: TakePlan): Promise<Taken> {
     const { config, environment } = this.#session.repository;
-    const parts = { writer, config, sha256: environment.sha256, ...from };
-    const taken = await takeContent(open, parts, this.#options);
+    const parts = { writer, config, sha256: environment.sha256, base, hints };
+    const taken = base !== undefined && isBase ? base.taken : await takeContent(open, parts, this.#options);
     await open.confirmUnchanged();
     return taken;
   }

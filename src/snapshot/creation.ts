@@ -25,6 +25,8 @@ export interface CreateOptions extends WorkOptions {
    * row group is. Default: 1/256.
    */
   readonly auditRate?: number | undefined;
+  /** Read the source although it says that nothing was written to it since the base was taken. Default: false. */
+  readonly rescan?: boolean | undefined;
 }
 
 /** What is taken, and from where. */

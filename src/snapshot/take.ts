@@ -28,7 +28,7 @@ import {
   RowGrouper,
   type StreamCutter,
 } from '../chunker/index.js';
-import type { ChunkStore, ChunkWriter, NewChunk } from '../cas/index.js';
+import type { ChunkStore, ChunkWriter, NewChunk, WholeNote } from '../cas/index.js';
 import {
   type ChunkReference,
   chunksOfRowGroup,
@@ -78,14 +78,13 @@ export async function takeContent(content: Content, parts: TakeParts, options: W
 
 /** The snapshot that a new one is told by. */
 export interface BaseSnapshot {
-  readonly address: Address;
+  readonly taken: Taken;
   readonly manifest: Manifest;
-  readonly nonFiniteCount: number;
   readonly chunks: ChunkStore;
   /** Whether something that it needs may be lost: then nothing of it is relied on without reading the source. */
   readonly mayLack: boolean;
-  /** Whether all of it is known to be stored, without looking it up. */
-  readonly isWhole: boolean;
+  /** What is noted with it where all of it is known to be stored, without looking it up. */
+  readonly wholeNote: WholeNote | undefined;
 }
 
 /** What taking works with. */
@@ -122,7 +121,7 @@ class Taking {
     const fileTree = files ? await this.#takeFiles(files()) : undefined;
     const bytes = encodeManifest({ format, schema, records: recordTree, files: fileTree });
     const { base, writer } = this.#parts;
-    const similar = base && { unit: 1, addresses: [base.address] };
+    const similar = base && { unit: 1, addresses: [base.taken.manifest] };
     const [manifest] = await writer.put([{ bytes, width: 0, kind: 'node', similar }]);
     return {
       manifest: manifest as Address,
@@ -146,7 +145,7 @@ class Taking {
       throw new HintsRefused('the snapshot before has no records');
     if (!sameColumns(before.schema, schema))
       throw new HintsRefused('the records have other columns than before');
-    const old = { store: base.chunks, records: before.records, nonFiniteCount: base.nonFiniteCount };
+    const old = { store: base.chunks, records: before.records, nonFiniteCount: base.taken.nonFiniteCount };
     const parts = { ...this.#parts, progress: this.#progress, signal: this.#signal };
     const { takeHinted } = await import('./hinted.js'); // Most sources do not tell what changed.
     const { tree, nonFiniteCount } = await takeHinted(schema, hints, old, parts);
@@ -215,7 +214,7 @@ class Taking {
   #isBaseFinite({ vectors }: Schema): boolean {
     const { base } = this.#parts;
     const before = base?.manifest.schema?.vectors ?? [];
-    return base?.nonFiniteCount === 0 && vectors.every(({ dtype }, i) => dtype === before[i]?.dtype);
+    return base?.taken.nonFiniteCount === 0 && vectors.every(({ dtype }, i) => dtype === before[i]?.dtype);
   }
 
   async #takeFiles(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
@@ -269,7 +268,11 @@ class Taking {
     const { base, writer } = this.#parts;
     if (base === undefined || root === undefined) return undefined;
     const onEntries = (entries: readonly Entry[]): Promise<void> => writer.expect(entries.flatMap(dataOf));
-    return new Alignment(new TreeReader(base.chunks), root, base.isWhole ? undefined : onEntries);
+    return new Alignment(
+      new TreeReader(base.chunks),
+      root,
+      base.wholeNote === undefined ? onEntries : undefined,
+    );
   }
 
   #newTree(alignment: Alignment | undefined): StoredTree {

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type BlockMemory, throwIfAborted, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
 import { FileWriter } from './file-writer.js';
-import { checkTargetFree, LocalFile, passTick, replaceAtomically, sizeOfFile } from './local-file.js';
+import { checkTargetFree, LocalFile, replaceAtomically, sizeOfFile } from './local-file.js';
 import type { Content, FileEntry, OpenSource, RegularFile, Source, Target, WriteReport } from './port.js';
 
 /** A source that reads the file at `path`. */
@@ -14,7 +14,7 @@ export function fileSource(path: string): Source {
     roughBytes: () => sizeOfFile(path),
     async open() {
       const file = await LocalFile.open(path);
-      await passTick();
+      await file.settle();
       return openedFile(file, []);
     },
   };
@@ -33,6 +33,7 @@ export function openedFile(file: LocalFile, notes: readonly string[]): OpenSourc
     },
     expected: { bytes: size },
     notes,
+    state: file.stateFor(`file ${basename(file.path)}`),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

@@ -37,7 +37,7 @@ import {
   type VectorKey,
 } from './jsonl-line.js';
 import { LineTable } from './line-table.js';
-import { LocalFile, passTick, sizeOfFile } from './local-file.js';
+import { LocalFile, sizeOfFile } from './local-file.js';
 import type { FormatNote, OpenSource, Source } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -72,16 +72,16 @@ export function jsonlSource(path: string, options: JsonlSourceOptions = {}): Sou
 async function openJsonl(path: string, options: JsonlSourceOptions): Promise<OpenSource> {
   const file = await LocalFile.open(path);
   try {
-    await passTick();
+    await file.settle();
     const reader = await JsonlReader.scan(file, options);
-    return opened(file, reader);
+    return opened(file, reader, options);
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-function opened(file: LocalFile, reader: JsonlReader): OpenSource {
+function opened(file: LocalFile, reader: JsonlReader, { dtype }: JsonlSourceOptions): OpenSource {
   const bytes = reader.count * reader.schema.vectors.reduce((sum, column) => sum + vectorBytes(column), 0);
   return {
     format: reader.note,
@@ -90,6 +90,7 @@ function opened(file: LocalFile, reader: JsonlReader): OpenSource {
     files: undefined,
     expected: { records: reader.count, bytes },
     notes: reader.notes,
+    state: file.stateFor(`jsonl ${dtype ?? ''}`),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

@@ -1,7 +1,18 @@
 /** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
 import { randomBytes } from 'node:crypto';
 import { constants, readSync } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
@@ -15,6 +26,8 @@ export class LocalFile {
   /** What {@link identityOf} gave when the file was opened. */
   readonly identity: string;
   readonly #handle: FileHandle;
+  readonly #areTimesTelling: boolean;
+  #doWritesShow = false;
 
   private constructor(path: string, handle: FileHandle, stats: Stats) {
     this.path = path;
@@ -22,6 +35,7 @@ export class LocalFile {
     this.mode = Number(stats.mode & 0o7777n);
     this.#handle = handle;
     this.identity = identityOf(stats);
+    this.#areTimesTelling = areTelling(stats, Date.now());
   }
 
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_INVALID (no regular file), SOURCE_FAILED. */
@@ -31,6 +45,27 @@ export class LocalFile {
     if (stats.isFile()) return new LocalFile(path, handle, stats);
     await handle.close();
     throw notRegular(path);
+  }
+
+  /**
+   * Has writes that come after this show in the times of the file. One through a mapping, as numpy does it, shows only where nothing of the
+   * page waits to be written, so all that waits is written now.
+   */
+  async settle(): Promise<void> {
+    await passTick();
+    const isSynced = this.#handle.sync().then(
+      () => true,
+      () => false, // Not every system lets a reader ask for it.
+    );
+    this.#doWritesShow = (await isSynced) && this.#areTimesTelling && (await doAllWritesShow(this.path));
+  }
+
+  /**
+   * What {@link OpenSource.state} is of a source that reads this file, once it is settled.
+   * @param reading how it is read: whatever else than the bytes of the file bears on the content.
+   */
+  stateFor(reading: string): string | undefined {
+    return this.#doWritesShow ? `${reading}:${this.identity}` : undefined;
   }
 
   /**
@@ -121,7 +156,28 @@ function bigintStat(handle: FileHandle) {
   return handle.stat({ bigint: true });
 }
 
-/** No file system that we know notes the times of writes more coarsely, in milliseconds. */
+/** ext2 to ext4, XFS and btrfs, each of which was tried. On tmpfs, writes through mappings do not show whatever one does. */
+const TELLING_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
+
+/** Whether the file stands where every write after a sync is known to show in the times. */
+async function doAllWritesShow(path: string): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  return statfs(path).then(
+    ({ type }) => TELLING_SYSTEMS.has(type),
+    () => false,
+  );
+}
+
+/** Some file systems note whole seconds, such as ext4 with small inodes. */
+const COARSE_MS = 2000;
+
+/** Whether a write that comes {@link TICK_MS} after `now` gives a file other times than these. */
+function areTelling({ mtimeNs, ctimeNs }: Pick<Stats, 'mtimeNs' | 'ctimeNs'>, now: number): boolean {
+  const areFine = ctimeNs % 1_000_000n !== 0n;
+  return areFine || [mtimeNs, ctimeNs].every((time) => Number(time / 1_000_000n) < now - COARSE_MS);
+}
+
+/** Fine times move in ticks of no more than so many milliseconds. */
 const TICK_MS = 10;
 
 /**

@@ -16,14 +16,7 @@ import {
 import { collectionName } from './collection-name.js';
 import { openedFile } from './file.js';
 import { FileWriter } from './file-writer.js';
-import {
-  checkTargetFree,
-  LocalFile,
-  passTick,
-  replaceAtomically,
-  sourceChanged,
-  sizeOfFile,
-} from './local-file.js';
+import { checkTargetFree, LocalFile, replaceAtomically, sourceChanged, sizeOfFile } from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
 import { SlabRing } from './slab-ring.js';
 
@@ -93,7 +86,7 @@ export function matrixSource(format: MatrixFormat, path: string): Source {
 async function openMatrix(format: MatrixFormat, path: string): Promise<OpenSource> {
   const file = await LocalFile.open(path);
   try {
-    await passTick();
+    await file.settle();
     const shape = await format.inspect(file);
     if (!('unsplit' in shape)) return openedMatrix(file, shape);
     return openedFile(file, [
@@ -115,6 +108,7 @@ function openedMatrix(file: LocalFile, shape: MatrixShape): OpenSource {
     files: undefined,
     expected: { records: rows, bytes: rows * vectorBytes(column) },
     notes: [],
+    state: file.stateFor(format.name),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

@@ -95,6 +95,11 @@ export interface ChangeHints {
 export interface OpenSource extends Content {
   readonly lookUp?: RecordLookup | undefined;
   readonly changes?: ChangeHints | undefined;
+  /**
+   * Equal for two openings only if nothing was written between them, and the way of reading is the same: then the content is the same, and
+   * need not be read again. Writes that come after the first reading must show in it. Undefined where a source cannot tell.
+   */
+  readonly state?: string | undefined;
   /** What the person who takes the snapshot should know, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
   /**

@@ -9,7 +9,15 @@
  */
 import { stat } from 'node:fs/promises';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
-import { compareBytes, equalBytes, fromUtf8, isVecsnapError, VecsnapError, viewOf } from '../core/index.js';
+import {
+  compareBytes,
+  equalBytes,
+  fromUtf8,
+  isVecsnapError,
+  toHex,
+  VecsnapError,
+  viewOf,
+} from '../core/index.js';
 import { LocalFile, readFailure, sourceChanged, systemCode } from './local-file.js';
 import { xxh3 } from './xxh3.js';
 
@@ -173,6 +181,11 @@ export class RedbFile {
   /** Which file this is: another text for a copy. */
   get identity(): string {
     return this.#place;
+  }
+
+  /** Which content this is: the file, and the checksum of all that its tables hold. */
+  get state(): string {
+    return `${this.#place}:${toHex(this.#commit.root ?? new Uint8Array(0))}`;
   }
 
   /**

@@ -9,6 +9,7 @@ import type { ChunkIndex, Location, PackEntry } from 'vecsnap/cas';
 import { type Address, toAddress, toHex } from 'vecsnap/core';
 import { runs } from '../support/arbitraries.js';
 import { collectAll } from '../support/collect.js';
+import { seededBytes } from '../support/files.js';
 
 /** Where an index lives, so that it can be opened again. */
 export interface IndexPlace {
@@ -190,8 +191,10 @@ export function testChunkIndex(fixture: IndexFixture): void {
 
     it('keeps in mind which trees are whole until a pack or a chunk is removed, or keeps none in mind', async () => {
       const [a, b] = [addressOf(1), addressOf(2)];
-      const areNoted = async () => [await index.isNotedWhole?.(a), await index.isNotedWhole?.(b)];
-      if (index.noteWhole === undefined) return expect(await areNoted()).toEqual([undefined, undefined]);
+      const [none, some] = [new Uint8Array(0), seededBytes(16, 1)];
+      const notes = async () =>
+        [await index.wholeNote?.(a), await index.wholeNote?.(b)].map((note) => note && toHex(note));
+      if (index.noteWhole === undefined) return expect(await notes()).toEqual([undefined, undefined]);
       const removals = [
         () => index.removeChunksOf(new Set(['packs/a'])),
         () => index.removePacks(new Set(['packs/a'])),
@@ -201,16 +204,16 @@ export function testChunkIndex(fixture: IndexFixture): void {
       for (const remove of removals) {
         await index.addPack({ name: 'packs/a', size: 1 }, entriesOf([1, 2]));
         await index.addPack({ name: 'packs/b', size: 1 }, entriesOf([3]));
-        expect(await areNoted()).toEqual([false, false]);
-        await index.noteWhole(a, undefined);
-        expect(await areNoted()).toEqual([true, false]);
-        await index.noteWhole(b, a);
-        await index.noteWhole(b, b);
+        expect(await notes()).toEqual([undefined, undefined]);
+        await index.noteWhole(a, none, undefined);
+        expect(await notes()).toEqual(['', undefined]);
+        await index.noteWhole(b, none, a);
+        await index.noteWhole(b, some, b);
         await index.addPack({ name: 'packs/c', size: 1 }, entriesOf([4]));
         if (fixture.persistent) await reopen();
-        expect(await areNoted()).toEqual([false, true]);
+        expect(await notes()).toEqual([undefined, toHex(some)]);
         await remove();
-        expect(await areNoted()).toEqual([false, false]);
+        expect(await notes()).toEqual([undefined, undefined]);
       }
     });
 

@@ -118,6 +118,17 @@ export function sourceContract(fixture: SourceFixture): void {
         });
       });
 
+      it('is in one state until it is written, and in another then, where it can tell', async () => {
+        const path = await made('a', large);
+        const stateOf = async () => withOpen(await fixture.source(path), async ({ state }) => state);
+        const first = await stateOf();
+        expect(await stateOf()).toBe(first);
+        await fixture.change(path);
+        const second = await stateOf();
+        expect(second === undefined).toBe(first === undefined);
+        if (first !== undefined) expect(second).not.toBe(first);
+      });
+
       it('can be left in the middle', async () => {
         await withOpen(await fixture.source(await made('a', large)), async (content) => {
           for await (const batch of content.records?.() ?? []) {

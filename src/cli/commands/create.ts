@@ -19,6 +19,7 @@ interface Flags extends LockOption, CollectionOption {
   readonly name?: string;
   readonly base?: string;
   readonly full?: boolean;
+  readonly rescan?: boolean;
   readonly changes?: string;
   readonly tag?: readonly string[];
   readonly metadata?: readonly string[];
@@ -38,6 +39,7 @@ export const create: CliCommand<Flags> = {
         'the snapshot that it continues (default: the latest of the collection, if any)',
       )
       .option('--full', 'no base')
+      .option('--rescan', 'read the source although its times say that nothing was written since the base')
       .option('--changes <JOURNAL>', 'the journal of what has changed since the base (see trackChanges)')
       .option('--tag <TAG>', 'a word to find it by; may be given several times', gather)
       .option('--metadata <KEY=VALUE>', 'a text to keep with it; may be given several times', gather);
@@ -56,6 +58,7 @@ export const create: CliCommand<Flags> = {
     ['vecsnap create repo vectors.fbin --json | jq .addedBytes', 'prints the snapshot as JSON'],
   ],
   notes: `Whether full or incremental, a snapshot stores only what the repository does not have yet, and restores on its own.
+A file or a ruvector database that was not written since the base is not read again, except with --rescan or --full.
 Of a directory that contains the repository, the repository is left out. Ctrl-C leaves the repository as it was.`,
   startEarly: ([, place]) => startForFile(place as string),
   run: (call, [repo, place], flags) =>
@@ -74,9 +77,9 @@ function checkFlags({ full, base }: Flags): void {
 
 async function take(call: Call, manager: SnapshotManager, source: Source, flags: Flags): Promise<Snapshot> {
   const { signal, onProgress } = call;
-  const { collection = source.collection, name = collection, tag: tags } = flags;
+  const { collection = source.collection, name = collection, tag: tags, rescan } = flags;
   const metadata = parseMetadata(flags.metadata ?? []);
-  const options: CreateOptions = { signal, onProgress, collection, tags, metadata };
+  const options: CreateOptions = { signal, onProgress, collection, tags, metadata, rescan };
   const base = await findBase(call, manager, collection, flags);
   return base === undefined
     ? manager.createSnapshot(source, name, options)

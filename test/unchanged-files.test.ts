@@ -1,0 +1,216 @@
+/** Files to which nothing was written since the snapshot before are not read, and all others are. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { link, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { directoryEnvironment } from 'vecsnap/platform';
+import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { fbin, fvecs, npy, resolveSource } from 'vecsnap/source';
+import { create } from './support/cli.js';
+import { freshDirectory, invertLastByte } from './support/files.js';
+import { writeMatrix } from './support/matrices.js';
+import { ruvector } from './support/ruvector.js';
+
+/** Whether writes to files in this directory are known to show in their times. */
+async function doWritesShow(directory: string): Promise<boolean> {
+  const folder = await mkdtemp(join(directory, 'vecsnap-times-'));
+  try {
+    await writeFile(join(folder, 'file'), 'some bytes');
+    const opened = await (await resolveSource(`file:${join(folder, 'file')}`)).open();
+    await opened.close();
+    return opened.state !== undefined;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const doShow = await doWritesShow(tmpdir());
+if (!doShow)
+  console.warn(`Not tested that files are not read again: times in ${tmpdir()} do not tell enough.`);
+const hasPython = spawnSync('python3', ['-c', 'import mmap']).status === 0;
+if (!hasPython) console.warn('Not tested with writes through mappings: there is no Python.');
+
+const WRITER = `
+import mmap, os, sys
+mapping = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 0)
+for line in sys.stdin:
+    mapping[-1] = int(line)
+    print(flush=True)
+`;
+
+/** A program that has a file mapped all the time, and writes its last byte when it is told to. */
+function startWriter(path: string): { write(value: number): Promise<void>; end(): void } {
+  const child = spawn('python3', ['-c', WRITER, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  return {
+    write: async (value) => {
+      child.stdin.write(`${value}\n`);
+      await once(child.stdout, 'data');
+    },
+    end: () => child.stdin.end(),
+  };
+}
+
+/** Does something to a file, and puts the time of its last write back. */
+async function secretly(path: string, change: () => unknown): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  await change();
+  await utimes(path, atime, mtime);
+}
+
+interface Kind {
+  readonly scheme: string;
+  readonly make: (path: string) => unknown;
+  /** Keeps the size. */
+  readonly change: (path: string) => unknown;
+}
+
+const MATRICES: readonly Kind[] = [fbin, npy, fvecs].map((format) => ({
+  scheme: format.scheme,
+  make: (path) => writeMatrix(format, path, 300, 16),
+  change: invertLastByte,
+}));
+const KINDS: readonly Kind[] = [
+  ...MATRICES,
+  { scheme: 'file', make: (path) => writeFile(path, 'some bytes'), change: invertLastByte },
+  {
+    scheme: 'jsonl',
+    make: (path) => writeFile(path, '{"id":"a","vector":[1,2]}\n{"id":"b","vector":[3,4]}\n'),
+    change: (path) => writeFile(path, '{"id":"a","vector":[1,2]}\n{"id":"b","vector":[3,5]}\n'),
+  },
+  {
+    scheme: 'ruvector',
+    make: (path) => {
+      const batches = [Array.from({ length: 50 }, (_, i) => ({ id: `record ${i}`, vector: [i, 1] }))];
+      ruvector(path, { options: { dimensions: 2 }, batches });
+    },
+    change: (path) => {
+      ruvector(path, { options: { dimensions: 2 }, batches: [[{ id: 'record 7', vector: [7, 2] }]] });
+    },
+  },
+];
+
+describe('a file', () => {
+  const at = freshDirectory();
+  let manager: SnapshotManager;
+  let last: Snapshot | undefined;
+
+  beforeEach(async () => {
+    manager = await SnapshotManager.init({ environment: directoryEnvironment(at('repo'), { workers: 1 }) });
+    last = undefined;
+  });
+
+  afterEach(() => manager.close());
+
+  /** Takes the next snapshot, and tells whether the source was read for it. */
+  async function take(place: string, options: CreateOptions = {}): Promise<Snapshot & { isRead: boolean }> {
+    const source = await resolveSource(place);
+    last =
+      last === undefined
+        ? await manager.createSnapshot(source, 'snapshot', options)
+        : await manager.createIncrementalSnapshot(source, 'snapshot', last.id, options);
+    return { ...last, isRead: !last.notes.some((note) => note.startsWith('Nothing was read')) };
+  }
+
+  it.runIf(doShow).each(KINDS)('($scheme) is read again only when it was written', async (kind) => {
+    const path = at('source');
+    const place = `${kind.scheme}:${path}`;
+    await kind.make(path);
+    const first = await take(place);
+    const second = await take(place);
+    expect([first.isRead, second.isRead]).toEqual([true, false]);
+    expect(second.checksum).toBe(first.checksum);
+    await secretly(path, () => kind.change(path));
+    const third = await take(place);
+    expect(third.isRead).toBe(true);
+    expect(third.checksum).not.toBe(first.checksum);
+    expect((await take(place)).isRead).toBe(false);
+    expect(await take(place, { rescan: true })).toMatchObject({ isRead: true, checksum: third.checksum });
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it.runIf(doShow)('is read again when another took its place, or its name changed', async () => {
+    const path = at('a');
+    await writeFile(path, 'some bytes');
+    await take(`file:${path}`);
+    await secretly(path, async () => {
+      await writeFile(at('other'), 'same size!');
+      await rename(at('other'), path);
+    });
+    expect((await take(`file:${path}`)).isRead).toBe(true);
+    expect((await take(`file:${path}`)).isRead).toBe(false);
+    await link(path, at('b')); // It shows in the times, too.
+    expect((await take(`file:${path}`)).isRead).toBe(true);
+    expect((await take(`file:${at('b')}`)).isRead).toBe(true);
+  });
+
+  it.runIf(doShow)('is read again when it is taken as another kind', async () => {
+    const path = at('vectors');
+    await writeMatrix(fbin, path, 300, 16);
+    expect(await take(`fbin:${path}`)).toMatchObject({ vectorCount: 300, fileCount: 0 });
+    expect(await take(`file:${path}`)).toMatchObject({ vectorCount: 0, fileCount: 1, isRead: true });
+    expect((await take(`file:${path}`)).isRead).toBe(false);
+  });
+
+  it.runIf(doShow)('is read again by the command when that is asked for', async () => {
+    const path = at('vectors');
+    await writeMatrix(fbin, path, 300, 16);
+    const { checksum } = await create(at('repo'), path);
+    expect((await create(at('repo'), path)).notes).toEqual([expect.stringMatching(/^Nothing was read/)]);
+    expect(await create(at('repo'), path, '--rescan')).toMatchObject({ notes: [], checksum });
+    expect(await create(at('repo'), path, '--full')).toMatchObject({ notes: [], checksum });
+  });
+
+  it.runIf(existsSync('/dev/shm'))('is always read where not every write shows', async () => {
+    const folder = await mkdtemp('/dev/shm/vecsnap-test-');
+    try {
+      const path = join(folder, 'vectors');
+      await writeMatrix(fbin, path, 300, 16);
+      await take(`fbin:${path}`);
+      expect((await take(`fbin:${path}`)).isRead).toBe(true);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  describe('that a program has mapped all the time', () => {
+    const itMapped = it.runIf(doShow && hasPython);
+
+    itMapped('is read again after writes through the mapping', async () => {
+      const path = at('vectors');
+      await writeMatrix(fbin, path, 300, 16);
+      const writer = startWriter(path);
+      try {
+        const checksums = new Set<string>();
+        for (let value = 1; value <= 5; value++) {
+          await writer.write(value);
+          const snapshot = await take(`fbin:${path}`);
+          expect(snapshot.isRead).toBe(true);
+          checksums.add(snapshot.checksum);
+        }
+        expect(checksums.size).toBe(5);
+        expect((await take(`fbin:${path}`)).isRead).toBe(false);
+      } finally {
+        writer.end();
+      }
+    });
+
+    itMapped('is not taken as the content of one moment when it is written meanwhile', async () => {
+      const path = at('vectors');
+      await writeMatrix(fbin, path, 300, 16);
+      const writer = startWriter(path);
+      try {
+        await writer.write(1);
+        const opened = await (await resolveSource(`fbin:${path}`)).open();
+        await opened.confirmUnchanged();
+        await writer.write(2);
+        await expect(opened.confirmUnchanged()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' });
+        await opened.close();
+      } finally {
+        writer.end();
+      }
+    });
+  });
+});
