@@ -83,20 +83,24 @@ export function inOtherForms(
   const last = fields.length / FIELD_COUNT - 1;
   const own = fields.subarray(last * FIELD_COUNT);
   const ownBases = bases.subarray(bases.length - (own[FIELDS.baseCount] as number));
-  const times = <T>(part: Iterable<T>): T[] => forms.flatMap(() => [...part]);
-  const allFields = Float64Array.from([...fields.subarray(0, last * FIELD_COUNT), ...times(own)]);
-  for (const [i, { length }] of forms.entries())
-    allFields[(last + i) * FIELD_COUNT + FIELDS.storedLength] = length;
-  return {
+  const more = forms.length - 1;
+  const all: ChunkGraph = {
     roots: Uint32Array.from(forms, (_, i) => last + i),
-    fields: allFields,
-    addresses: Uint8Array.from([
-      ...addresses.subarray(0, last * ADDRESS_LENGTH),
-      ...times(addresses.subarray(last * ADDRESS_LENGTH)),
-    ]),
-    bases: Uint32Array.from([...bases.subarray(0, bases.length - ownBases.length), ...times(ownBases)]),
+    fields: new Float64Array(fields.length + more * own.length),
+    addresses: new Uint8Array(addresses.length + more * ADDRESS_LENGTH),
+    bases: new Uint32Array(bases.length + more * ownBases.length),
     memory: [...memory.slice(0, last), ...forms],
   };
+  all.fields.set(fields);
+  all.addresses.set(addresses);
+  all.bases.set(bases);
+  for (const [i, { length }] of forms.entries()) {
+    all.fields.set(own, (last + i) * FIELD_COUNT);
+    all.fields[(last + i) * FIELD_COUNT + FIELDS.storedLength] = length;
+    all.addresses.set(addresses.subarray(last * ADDRESS_LENGTH), (last + i) * ADDRESS_LENGTH);
+    all.bases.set(ownBases, bases.length + (i - 1) * ownBases.length);
+  }
+  return all;
 }
 
 /**
