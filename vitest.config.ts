@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,6 +7,7 @@ export default defineConfig({
     testTimeout: 60_000,
     setupFiles: ['test/support/seed.ts'],
     pool: 'forks',
+    maxWorkers: availableParallelism(), // Vitest would leave one processor to itself: half of them, where there are two.
     coverage: { provider: 'v8', include: ['dist/**/*.js'] },
   },
 });
