@@ -56,6 +56,8 @@ interface Finding {
   readonly lacksBase?: boolean;
 }
 
+type AddFinding = (finding: Finding) => void;
+
 const LOOKED_UP_TOGETHER = 256;
 /** Plaintext bytes that are read together. */
 const READ_TOGETHER = 16 * 1024 * 1024;
@@ -73,8 +75,7 @@ export async function verifyRepository(repository: Repository, options: WorkOpti
       for (const { blob, error } of [...problems, ...state]) verification.add({ error, blob });
       const flaw = await repository.environment.indexFlaw?.();
       if (flaw !== undefined) verification.add({ error: flaw });
-      await verification.checkPacks();
-      await verification.checkReferences(false);
+      await verification.checkAll();
       return verification.report();
     },
     isDoubtful: ({ ok }) => !ok,
@@ -123,6 +124,8 @@ class Verification {
   readonly #progress: ProgressCounter;
   readonly #findings: Finding[] = [];
   readonly #damaged = new DigestTable();
+  /** Aborted with what has failed. */
+  readonly #stop = new AbortController();
   #chunks = 0;
   #bytes = 0;
 
@@ -144,31 +147,58 @@ class Verification {
     this.#findings.push(finding);
   }
 
-  /** Reads every pack. */
-  async checkPacks(): Promise<void> {
+  /** Reads every pack, and walks every manifest meanwhile: what a pack tells is told first all the same. */
+  async checkAll(): Promise<void> {
+    const later: Finding[] = [];
+    const references = this.checkReferences(false, (finding) => later.push(finding));
+    const outcomes = await Promise.allSettled([this.#orStop(this.#checkPacks()), this.#orStop(references)]);
+    if (outcomes.some(({ status }) => status === 'rejected')) throw this.#stop.signal.reason;
+    for (const finding of later) this.add(finding);
+  }
+
+  /** Whatever else is under way ends at its next step when `work` fails. */
+  async #orStop(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#stop.abort(error);
+      throw error;
+    }
+  }
+
+  /** @throws VecsnapError ABORTED, or what something else that is under way failed with. */
+  #goOn(): void {
+    throwIfAborted(this.#signal);
+    this.#stop.signal.throwIfAborted();
+  }
+
+  async #checkPacks(): Promise<void> {
     const onChecked = (bytes: number): void => {
       this.#bytes += bytes;
       this.#progress.add(0, bytes);
-      throwIfAborted(this.#signal);
+      this.#goOn();
     };
     for await (const finding of checkPacks(this.#store, onChecked)) this.add(finding);
   }
 
   /** Walks every manifest; with `read`, also reads every chunk that they reach. */
-  async checkReferences(read: boolean): Promise<void> {
+  async checkReferences(read: boolean, add: AddFinding = (one) => this.add(one)): Promise<void> {
     const entered = new DigestTable();
     const seen = new DigestTable();
     for (const snapshot of this.#snapshots) {
-      throwIfAborted(this.#signal);
-      await this.#checkSize(snapshot);
-      const chunks = fresh(this.#reach(snapshot, entered), seen);
-      for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER))
-        await this.#checkChunks(some, read);
+      this.#goOn();
+      await this.#checkSize(snapshot, add);
+      const chunks = fresh(this.#reach(snapshot, entered, add), seen);
+      for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER)) {
+        this.#goOn();
+        const locations = await this.#locate(some, add);
+        await (read ? this.#readLocated(some, locations) : nextTurn());
+      }
     }
   }
 
   /** Whether the snapshot says of its manifest, and that of its trees, what they hold. What cannot be read is found elsewhere. */
-  async #checkSize(snapshot: Snapshot): Promise<void> {
+  async #checkSize(snapshot: Snapshot, add: AddFinding): Promise<void> {
     const address = manifestAddress(snapshot);
     try {
       const manifest = decodeManifest(await this.#nodes.get(address));
@@ -178,7 +208,7 @@ class Verification {
         checkSize(snapshot, manifest);
         for (const [i, root] of roots.entries()) checkTotals(root, trees[i] as TreeReference, 'the manifest');
       });
-      if (error !== undefined) this.add({ error, address, snapshot: snapshot.id });
+      if (error !== undefined) add({ error, address, snapshot: snapshot.id });
     } catch (error) {
       if (!isVecsnapError(error)) throw error;
     }
@@ -203,11 +233,15 @@ class Verification {
   }
 
   /** Everything that a snapshot reaches. What cannot be read below a damaged node is left out, and the node is reported. */
-  async *#reach(snapshot: Snapshot, entered: DigestTable): AsyncGenerator<Address> {
+  async *#reach(
+    snapshot: Snapshot,
+    entered: DigestTable,
+    add: AddFinding = () => undefined,
+  ): AsyncGenerator<Address> {
     const enter = (node: Address): boolean => entered.addNew(node);
     const note = (error: unknown, node: Address): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
-      this.add({ error, address: node, snapshot: snapshot.id });
+      add({ error, address: node, snapshot: snapshot.id });
     };
     for await (const { address, data } of reachable(this.#nodes, manifestAddress(snapshot), enter, note)) {
       yield address;
@@ -215,16 +249,17 @@ class Verification {
     }
   }
 
-  async #checkChunks(addresses: readonly Address[], read: boolean): Promise<void> {
+  /** Where chunks stand that snapshots refer to. */
+  async #locate(addresses: readonly Address[], add: AddFinding): Promise<readonly (Location | undefined)[]> {
     this.#chunks += addresses.length;
     const locations = await this.#store.locate(addresses);
     for (const [i, location] of locations.entries()) {
       const address = addresses[i] as Address;
-      if (location === undefined) this.add({ error: missing(), address });
+      if (location === undefined) add({ error: missing(), address });
       else if (!this.#store.packs.has(location.pack))
-        this.add({ error: packGone(location.pack), address, blob: location.pack });
+        add({ error: packGone(location.pack), address, blob: location.pack });
     }
-    if (read) await this.#readLocated(addresses, locations);
+    return locations;
   }
 
   /** Reads chunks, not more of them at a time than fit into memory. */
@@ -272,6 +307,11 @@ class Verification {
     }
     return needs;
   }
+}
+
+/** Lets whatever else waits have its turn: the threads that check packs wait for more of them. */
+async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve));
 }
 
 function flawOf(check: () => void): VecsnapError | undefined {
