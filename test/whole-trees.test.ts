@@ -268,6 +268,20 @@ describe('a source that tells in which state it is', () => {
     expect(seen.scans).toBe(2);
   });
 
+  it('is read in the same state when it was taken by hints, which are audited again', async () => {
+    const { manager, seen, first } = await prepared();
+    const source = hintedSource({ schema: SCHEMA, records }, { since: () => [] }, seen);
+    const at = (state: string) => ({ ...source, open: async () => ({ ...(await source.open()), state }) });
+    const take = (base: Snapshot, options = {}) =>
+      manager.createIncrementalSnapshot(at('two'), 'hinted', base.id, options);
+    const second = await take(first);
+    const third = await take(second);
+    expect([second.notes, third.notes, seen.scans]).toEqual([[], [], 0]);
+    const scanned = await take(third, { rescan: true });
+    expect([scanned.notes, seen.scans]).toEqual([[], 1]);
+    expect((await take(scanned)).notes).toEqual(NOTHING_READ);
+  });
+
   it('is read when packs have gone, were cut, or were swept since', async () => {
     const lost = await prepared();
     await lost.repository.losePack(lost.manager);

@@ -84,10 +84,13 @@ export class Creating {
     return this.#healed(await followedBy(open, snapshot));
   }
 
-  /** By hints, what has not changed is not looked up, so it is as whole as it was. */
+  /**
+   * By hints, what has not changed is not looked up, so it is as whole as it was. Nor is it read: so they are audited again where nothing was
+   * written since.
+   */
   async #noteWhole(open: OpenSource, snapshot: Snapshot, { base, hints, isBase }: TakePlan): Promise<void> {
     if (isBase || (hints !== undefined && base?.wholeNote === undefined)) return;
-    const note = this.#noteOf(open.state);
+    const note = this.#noteOf(hints === undefined ? open.state : undefined);
     await this.#session.store.noteWhole(manifestAddress(snapshot), note, base?.taken.manifest);
   }
 
@@ -127,7 +130,7 @@ export class Creating {
     const { auditRate = DEFAULT_AUDIT_RATE } = this.#options;
     if (!(auditRate >= 0 && auditRate <= 1))
       throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
-    if (changes === undefined || baseId === null) return { notes: [] };
+    if (changes === undefined || baseId === null || this.#options.rescan) return { notes: [] };
     if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
     if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
     if (lookUp === undefined) return { notes: [scanNote('the source cannot find records by their ids')] };

@@ -25,7 +25,7 @@ export interface CreateOptions extends WorkOptions {
    * row group is. Default: 1/256.
    */
   readonly auditRate?: number | undefined;
-  /** Read the source although it says that nothing was written to it since the base was taken. Default: false. */
+  /** Read all of the source, whatever it tells of what was written since the base was taken. Default: false. */
   readonly rescan?: boolean | undefined;
 }
 

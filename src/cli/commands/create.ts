@@ -39,7 +39,7 @@ export const create: CliCommand<Flags> = {
         'the snapshot that it continues (default: the latest of the collection, if any)',
       )
       .option('--full', 'no base')
-      .option('--rescan', 'read the source although its times say that nothing was written since the base')
+      .option('--rescan', 'read all of the source, whatever it tells of what was written since the base')
       .option('--changes <JOURNAL>', 'the journal of what has changed since the base (see trackChanges)')
       .option('--tag <TAG>', 'a word to find it by; may be given several times', gather)
       .option('--metadata <KEY=VALUE>', 'a text to keep with it; may be given several times', gather);
