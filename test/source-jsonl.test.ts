@@ -35,7 +35,8 @@ sourceContract({
   source: (path) => jsonlSource(path),
   target: (path) => jsonlTarget(path),
   make: (path, count) => writeFile(path, linesOf(count)),
-  change: (path) => appendFile(path, '{"id":"one more","embedding":[1]}\n'),
+  change: (path) =>
+    appendFile(path, `${JSON.stringify({ id: 'one more', embedding: new Array(64).fill(1) })}\n`),
   counts: { small: 40, large: 9973 },
 });
 
