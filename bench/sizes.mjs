@@ -1,12 +1,12 @@
 // npm run bench:sizes: time and peak memory of vecsnap at 0.3, 3 and 10 GB of vectors, one run each.
 //
-// The section of docs/benchmarks.md between its own two markers is written anew. It needs about 45 GB of free disk and some
+// Its section of docs/benchmarks.md is written anew. It needs about 45 GB of free disk and some
 // minutes. A process that was killed leaves its files in .work/sizes/.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { canMeasureMemory, measure, run, settle } from './command.mjs';
 import { describeMachine } from './machine.mjs';
-import { pretty } from './report.mjs';
+import { readOptions, writeSection } from './section.mjs';
 import { writeTiles } from './workloads.mjs';
 
 /** @typedef {import('./command.mjs').Cost} Cost */
@@ -14,13 +14,15 @@ import { writeTiles } from './workloads.mjs';
 const ROOT = resolve(import.meta.dirname, '..');
 const WORK = join(ROOT, '.work', 'sizes');
 const CLI = [process.execPath, join(ROOT, 'dist', 'cli', 'main.js')];
-const REPORT = join(ROOT, 'docs', 'benchmarks.md');
-const BEGIN = '<!-- sizes:begin, written by npm run bench:sizes -->';
-const END = '<!-- sizes:end -->';
+
+const { quick } = readOptions(`npm run bench:sizes -- [options]
+
+  --quick   0.3 GB only, printed and not written
+`);
 
 const TILE = { rows: 200_000, dimension: 384, seed: 1 };
 /** How many times the rows of a tile; a tile is 0.307 GB. */
-const TILES = process.argv.includes('--quick') ? [1] : [1, 10, 33];
+const TILES = quick ? [1] : [1, 10, 33];
 /** What the machine itself takes: `dd` of as many bytes. */
 const DD = ['bs=1M', 'status=none'];
 
@@ -32,12 +34,7 @@ async function main() {
   mkdirSync(WORK, { recursive: true });
   const rows = TILES.map(measureSize);
   rmSync(WORK, { recursive: true, force: true });
-  const text = readFileSync(REPORT, 'utf8');
-  const [before = '', rest = ''] = text.split(BEGIN);
-  const [, after = ''] = rest.split(END);
-  if (after === '') throw new Error(`bench: ${REPORT} lacks ${BEGIN} or ${END}`);
-  const section = await pretty(`${before}${BEGIN}\n\n${sectionText(rows)}\n\n${END}${after}`, REPORT);
-  writeFileSync(REPORT, section);
+  if (!quick) await writeSection('sizes', sectionText(rows));
   console.log(sectionText(rows));
 }
 

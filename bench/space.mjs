@@ -7,19 +7,16 @@
 // Sizes are those of the whole folder of the repository, closed. `-- days`, `-- words`, `-- hnswlib` runs one of them. The section
 // of docs/benchmarks.md between its own two markers is written anew when all were run.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { SnapshotManager } from 'vecsnap';
 import { fileSource } from 'vecsnap/source';
 import { describeMachine } from './machine.mjs';
-import { pretty } from './report.mjs';
+import { readOptions, writeSection } from './section.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const WORK = join(ROOT, '.work', 'space');
-const REPORT = join(ROOT, 'docs', 'benchmarks.md');
-const BEGIN = '<!-- space:begin, written by npm run bench:space -->';
-const END = '<!-- space:end -->';
 
 /** @typedef {Map<string, Float32Array>} Records */
 
@@ -258,7 +255,10 @@ function installed(name) {
 }
 
 const SCENARIOS = { days: thirtyDays, words: wordVectors, hnswlib: hnswlibIndex };
-const wanted = process.argv.slice(2).filter((name) => name in SCENARIOS);
+const { wanted } = readOptions(
+  `npm run bench:space -- [${Object.keys(SCENARIOS).join('] [')}]`,
+  Object.keys(SCENARIOS),
+);
 mkdirSync(WORK, { recursive: true });
 /** @type {string[]} */
 const lines = [];
@@ -272,10 +272,5 @@ rmSync(WORK, { recursive: true, force: true });
 if (wanted.length === 0) {
   const { cpu, cores } = describeMachine(ROOT);
   const said = `On ${cpu} (${cores} threads), Node.js ${process.version}; times are the best of seven.`;
-  const text = readFileSync(REPORT, 'utf8');
-  const [before = '', rest = ''] = text.split(BEGIN);
-  const [, after = ''] = rest.split(END);
-  if (after === '') throw new Error(`bench: ${REPORT} lacks ${BEGIN} or ${END}`);
-  const section = [said, ...lines.map((line) => `- ${line}`)].join('\n\n');
-  writeFileSync(REPORT, await pretty(`${before}${BEGIN}\n\n${section}\n\n${END}${after}`, REPORT));
+  await writeSection('space', [said, ...lines.map((line) => `- ${line}`)].join('\n\n'));
 }

@@ -4,9 +4,9 @@
 // 950,000 chunks in the end. At 10, 100 and 1,000 snapshots it measures the command, in a process of its own: a dry run, which marks
 // and plans, and then forgetting the oldest tenth and sweeping. `-- --quick` does a hundredth of it.
 //
-// The section of docs/benchmarks.md between its own two markers is written anew. A process that was killed leaves its files in
+// Its section of docs/benchmarks.md is written anew. A process that was killed leaves its files in
 // .work/sweep/.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SnapshotManager } from 'vecsnap';
 import { fsBlobStore } from 'vecsnap/blob';
@@ -14,7 +14,7 @@ import { readPackDirectory } from 'vecsnap/cas';
 import { nodeSha256 } from 'vecsnap/platform';
 import { canMeasureMemory, measure, run } from './command.mjs';
 import { describeMachine } from './machine.mjs';
-import { pretty } from './report.mjs';
+import { readOptions, writeSection } from './section.mjs';
 
 /** @typedef {import('./command.mjs').Cost} Cost */
 
@@ -22,11 +22,11 @@ const ROOT = resolve(import.meta.dirname, '..');
 const WORK = join(ROOT, '.work', 'sweep');
 const REPOSITORY = join(WORK, 'repository');
 const CLI = [process.execPath, join(ROOT, 'dist', 'cli', 'main.js')];
-const REPORT = join(ROOT, 'docs', 'benchmarks.md');
-const BEGIN = '<!-- sweep:begin, written by npm run bench:sweep -->';
-const END = '<!-- sweep:end -->';
 
-const isQuick = process.argv.includes('--quick');
+const { quick: isQuick } = readOptions(`npm run bench:sweep -- [options]
+
+  --quick   a hundredth of the work, printed and not written
+`);
 const RECORDS = isQuick ? 10_000 : 1_000_000;
 const CHANGED = isQuick ? 50 : 3600;
 const POINTS = isQuick ? [10, 100] : [10, 100, 1000];
@@ -54,15 +54,7 @@ async function main() {
     taken -= Math.floor(taken / 10);
   }
   rmSync(WORK, { recursive: true, force: true });
-  const text = readFileSync(REPORT, 'utf8');
-  const [before = '', rest = ''] = text.split(BEGIN);
-  const [, after = ''] = rest.split(END);
-  if (after === '') throw new Error(`bench: ${REPORT} lacks ${BEGIN} or ${END}`);
-  if (!isQuick)
-    writeFileSync(
-      REPORT,
-      await pretty(`${before}${BEGIN}\n\n${section(rows, empty)}\n\n${END}${after}`, REPORT),
-    );
+  if (!isQuick) await writeSection('sweep', section(rows, empty));
   console.log(section(rows, empty));
 }
 
