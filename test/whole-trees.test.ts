@@ -268,6 +268,23 @@ describe('a source that tells in which state it is', () => {
     expect(seen.scans).toBe(2);
   });
 
+  it('is not even opened where it tells before', async () => {
+    const { seen, at, first, next } = await prepared();
+    let opened = 0;
+    const telling = (state: string): Source => {
+      const source = at(state);
+      return { ...source, state: async () => state, open: async () => (opened++, source.open()) };
+    };
+    const second = await next(telling('one'), first);
+    expect([second.notes, opened]).toEqual([NOTHING_READ, 0]);
+    expect(second.checksum).toBe(first.checksum);
+    const third = await next(telling('two'), second);
+    expect([third.notes, opened, seen.scans]).toEqual([[expect.stringMatching(/nobody looked/)], 1, 1]);
+    expect((await next(telling('two'), third)).notes).toEqual(NOTHING_READ);
+    await next(telling('two'), third, { rescan: true });
+    expect(opened).toBe(2);
+  });
+
   it('is read in the same state when it was taken by hints, which are audited again', async () => {
     const { manager, seen, first } = await prepared();
     const source = hintedSource({ schema: SCHEMA, records }, { since: () => [] }, seen);

@@ -2,28 +2,31 @@
 import { equalBytes, formatAddress, isUnreadable, isVecsnapError, utf8 } from '../core/index.js';
 import { ChunkWriter } from '../cas/chunk-writer.js';
 import type { WholeNote } from '../cas/index.js';
-import type { OpenSource } from '../source/port.js';
+import type { ChangeHints, OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';
 import { knownSnapshot } from './find.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { Session } from './repository.js';
-import { invalidOption } from './settings.js';
 import { newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
 import { manifestAddress } from './snapshot-blob.js';
-import { type BaseSnapshot, takeContent, type Taken } from './take.js';
+import { type BaseSnapshot, takeContent, type Taken, type TakeParts } from './take.js';
 
 /** What is known of a snapshot before it is taken. */
 export type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
 
+/** What a source tells without being read. */
+type Told = Pick<OpenSource, 'state' | 'notes' | 'changes'>;
+
 /** How one attempt takes a snapshot. */
 interface TakePlan {
   readonly base: BaseSnapshot | undefined;
-  readonly hints?: TakeHints | undefined;
-  /** Whether the content is known to be that of the base, so that nothing is read. */
-  readonly isBase?: boolean | undefined;
-  /** To be kept with the snapshot beside those of the source. */
+  readonly take: (writer: ChunkWriter) => Promise<Taken>;
+  /** To be kept with the snapshot. */
   readonly notes: readonly string[];
+  /** What is noted with its tree, where all of that is known to be stored then and no note is there yet. */
+  readonly wholeNote?: WholeNote | undefined;
+  readonly changes?: ChangeHints | undefined;
 }
 
 const NOTHING_READ = 'Nothing was read: the source is as it was when the snapshot before was taken.';
@@ -35,6 +38,7 @@ export class Creating {
   readonly #session: Session;
   readonly #named: NamedSnapshot;
   readonly #options: CreateOptions;
+  #base: Promise<BaseSnapshot | undefined> | undefined;
 
   constructor(session: Session, named: NamedSnapshot, options: CreateOptions) {
     this.#session = session;
@@ -42,35 +46,40 @@ export class Creating {
     this.#options = options;
   }
 
+  /** Takes the snapshot of a source that is in this state, where nothing need be read for it; undefined elsewhere. @throws as {@link take}. */
+  async takeUnread(state: string | undefined): Promise<Snapshot | undefined> {
+    const plan = await this.#unreadPlan({ state, notes: [] });
+    return plan && this.#takeAndCommit(plan);
+  }
+
   /** Takes the snapshot, and closes the source. @throws VecsnapError SOURCE_CHANGED and others; everything is then as it was. */
   async take(open: OpenSource): Promise<Snapshot> {
     try {
-      const base = await this.#openBase();
-      if (this.#isContentOf(open, base))
-        return await this.#takeAndCommit(open, { base, isBase: true, notes: [NOTHING_READ] });
+      const unread = await this.#unreadPlan(open);
+      if (unread !== undefined) return await this.#takeAndCommit(unread);
+      const base = await this.#openedBase();
       const { hints, notes } = await this.#hintsOf(open, base);
-      if (hints === undefined) return await this.#takeAndCommit(open, { base, notes });
+      if (hints === undefined) return await this.#takeAndCommit(this.#readPlan(open, base, notes));
       try {
-        return await this.#takeAndCommit(open, { base, hints, notes });
+        return await this.#takeAndCommit(this.#readPlan(open, base, notes, hints));
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal === undefined) throw error;
-        return await this.#takeAndCommit(open, { base, notes: [...notes, refusal] });
+        return await this.#takeAndCommit(this.#readPlan(open, base, [...notes, refusal]));
       }
     } finally {
       await open.close();
     }
   }
 
-  async #takeAndCommit(open: OpenSource, from: TakePlan): Promise<Snapshot> {
+  async #takeAndCommit({ base, take, notes, wholeNote, changes }: TakePlan): Promise<Snapshot> {
     const { repository, store } = this.#session;
-    const { base, notes } = from;
     const writer = new ChunkWriter(store, { areKinWhole: base?.wholeNote !== undefined });
     let snapshot: Snapshot | undefined;
     try {
-      const taken = await this.#takeFrom(open, writer, from);
+      const taken = await take(writer);
       const totals = await writer.commit();
-      snapshot = await this.#describe(taken, totals.bytes, [...open.notes, ...notes]);
+      snapshot = await this.#describe(taken, totals.bytes, notes);
       await repository.putSnapshot(snapshot);
     } catch (error) {
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
@@ -80,18 +89,40 @@ export class Creating {
       // What cannot be removed now is referred to by nothing, and is swept one day. The first error says what is wrong.
       throw error;
     }
-    await this.#noteWhole(open, snapshot, from);
-    return this.#healed(await followedBy(open, snapshot));
+    if (wholeNote !== undefined)
+      await store.noteWhole(manifestAddress(snapshot), wholeNote, base?.taken.manifest);
+    return this.#healed(await followedBy(changes, snapshot));
   }
 
-  /**
-   * By hints, what has not changed is not looked up, so it is as whole as it was. Nor is it read: so they are audited again where nothing was
-   * written since.
-   */
-  async #noteWhole(open: OpenSource, snapshot: Snapshot, { base, hints, isBase }: TakePlan): Promise<void> {
-    if (isBase || (hints !== undefined && base?.wholeNote === undefined)) return;
-    const note = this.#noteOf(hints === undefined ? open.state : undefined);
-    await this.#session.store.noteWhole(manifestAddress(snapshot), note, base?.taken.manifest);
+  /** Where the source is in the state from which the base was taken, and all of that is there (docs/ordering.md, R13): it is the base again. */
+  async #unreadPlan({ state, notes, changes }: Told): Promise<TakePlan | undefined> {
+    if (state === undefined || this.#options.rescan) return undefined;
+    const base = await this.#openedBase();
+    if (base?.wholeNote === undefined || !equalBytes(base.wholeNote, this.#noteOf(state))) return undefined;
+    return { base, take: async () => base.taken, notes: [...notes, NOTHING_READ], changes };
+  }
+
+  #readPlan(
+    open: OpenSource,
+    base: BaseSnapshot | undefined,
+    notes: readonly string[],
+    hints?: TakeHints,
+  ): TakePlan {
+    // By hints, what has not changed is not looked up, so it is as whole as it was. Nor is it read: so hints are audited again in the same state.
+    const isWhole = hints === undefined || base?.wholeNote !== undefined;
+    return {
+      base,
+      take: (writer) => this.#read(open, writer, { base, hints }),
+      notes: [...open.notes, ...notes],
+      wholeNote: isWhole ? this.#noteOf(hints === undefined ? open.state : undefined) : undefined,
+      changes: open.changes,
+    };
+  }
+
+  /** What is noted with a tree that was taken from a source in this state. */
+  #noteOf(state: string | undefined): WholeNote {
+    if (state === undefined) return new Uint8Array(0);
+    return this.#session.repository.environment.sha256(utf8(state)).subarray(0, STATE_BYTES);
   }
 
   /** Notes which snapshots lack nothing any more. When that fails, they stay marked until the next create or repair. */
@@ -109,18 +140,6 @@ export class Creating {
     }
   }
 
-  /** Whether the source is, as far as it can tell, in the state from which the base was taken, and all of that is there (docs/ordering.md, R13). */
-  #isContentOf({ state }: OpenSource, base: BaseSnapshot | undefined): boolean {
-    if (state === undefined || this.#options.rescan || base?.wholeNote === undefined) return false;
-    return equalBytes(base.wholeNote, this.#noteOf(state));
-  }
-
-  /** What is noted with a tree that was taken from a source in this state. */
-  #noteOf(state: string | undefined): WholeNote {
-    if (state === undefined) return new Uint8Array(0);
-    return this.#session.repository.environment.sha256(utf8(state)).subarray(0, STATE_BYTES);
-  }
-
   /** What the source tells about changes since the base, or a note on why that cannot be used. */
   async #hintsOf(
     { changes, lookUp }: OpenSource,
@@ -128,8 +147,6 @@ export class Creating {
   ): Promise<{ hints?: TakeHints; notes: readonly string[] }> {
     const { baseId } = this.#named;
     const { auditRate = DEFAULT_AUDIT_RATE } = this.#options;
-    if (!(auditRate >= 0 && auditRate <= 1))
-      throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
     if (changes === undefined || baseId === null || this.#options.rescan) return { notes: [] };
     if (base === undefined) return { notes: [scanNote('the snapshot before cannot be read')] };
     if (base.mayLack) return { notes: [scanNote('something that the snapshot before needs may be lost')] };
@@ -152,6 +169,11 @@ export class Creating {
     });
   }
 
+  /** The base, opened once, however many attempts there are. */
+  #openedBase(): Promise<BaseSnapshot | undefined> {
+    return (this.#base ??= this.#openBase());
+  }
+
   /** Undefined when it cannot be read: a snapshot does not need its base, it only takes less space with it. */
   async #openBase(): Promise<BaseSnapshot | undefined> {
     const { repository, store } = this.#session;
@@ -172,10 +194,14 @@ export class Creating {
     }
   }
 
-  async #takeFrom(open: OpenSource, writer: ChunkWriter, { base, hints, isBase }: TakePlan): Promise<Taken> {
+  async #read(
+    open: OpenSource,
+    writer: ChunkWriter,
+    from: Pick<TakeParts, 'base' | 'hints'>,
+  ): Promise<Taken> {
     const { config, environment } = this.#session.repository;
-    const parts = { writer, config, sha256: environment.sha256, base, hints };
-    const taken = base !== undefined && isBase ? base.taken : await takeContent(open, parts, this.#options);
+    const parts = { writer, config, sha256: environment.sha256, ...from };
+    const taken = await takeContent(open, parts, this.#options);
     await open.confirmUnchanged();
     return taken;
   }
@@ -240,7 +266,7 @@ function scanNote(reason: string): string {
 }
 
 /** Lets the source tell changes since this snapshot from now on. When that fails, the snapshot is there nevertheless. */
-async function followedBy({ changes }: OpenSource, snapshot: Snapshot): Promise<Snapshot> {
+async function followedBy(changes: ChangeHints | undefined, snapshot: Snapshot): Promise<Snapshot> {
   try {
     await changes?.follow(snapshot.id);
     return snapshot;

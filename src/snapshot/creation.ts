@@ -66,7 +66,7 @@ export async function takeSnapshot(
   });
 }
 
-/** A source that is being opened, once for each attempt, the first time at once. */
+/** A source that is being opened, once for each attempt, the first time at once, unless that may not be needed. */
 class Opening {
   readonly #open: () => Promise<OpenSource>;
   #next: Promise<OpenSource> | undefined;
@@ -74,6 +74,7 @@ class Opening {
   /** @param repository the directory that the source must not take for its own content; undefined when there is none. */
   constructor(source: Source, repository: string | undefined) {
     this.#open = () => source.open({ repository });
+    if (source.state !== undefined) return;
     this.#next = this.#open();
     this.#next.catch(() => undefined); // Told to who takes it.
   }
@@ -93,7 +94,7 @@ class Opening {
 
 async function takeIn(
   session: Session,
-  { name, collection, baseId }: Creation & { readonly collection: string },
+  { source, name, collection, baseId }: Creation & { readonly collection: string },
   opening: Opening,
   options: CreateOptions,
 ): Promise<Snapshot> {
@@ -103,7 +104,8 @@ async function takeIn(
   const creating = new Creating(session, { name, collection, baseId, snapshotType }, options);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await creating.take(await opening.take());
+      const unread = await creating.takeUnread(await source.state?.());
+      return unread ?? (await creating.take(await opening.take()));
     } catch (error) {
       if (!isVecsnapError(error, 'SOURCE_CHANGED') || attempt >= TAKE_ATTEMPTS) throw error;
     }
@@ -120,10 +122,16 @@ async function prepareFor(source: Source, { coder }: Environment): Promise<void>
 }
 
 /** @throws VecsnapError OPTION_INVALID. */
-function checkOptions(name: string, collection: string, { tags = [], createdAt }: CreateOptions): void {
+function checkOptions(
+  name: string,
+  collection: string,
+  { tags = [], createdAt, auditRate = 0 }: CreateOptions,
+): void {
   checkName(name, 'name');
   checkName(collection, 'collection');
   for (const tag of tags) checkName(tag, 'tag');
+  if (!(auditRate >= 0 && auditRate <= 1))
+    throw invalidOption('auditRate', auditRate, 'a number from 0 to 1');
   if (createdAt !== undefined && !isSnapshotTime(createdAt.getTime()))
     throw invalidOption('createdAt', createdAt, 'a time from 1970 to 10889');
 }

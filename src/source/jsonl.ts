@@ -65,8 +65,24 @@ export function jsonlSource(path: string, options: JsonlSourceOptions = {}): Sou
     place: `jsonl:${path}`,
     collection: collectionName(path, ['.jsonl', '.ndjson', '.json'], 'jsonl'),
     roughBytes: () => sizeOfFile(path),
+    state: () => stateOf(path, options),
     open: () => openJsonl(path, options),
   };
+}
+
+async function stateOf(path: string, options: JsonlSourceOptions): Promise<string | undefined> {
+  const file = await LocalFile.open(path);
+  try {
+    await file.settle();
+    return file.stateFor(readingOf(options));
+  } finally {
+    await file.close();
+  }
+}
+
+/** What else than the lines bears on the content. */
+function readingOf({ dtype }: JsonlSourceOptions): string {
+  return `jsonl ${dtype ?? ''}`;
 }
 
 async function openJsonl(path: string, options: JsonlSourceOptions): Promise<OpenSource> {
@@ -81,7 +97,7 @@ async function openJsonl(path: string, options: JsonlSourceOptions): Promise<Ope
   }
 }
 
-function opened(file: LocalFile, reader: JsonlReader, { dtype }: JsonlSourceOptions): OpenSource {
+function opened(file: LocalFile, reader: JsonlReader, options: JsonlSourceOptions): OpenSource {
   const bytes = reader.count * reader.schema.vectors.reduce((sum, column) => sum + vectorBytes(column), 0);
   return {
     format: reader.note,
@@ -90,7 +106,7 @@ function opened(file: LocalFile, reader: JsonlReader, { dtype }: JsonlSourceOpti
     files: undefined,
     expected: { records: reader.count, bytes },
     notes: reader.notes,
-    state: file.stateFor(`jsonl ${dtype ?? ''}`),
+    state: file.stateFor(readingOf(options)),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

@@ -127,6 +127,11 @@ export interface Source {
    * started early depends on it.
    */
   roughBytes?(): Promise<number | undefined>;
+  /**
+   * What {@link OpenSource.state} would be, for a source that is gone through to be opened: it is not opened where that is not needed.
+   * @throws VecsnapError as {@link open}.
+   */
+  state?(): Promise<string | undefined>;
   /** @throws VecsnapError SOURCE_MISSING, SOURCE_TRUNCATED, SOURCE_INVALID, SOURCE_DUPLICATE_ID, PEER_MISSING, … */
   open(options?: OpenOptions): Promise<OpenSource>;
 }
