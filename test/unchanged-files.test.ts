@@ -2,14 +2,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { link, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { fbin, fvecs, npy, resolveSource } from 'vecsnap/source';
 import { create } from './support/cli.js';
+import { collect } from './support/collect.js';
 import { freshDirectory, invertLastByte } from './support/files.js';
 import { writeMatrix } from './support/matrices.js';
 import { ruvector } from './support/ruvector.js';
@@ -91,6 +93,24 @@ const KINDS: readonly Kind[] = [
     },
   },
 ];
+
+/** A small disk that notes times in whole seconds; undefined where this user may not mount one. */
+async function mountCoarseDisk(): Promise<string | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'vecsnap-disk-'));
+  const [image, place] = [join(folder, 'image'), join(folder, 'place')];
+  await mkdir(place);
+  const script = 'truncate -s 8M "$1" && mkfs.ext2 -q -I 128 "$1" && mount -o loop "$1" "$2"';
+  const { status } = spawnSync('sh', ['-c', script, 'sh', image, place], { stdio: 'ignore' });
+  afterAll(async () => {
+    if (status === 0) spawnSync('umount', [place]);
+    await rm(folder, { recursive: true });
+  });
+  return status === 0 ? place : undefined;
+}
+
+const disk = await mountCoarseDisk();
+if (disk === undefined)
+  console.warn('Not tested with times in whole seconds: this user may not mount a disk.');
 
 describe('a file', () => {
   const at = freshDirectory();
@@ -175,6 +195,16 @@ describe('a file', () => {
     }
   });
 
+  it.runIf(disk !== undefined)('is read until its times are old where they are whole seconds', async () => {
+    const path = join(disk as string, 'vectors');
+    await writeMatrix(fbin, path, 300, 16);
+    await take(`fbin:${path}`);
+    expect((await take(`fbin:${path}`)).isRead).toBe(true);
+    await sleep(3100);
+    expect((await take(`fbin:${path}`)).isRead).toBe(true);
+    expect((await take(`fbin:${path}`)).isRead).toBe(false);
+  });
+
   describe('that a program has mapped all the time', () => {
     const itMapped = it.runIf(doShow && hasPython);
 
@@ -192,6 +222,24 @@ describe('a file', () => {
         }
         expect(checksums.size).toBe(5);
         expect((await take(`fbin:${path}`)).isRead).toBe(false);
+      } finally {
+        writer.end();
+      }
+    });
+
+    itMapped('is not taken as part of one moment of its directory when it is written meanwhile', async () => {
+      await mkdir(at('tree'));
+      await writeMatrix(fbin, at('tree', 'vectors'), 300, 16);
+      const writer = startWriter(at('tree', 'vectors'));
+      try {
+        await writer.write(1);
+        const opened = await (await resolveSource(`dir:${at('tree')}`)).open();
+        for await (const entry of opened.files?.() ?? [])
+          if (entry.type === 'file') expect((await collect(entry.read())).length).toBe(1);
+        await opened.confirmUnchanged();
+        await writer.write(2);
+        await expect(opened.confirmUnchanged()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' });
+        await opened.close();
       } finally {
         writer.end();
       }

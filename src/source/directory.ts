@@ -205,6 +205,7 @@ async function* readFound(path: string, identity: string): AsyncGenerator<Uint8A
   });
   try {
     if (file.identity !== identity) throw sourceChanged(path);
+    await file.settleOneOfMany();
     yield* file.stream();
   } finally {
     await file.close();
