@@ -6,7 +6,14 @@ import { type ChunkStore, inlineCoder } from 'vecsnap/cas';
 import { formatAddress, parseAddress, type Schema, toHex, utf8 } from 'vecsnap/core';
 import { decodeManifest, reachable } from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
-import { manifestAddress, type Problem, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import {
+  type Environment,
+  manifestAddress,
+  type Problem,
+  type Snapshot,
+  SnapshotManager,
+} from 'vecsnap/snapshot';
+import { faultyBlobStore } from './fault/faulty-blob-store.js';
 import { runs } from './support/arbitraries.js';
 import { collect, collectAll } from './support/collect.js';
 import { seededBytes } from './support/files.js';
@@ -25,7 +32,12 @@ const PARAMETERS = {
   packBytes: 2000,
 };
 
-async function made(): Promise<{ blobs: BlobStore; manager: SnapshotManager; snapshots: Snapshot[] }> {
+async function made(): Promise<{
+  blobs: BlobStore;
+  environment: Environment;
+  manager: SnapshotManager;
+  snapshots: Snapshot[];
+}> {
   const blobs = memoryBlobStore();
   const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
   const environment = memoryEnvironment({ blobs, sha256: nodeSha256, coder });
@@ -44,7 +56,7 @@ async function made(): Promise<{ blobs: BlobStore; manager: SnapshotManager; sna
     memorySource({ schema: SCHEMA, records: records.filter((_, i) => i % 40 !== 7), files }),
     'second',
   );
-  return { blobs, manager, snapshots: [first, second] };
+  return { blobs, environment, manager, snapshots: [first, second] };
 }
 
 /** For every node, all that stands right below it; `[]` for data. */
@@ -176,6 +188,26 @@ describe('a verification', () => {
       await blobs.put(name, bytes);
     }
     expect(await manager.verifyRepository()).toMatchObject({ ok: true, problems: [] });
+  });
+
+  it('ends soon when the store fails, also in what it does meanwhile', async () => {
+    const { blobs, environment, manager } = await made();
+    for (let i = 0; i < 40; i++) {
+      const file = { path: 'a', mode: 0o644, bytes: seededBytes(50, 100 + i) };
+      await manager.createSnapshot(memorySource({ files: [file] }), `small ${i}`);
+    }
+    const failing = faultyBlobStore(blobs);
+    const verifying = await SnapshotManager.open({ environment: { ...environment, blobs: failing } });
+    const readsOf = async (verification: Promise<unknown>): Promise<number> => {
+      const before = failing.calls.length;
+      await verification;
+      return failing.calls.slice(before).filter(({ method }) => method === 'read').length;
+    };
+    const all = await readsOf(verifying.verifyRepository());
+    const nth = Math.floor(all / 4);
+    failing.setFaults({ failures: [{ nth, method: 'read', onwards: true }] });
+    const failed = expect(verifying.verifyRepository()).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    expect(await readsOf(failed)).toBeLessThan(nth + all / 8);
   });
 
   it('finds snapshots that cannot be read, and a sweep waits for somebody to look', async () => {

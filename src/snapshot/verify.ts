@@ -147,23 +147,14 @@ class Verification {
     this.#findings.push(finding);
   }
 
-  /** Reads every pack, and walks every manifest meanwhile: what a pack tells is told first all the same. */
+  /** Reads every pack, and walks every manifest meanwhile: what a pack tells is told first all the same. When one fails, so does the other. */
   async checkAll(): Promise<void> {
     const later: Finding[] = [];
-    const references = this.checkReferences(false, (finding) => later.push(finding));
-    const outcomes = await Promise.allSettled([this.#orStop(this.#checkPacks()), this.#orStop(references)]);
-    if (outcomes.some(({ status }) => status === 'rejected')) throw this.#stop.signal.reason;
+    const both = [this.#checkPacks(), this.checkReferences(false, (finding) => later.push(finding))];
+    for (const work of both) work.catch((error: unknown) => this.#stop.abort(error)); // The first reason stays.
+    await Promise.allSettled(both);
+    this.#stop.signal.throwIfAborted();
     for (const finding of later) this.add(finding);
-  }
-
-  /** Whatever else is under way ends at its next step when `work` fails. */
-  async #orStop(work: Promise<void>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      if (!this.#stop.signal.aborted) this.#stop.abort(error);
-      throw error;
-    }
   }
 
   /** @throws VecsnapError ABORTED, or what something else that is under way failed with. */
