@@ -102,7 +102,7 @@ async function mountCoarseDisk(): Promise<string | undefined> {
   const script = 'truncate -s 8M "$1" && mkfs.ext2 -q -I 128 "$1" && mount -o loop "$1" "$2"';
   const { status } = spawnSync('sh', ['-c', script, 'sh', image, place], { stdio: 'ignore' });
   afterAll(async () => {
-    if (status === 0) spawnSync('umount', [place]);
+    if (status === 0) spawnSync('sh', ['-c', 'umount "$1"', 'sh', place]);
     await rm(folder, { recursive: true });
   });
   return status === 0 ? place : undefined;
