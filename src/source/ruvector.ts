@@ -18,7 +18,8 @@ import {
 import { canonicalJson } from './canonical-json.js';
 import { collectionName } from './collection-name.js';
 import type { OpenSource, Source } from './port.js';
-import { RedbFile, type RedbLeaf, type RedbTable } from './redb.js';
+import { RedbFile } from './redb.js';
+import type { RedbLeaf, RedbTable } from './redb-pages.js';
 import {
   CONFIG_KEY,
   CONFIG_TABLE,
