@@ -15,6 +15,7 @@ import { isVecsnapError } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { type Environment, SnapshotManager } from 'vecsnap/snapshot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { namesIn } from './support/blobs.js';
 import { lockingEnvironment } from './support/fault-environment.js';
 import { seededRandom } from './support/stores.js';
 import { memorySource } from './support/memory-environment.js';
@@ -103,12 +104,6 @@ function damaged(bytes: Uint8Array, pick: Pick): { bytes: Uint8Array; what: stri
       return { bytes: longer, what: `longer by ${longer.length - bytes.length}` };
     }
   }
-}
-
-async function namesIn(blobs: BlobStore): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of blobs.list('')) names.push(name);
-  return names;
 }
 
 async function replace(blobs: BlobStore, name: string, bytes: Uint8Array): Promise<void> {

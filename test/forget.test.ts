@@ -13,8 +13,8 @@ import {
 } from 'vecsnap/snapshot';
 import { describe, expect, it } from 'vitest';
 import { faultyBlobStore } from './fault/faulty-blob-store.js';
+import { namesIn } from './support/blobs.js';
 import { runs } from './support/arbitraries.js';
-import { collect } from './support/collect.js';
 import { seededBytes } from './support/files.js';
 import { memoryEnvironment, memorySource, MemoryTarget, tickingClock } from './support/memory-environment.js';
 import { recordText, type TestRecord } from './support/records.js';
@@ -100,10 +100,6 @@ async function takeSome(manager: SnapshotManager, count: number, collection = 't
   return taken;
 }
 
-async function namesOf(blobs: BlobStore, prefix: string): Promise<string[]> {
-  return (await collect(blobs.list(prefix))).map(({ name }) => name);
-}
-
 function ids(snapshots: readonly { readonly id: string }[]): string[] {
   return snapshots.map(({ id }) => id);
 }
@@ -126,7 +122,7 @@ describe('what is forgotten', () => {
     expect(await manager.unforget([b.id])).toEqual([{ ...b, tags: ['x'] }]);
     expect(await manager.unforget('all')).toEqual([a]);
     expect(ids(await manager.listSnapshots())).toEqual([c.id, b.id, a.id]);
-    expect(await namesOf(blobs, 'forgotten/')).toEqual([]);
+    expect(await namesIn(blobs, 'forgotten/')).toEqual([]);
     const target = new MemoryTarget();
     await manager.restoreSnapshot(a.id, target);
     expect(target.records).toHaveLength(100);
@@ -142,8 +138,8 @@ describe('what is forgotten', () => {
     expect((await manager.collectGarbage({ dryRun: true })).forgottenSnapshots).toEqual([a.id]);
     expect(ids((await manager.listForgotten()).snapshots)).toEqual([a.id]);
     expect((await manager.collectGarbage()).forgottenSnapshots).toEqual([a.id]);
-    expect(await namesOf(blobs, 'forgotten/')).toEqual([]);
-    expect(await namesOf(blobs, 'marks/')).toEqual([]);
+    expect(await namesIn(blobs, 'forgotten/')).toEqual([]);
+    expect(await namesIn(blobs, 'marks/')).toEqual([]);
     await expect(manager.unforget([a.id])).rejects.toThrow(coded('SNAPSHOT_UNKNOWN'));
     expect(await manager.unforget('all')).toEqual([]);
     expect(ids(await manager.listSnapshots())).toEqual([b.id]);
@@ -170,7 +166,7 @@ describe('what is forgotten', () => {
     await manager.deleteSnapshots([b.id]);
     expect(ids((await manager.listForgotten()).snapshots)).toEqual([b.id]);
     expect((await manager.collectGarbage()).forgottenSnapshots).toEqual([b.id]);
-    expect(await namesOf(blobs, 'forgotten/')).toEqual([]);
+    expect(await namesIn(blobs, 'forgotten/')).toEqual([]);
     expect(ids(await manager.listSnapshots())).toEqual([a.id]);
   });
 
@@ -290,9 +286,9 @@ describe('tags and pins', () => {
       expect(await one.listSnapshots()).toEqual([b, expected]);
       expect((await one.listAll()).snapshots).toEqual([b, expected]);
     }
-    expect(await namesOf(blobs, 'marks/')).toEqual([`marks/${a.id}-2`]);
+    expect(await namesIn(blobs, 'marks/')).toEqual([`marks/${a.id}-2`]);
     await manager.pinSnapshot(a.id); // Nothing new.
-    expect(await namesOf(blobs, 'marks/')).toEqual([`marks/${a.id}-2`]);
+    expect(await namesIn(blobs, 'marks/')).toEqual([`marks/${a.id}-2`]);
     expect((await manager.unpinSnapshot(a.id)).pinned).toBe(false);
     await expect(manager.markSnapshot('nobody', {})).rejects.toThrow(coded('SNAPSHOT_UNKNOWN'));
     await expect(manager.markSnapshot(a.id, { add: [''] })).rejects.toThrow(coded('OPTION_INVALID'));
@@ -317,12 +313,12 @@ describe('tags and pins', () => {
     await manager.pinSnapshot(a.id);
     const old = await blobs.get(`marks/${a.id}-1`);
     for (let i = 0; i < 10; i++) await manager.markSnapshot(a.id, { pinned: i % 2 === 1 });
-    expect(await namesOf(blobs, 'marks/')).toEqual([`marks/${a.id}-11`]);
+    expect(await namesIn(blobs, 'marks/')).toEqual([`marks/${a.id}-11`]);
     await manager.unpinSnapshot(a.id);
     await blobs.put(`marks/${a.id}-9`, old); // Pinned, but older.
     expect((await manager.getSnapshot(a.id))?.pinned).toBe(false);
     await manager.collectGarbage();
-    expect(await namesOf(blobs, 'marks/')).toEqual([`marks/${a.id}-12`]);
+    expect(await namesIn(blobs, 'marks/')).toEqual([`marks/${a.id}-12`]);
   });
 
   it('M1: whatever fails, marks are as before or as they should be', async () => {
@@ -348,7 +344,7 @@ describe('tags and pins', () => {
         expect(states).toContainEqual({ tags, pinned });
         expect(failed).toBe(reached);
         await manager.pinSnapshot(a.id);
-        expect(await namesOf(blobs, 'marks/')).toHaveLength(1);
+        expect(await namesIn(blobs, 'marks/')).toHaveLength(1);
       }
     }
   });
@@ -428,7 +424,7 @@ describe('stored policies', () => {
     expect(await manager.removePolicy()).toBe(true);
     expect(await manager.removePolicy({ collection: 'c' })).toBe(true);
     await expect(manager.forget()).rejects.toThrow(coded('OPTION_INVALID'));
-    expect(await namesOf(blobs, 'policies/')).toHaveLength(1);
+    expect(await namesIn(blobs, 'policies/')).toHaveLength(1);
   });
 
   it('are checked before they are stored, and when they are used', async () => {
@@ -711,7 +707,7 @@ describe('a dry run', () => {
     const blobs = memoryBlobStore();
     const manager = await newRepository(blobs, { packBytes: 10 ** 6 });
     const [a] = (await takeSome(manager, 2)) as [Snapshot];
-    const [pack] = await namesOf(blobs, 'packs/');
+    const [pack] = await namesIn(blobs, 'packs/');
     await blobs.delete(pack as string);
     const report = await manager.forget({ ids: [a.id], dryRun: true });
     expect(report).toMatchObject({ forget: [a.id], reclaimableBytes: null });

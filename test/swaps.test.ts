@@ -4,17 +4,12 @@ import { isVecsnapError, toHex, VecsnapError } from 'vecsnap/core';
 import { nodeSha256 } from 'vecsnap/platform';
 import { type Environment, SnapshotManager } from 'vecsnap/snapshot';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { namesIn } from './support/blobs.js';
 import { lockingEnvironment } from './support/fault-environment.js';
 import { flawsOf, makeRepository } from './support/worked-repository.js';
 
 const LONG = 600_000;
 const digest = (bytes: Uint8Array): string => toHex(nodeSha256(bytes)).slice(0, 16);
-
-async function namesIn(blobs: BlobStore, prefix = ''): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of blobs.list(prefix)) names.push(name);
-  return names;
-}
 
 async function copyOf(blobs: BlobStore): Promise<BlobStore> {
   const copy = memoryBlobStore();

@@ -8,6 +8,11 @@ export async function listed(store: BlobStore, prefix: string): Promise<BlobStat
   return stats;
 }
 
+/** The names of the blobs that begin so. */
+export async function namesIn(store: BlobStore, prefix = ''): Promise<string[]> {
+  return (await listed(store, prefix)).map(({ name }) => name);
+}
+
 export async function readAt(
   store: BlobStore,
   name: string,
