@@ -1,66 +1,18 @@
 /** Files to which nothing was written since the snapshot before are not read, and all others are. */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { link, mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { fbin, fvecs, npy, resolveSource } from 'vecsnap/source';
 import { create } from './support/cli.js';
 import { collect } from './support/collect.js';
+import { coarseDisk, doShow, hasPython, secretly, startWriter } from './support/file-times.js';
 import { freshDirectory, invertLastByte } from './support/files.js';
 import { writeMatrix } from './support/matrices.js';
 import { ruvector } from './support/ruvector.js';
-
-/** Whether writes to files in this directory are known to show in their times. */
-async function doWritesShow(directory: string): Promise<boolean> {
-  const folder = await mkdtemp(join(directory, 'vecsnap-times-'));
-  try {
-    await writeFile(join(folder, 'file'), 'some bytes');
-    const opened = await (await resolveSource(`file:${join(folder, 'file')}`)).open();
-    await opened.close();
-    return opened.state !== undefined;
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-const doShow = await doWritesShow(tmpdir());
-if (!doShow)
-  console.warn(`Not tested that files are not read again: times in ${tmpdir()} do not tell enough.`);
-const hasPython = spawnSync('python3', ['-c', 'import mmap']).status === 0;
-if (!hasPython) console.warn('Not tested with writes through mappings: there is no Python.');
-
-const WRITER = `
-import mmap, os, sys
-mapping = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 0)
-for line in sys.stdin:
-    mapping[-1] = int(line)
-    print(flush=True)
-`;
-
-/** A program that has a file mapped all the time, and writes its last byte when it is told to. */
-function startWriter(path: string): { write(value: number): Promise<void>; end(): void } {
-  const child = spawn('python3', ['-c', WRITER, path], { stdio: ['pipe', 'pipe', 'inherit'] });
-  return {
-    write: async (value) => {
-      child.stdin.write(`${value}\n`);
-      await once(child.stdout, 'data');
-    },
-    end: () => child.stdin.end(),
-  };
-}
-
-/** Does something to a file, and puts the time of its last write back. */
-async function secretly(path: string, change: () => unknown): Promise<void> {
-  const { atime, mtime } = await stat(path);
-  await change();
-  await utimes(path, atime, mtime);
-}
 
 interface Kind {
   readonly scheme: string;
@@ -93,24 +45,6 @@ const KINDS: readonly Kind[] = [
     },
   },
 ];
-
-/** A small disk that notes times in whole seconds; undefined where this user may not mount one. */
-async function mountCoarseDisk(): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'vecsnap-disk-'));
-  const [image, place] = [join(folder, 'image'), join(folder, 'place')];
-  await mkdir(place);
-  const script = 'truncate -s 8M "$1" && mkfs.ext2 -q -I 128 "$1" && mount -o loop "$1" "$2"';
-  const { status } = spawnSync('sh', ['-c', script, 'sh', image, place], { stdio: 'ignore' });
-  afterAll(async () => {
-    if (status === 0) spawnSync('sh', ['-c', 'umount "$1"', 'sh', place]);
-    await rm(folder, { recursive: true });
-  });
-  return status === 0 ? place : undefined;
-}
-
-const disk = await mountCoarseDisk();
-if (disk === undefined)
-  console.warn('Not tested with times in whole seconds: this user may not mount a disk.');
 
 describe('a file', () => {
   const at = freshDirectory();
@@ -195,15 +129,18 @@ describe('a file', () => {
     }
   });
 
-  it.runIf(disk !== undefined)('is read until its times are old where they are whole seconds', async () => {
-    const path = join(disk as string, 'vectors');
-    await writeMatrix(fbin, path, 300, 16);
-    await take(`fbin:${path}`);
-    expect((await take(`fbin:${path}`)).isRead).toBe(true);
-    await sleep(3100);
-    expect((await take(`fbin:${path}`)).isRead).toBe(true);
-    expect((await take(`fbin:${path}`)).isRead).toBe(false);
-  });
+  it.runIf(coarseDisk !== undefined)(
+    'is read until its times are old where they are whole seconds',
+    async () => {
+      const path = join(coarseDisk as string, 'vectors');
+      await writeMatrix(fbin, path, 300, 16);
+      await take(`fbin:${path}`);
+      expect((await take(`fbin:${path}`)).isRead).toBe(true);
+      await sleep(3100);
+      expect((await take(`fbin:${path}`)).isRead).toBe(true);
+      expect((await take(`fbin:${path}`)).isRead).toBe(false);
+    },
+  );
 
   describe('that a program has mapped all the time', () => {
     const itMapped = it.runIf(doShow && hasPython);

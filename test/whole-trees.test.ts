@@ -5,7 +5,7 @@
 import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
-import { type ChunkIndex, type IndexDatabase, levelIndex } from 'vecsnap/cas';
+import { type ChunkIndex, type IndexDatabase, levelIndex, type WholeTree } from 'vecsnap/cas';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import type { Source } from 'vecsnap/source';
 import { seededBytes } from './support/files.js';
@@ -67,6 +67,14 @@ class Repository {
     return this.canNote ? index : Object.assign(index, { noteWhole: fail, wholeNote: fail });
   }
 
+  /** What the index has noted of trees. */
+  async notedTrees(): Promise<readonly WholeTree[]> {
+    const index = await this.#openIndex();
+    const trees = await index.wholeTrees?.();
+    await index.close();
+    return trees ?? [];
+  }
+
   /** The name of one of the packs that hold records. */
   async #somePack(): Promise<string> {
     for await (const { name } of this.blobs.list('packs/')) return name;
@@ -81,12 +89,12 @@ class Repository {
     await this.blobs.put(name, bytes.subarray(0, -100));
   }
 
-  /** Inverts a byte in the middle of a pack, which is in a chunk. */
-  async garblePack(): Promise<void> {
+  /** Inverts bytes in the middle of a pack, which are in one chunk, or two for 400 bytes. */
+  async garblePack(count = 1): Promise<void> {
     const name = await this.#somePack();
     const bytes = (await this.blobs.get(name)).slice();
-    const at = bytes.length >> 1;
-    bytes[at] = (bytes[at] as number) ^ 0xff;
+    const start = bytes.length >> 1;
+    for (let at = start; at < start + count; at++) bytes[at] = (bytes[at] as number) ^ 0xff;
     await this.blobs.delete(name);
     await this.blobs.put(name, bytes);
   }
@@ -145,18 +153,33 @@ describe('a tree that was taken', () => {
     expect(problems.filter(({ code }) => code !== 'PACK_DAMAGED')).toEqual([]);
   });
 
-  it('is looked up after a sweep has taken packs away', async () => {
+  it('is not looked up after a sweep, which has left it whole', async () => {
     const { repository, manager, first } = await taken();
+    const next = await takeNext(manager, changed, first);
     const gone = await manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
-    await manager.deleteSnapshot(gone.id);
-    await manager.collectGarbage({ maxUnused: 0 });
+    for (const { id } of [first, gone]) await manager.deleteSnapshot(id);
+    const { deletedPacks, rewrittenPacks } = await manager.collectGarbage({ maxUnused: 0 });
+    expect(Math.min(deletedPacks.length, rewrittenPacks.length)).toBeGreaterThan(0);
     repository.lookedUp = 0;
-    const next = await takeNext(manager, records, first);
-    expect(repository.lookedUp).toBeGreaterThan(6);
-    repository.lookedUp = 0;
-    await takeNext(manager, records, next);
+    const last = await takeNext(manager, changed, next);
     expect(repository.lookedUp).toBe(0);
+    expect(last.checksum).toBe(next.checksum);
     expect((await manager.verifyRepository()).problems).toEqual([]);
+    expect((await repository.notedTrees()).length).toBe(1);
+  });
+
+  it('is looked up after a sweep that met damage', async () => {
+    const { repository, manager, first } = await taken();
+    const half = records.map((record, n) => (n % 10 < 5 ? record : (recordsOf(2)[n] as TestRecord)));
+    const next = await takeNext(manager, half, first);
+    await manager.deleteSnapshot(first.id);
+    await repository.garblePack(400);
+    const { damagedPacks = [] } = await manager.collectGarbage({ maxUnused: 0 });
+    expect(damagedPacks.length).toBeGreaterThan(0);
+    expect(await repository.notedTrees()).toEqual([]);
+    repository.lookedUp = 0;
+    await takeNext(manager, changed, next);
+    expect(repository.lookedUp).toBeGreaterThan(6);
   });
 
   it('is looked up when that could not be noted', async () => {
@@ -299,7 +322,7 @@ describe('a source that tells in which state it is', () => {
     expect((await take(scanned)).notes).toEqual(NOTHING_READ);
   });
 
-  it('is read when packs have gone, were cut, or were swept since', async () => {
+  it('is read when packs have gone or were cut since', async () => {
     const lost = await prepared();
     await lost.repository.losePack(lost.manager);
     await lost.next(lost.at('one'), lost.first);
@@ -310,14 +333,16 @@ describe('a source that tells in which state it is', () => {
     await cut.repository.cutPack();
     await cut.next(cut.at('one'), cut.first);
     expect(cut.seen.scans).toBe(1);
+  });
 
-    const swept = await prepared();
-    const gone = await swept.manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
-    await swept.manager.deleteSnapshot(gone.id);
-    await swept.manager.collectGarbage({ maxUnused: 0 });
-    const second = await swept.next(swept.at('one'), swept.first);
-    expect(swept.seen.scans).toBe(1);
-    expect((await swept.next(swept.at('one'), second)).notes).toEqual(NOTHING_READ);
+  it('is not read after a sweep of what others needed', async () => {
+    const { manager, seen, at, first, next } = await prepared();
+    const gone = await manager.createSnapshot(sourceOf(recordsOf(3), 'other'), 'other');
+    await manager.deleteSnapshot(gone.id);
+    expect((await manager.collectGarbage({ maxUnused: 0 })).deletedPacks).not.toEqual([]);
+    expect((await next(at('one'), first)).notes).toEqual(NOTHING_READ);
+    expect(seen.scans).toBe(0);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
   });
 
   it('is read when its state could not be noted', async () => {

@@ -25,7 +25,7 @@ import {
   type WantedChunks,
 } from './found-chunks.js';
 import { ExpendableIndex } from './expendable-index.js';
-import type { ChunkIndex, Location, WholeNote } from './index-port.js';
+import type { ChunkIndex, Location, WholeNote, WholeTree } from './index-port.js';
 import { DAMAGE_PREFIX, type KnownDamage } from './known-damage.js';
 import { LocationCache } from './location-cache.js';
 import {
@@ -289,6 +289,11 @@ export class ChunkStore {
    */
   async wholeNote(root: Address): Promise<WholeNote | undefined> {
     return this.#problems.size === 0 ? this.parts.index.wholeNote?.(root) : undefined;
+  }
+
+  /** All trees of which that is noted. */
+  async wholeTrees(): Promise<readonly WholeTree[]> {
+    return (this.#problems.size === 0 && (await this.parts.index.wholeTrees?.())) || [];
   }
 
   /** Tells the index of a pack that is durable. */

@@ -6,7 +6,7 @@
 import { type Address, compareBytes } from '../core/index.js';
 import type { BlobStat } from '../blob/port.js';
 import type { FoundChunks } from './found-chunks.js';
-import type { ChunkIndex, IndexEntry, Location, WholeNote } from './index-port.js';
+import type { ChunkIndex, FileNote, IndexEntry, Location, WholeNote, WholeTree } from './index-port.js';
 import type { DirectoryEntry, StoredDirectory } from './pack.js';
 
 /** Adds every pack of the store to an index. */
@@ -56,6 +56,22 @@ export class ExpendableIndex implements ChunkIndex {
 
   async wholeNote(root: Address): Promise<WholeNote | undefined> {
     return this.#index.wholeNote?.(root).catch(() => undefined);
+  }
+
+  async wholeTrees(): Promise<readonly WholeTree[]> {
+    return (await this.#index.wholeTrees?.().catch(() => undefined)) ?? [];
+  }
+
+  async noteFiles(notes: readonly FileNote[]): Promise<void> {
+    await this.#index.noteFiles?.(notes).catch(() => undefined);
+  }
+
+  async fileNote(file: Uint8Array): Promise<FileNote | undefined> {
+    return this.#index.fileNote?.(file).catch(() => undefined);
+  }
+
+  async keepFileNotes(isNeeded: (content: Address) => boolean): Promise<void> {
+    await this.#index.keepFileNotes?.(isNeeded).catch(() => undefined);
   }
 
   removePacks(names: ReadonlySet<string>, chunks?: Iterable<Address>): Promise<void> {

@@ -19,6 +19,22 @@ export interface IndexEntry extends PackEntry {
 /** What is kept with the note that a tree is whole: which state of the source it was taken from, or no bytes where that is not known. */
 export type WholeNote = Uint8Array;
 
+/** A tree that is noted to be whole. */
+export interface WholeTree {
+  readonly root: Address;
+  readonly note: WholeNote;
+}
+
+/** In which state a file had which content. */
+export interface FileNote {
+  /** A digest that tells the file from all others. */
+  readonly file: Uint8Array;
+  /** A digest of the state. */
+  readonly state: Uint8Array;
+  /** The root of its stream. */
+  readonly content: Address;
+}
+
 /**
  * Finds chunks. One that stands in several packs is found in the pack that was added last, except that a delta never takes the
  * place of a copy that stands alone: its bases may be gone (docs/ordering.md, G5).
@@ -55,6 +71,14 @@ export interface ChunkIndex {
   noteWhole?(root: Address, note: WholeNote, before: Address | undefined): Promise<void>;
   /** What was noted with it; undefined when nothing was, or a pack or a chunk was removed since. */
   wholeNote?(root: Address): Promise<WholeNote | undefined>;
+  /** All trees of which that is noted. */
+  wholeTrees?(): Promise<readonly WholeTree[]>;
+  /** Notes states of files, each in the place of what was noted of that file before. Nothing is said of whether the content is stored. */
+  noteFiles?(notes: readonly FileNote[]): Promise<void>;
+  /** What was noted of a file. */
+  fileNote?(file: Uint8Array): Promise<FileNote | undefined>;
+  /** Forgets what was noted of files with other content than this. */
+  keepFileNotes?(isNeeded: (content: Address) => boolean): Promise<void>;
   /**
    * Removes packs and the chunks that were found in them, also those that stand in other packs too.
    * @param chunks all that may have been found in them, for callers who know: else everything is gone through.

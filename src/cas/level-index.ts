@@ -2,8 +2,9 @@
  * The index in LevelDB, or in any other abstract-level database.
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
- * `w` and the address of a root → nothing: all of its tree is here; `v` → the version of this layout. Values are varints (see encodePlace and
- * encodePack). A pack and its chunks go in with one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
+ * `w` and the address of a root → what is kept with the note that all of its tree is here; `f` and the digest of a file → the digest of the
+ * state in which it was, and the root of the stream that it had then; `v` → the version of this layout. Places and packs are varints
+ * (see encodePlace and encodePack). A pack and its chunks go in with one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';
 import {
@@ -19,7 +20,7 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { CODECS } from './codec.js';
-import type { ChunkIndex, IndexEntry, Location, WholeNote } from './index-port.js';
+import type { ChunkIndex, FileNote, IndexEntry, Location, WholeNote, WholeTree } from './index-port.js';
 import type { PackEntry } from './pack.js';
 
 /** A database with bytes as keys and values. */
@@ -38,6 +39,7 @@ export interface IndexPlace {
 const CHUNK = utf8('c');
 const PACK = utf8('p');
 const WHOLE = utf8('w');
+const FILE = utf8('f');
 const VERSION_KEY = utf8('v');
 /** Of the layout, and of what its writers keep: one of version 1 removes packs and leaves the notes of whole trees. */
 const VERSION = Uint8Array.of(2);
@@ -137,6 +139,38 @@ class LevelIndex implements ChunkIndex {
 
   async wholeNote(root: Address): Promise<WholeNote | undefined> {
     return reading(() => this.#db.get(addressKey(WHOLE, root)));
+  }
+
+  async wholeTrees(): Promise<readonly WholeTree[]> {
+    const trees: WholeTree[] = [];
+    for await (const some of rows(this.#db, WHOLE))
+      for (const [key, note] of some) trees.push({ root: addressIn(key), note });
+    return trees;
+  }
+
+  async noteFiles(notes: readonly FileNote[]): Promise<void> {
+    const batch = this.#db.batch();
+    for (const { file, state, content } of notes)
+      batch.put(concatBytes([FILE, file]), concatBytes([state, content]));
+    await write(batch);
+    this.#written += notes.length;
+  }
+
+  async fileNote(file: Uint8Array): Promise<FileNote | undefined> {
+    const key = concatBytes([FILE, file]);
+    const value = await reading(async () =>
+      this.#place.ownsThread === true ? this.#db.getSync(key) : this.#db.get(key),
+    );
+    return value && decodeFileNote(file, value);
+  }
+
+  async keepFileNotes(isNeeded: (content: Address) => boolean): Promise<void> {
+    for await (const some of rows(this.#db, FILE)) {
+      const batch = this.#db.batch();
+      for (const [key, value] of some)
+        if (!isNeeded(decodeFileNote(key.subarray(1), value).content)) batch.del(key);
+      await write(batch);
+    }
   }
 
   /** To be called before anything is removed (docs/ordering.md, R12). */
@@ -396,6 +430,14 @@ function decodePack(value: Uint8Array): { number: number; size: number } {
     if (reader.remaining > 0) throw indexDamaged();
     return pack;
   });
+}
+
+function decodeFileNote(file: Uint8Array, value: Uint8Array): FileNote {
+  return decoding(() => ({
+    file,
+    state: value.subarray(0, -ADDRESS_LENGTH),
+    content: toAddress(value.subarray(-ADDRESS_LENGTH)),
+  }));
 }
 
 function decoding<T>(decode: () => T): T {

@@ -1,7 +1,7 @@
 /** Collecting garbage: what is forgotten becomes final, and then the space of chunks that no snapshot needs is given back. */
 import type { BlobStat } from '../blob/port.js';
-import type { ChunkStore } from '../cas/index.js';
-import { type Address, isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
+import type { ChunkStore, WholeTree } from '../cas/index.js';
+import { type Address, DigestTable, isUnreadable, isVecsnapError, VecsnapError } from '../core/index.js';
 import {
   DEFAULT_SWEEP,
   mark,
@@ -69,6 +69,7 @@ async function collect(
 ): Promise<CollectReport> {
   const snapshots = await allSnapshots(repository);
   const prepared = await prepareSweep(store, snapshots, notes, { maxUnused, signal });
+  const trees = await store.wholeTrees();
   const standing = new Set(snapshots.map(({ id }) => id));
   const small = await goingBlobs(repository, standing);
   let gone = small;
@@ -89,7 +90,20 @@ async function collect(
     },
     onFull: async () => void (await reserve?.giveUp()),
   });
+  if (swept.damagedPacks.length === 0) await noteAgain(store, trees, snapshots);
+  await store.parts.index.keepFileNotes?.(prepared.isLive);
   return report(swept, swept.reclaimedBytes);
+}
+
+/** All notes went before the first pack did. What snapshots need is still there (docs/ordering.md, R12). */
+async function noteAgain(
+  store: ChunkStore,
+  trees: readonly WholeTree[],
+  snapshots: readonly Snapshot[],
+): Promise<void> {
+  const standing = new DigestTable();
+  for (const snapshot of snapshots) standing.add(manifestAddress(snapshot));
+  for (const { root, note } of trees) if (standing.has(root)) await store.noteWhole(root, note, undefined);
 }
 
 /**

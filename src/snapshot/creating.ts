@@ -6,6 +6,7 @@ import type { ChangeHints, OpenSource } from '../source/port.js';
 import { readManifest } from './content.js';
 import type { CreateOptions } from './creation.js';
 import { knownSnapshot } from './find.js';
+import type { FileStates } from './file-states.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
 import type { Session } from './repository.js';
 import { newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
@@ -27,9 +28,11 @@ interface TakePlan {
   /** What is noted with its tree, where all of that is known to be stored then and no note is there yet. */
   readonly wholeNote?: WholeNote | undefined;
   readonly changes?: ChangeHints | undefined;
+  readonly fileStates?: FileStates | undefined;
 }
 
 const NOTHING_READ = 'Nothing was read: the source is as it was when the snapshot before was taken.';
+const UNREAD_FILES = 'Files that were not read, being as they were when the snapshot before was taken';
 /** What is kept of the SHA-256 of the state of a source, so that two are told apart. */
 const STATE_BYTES = 16;
 
@@ -59,27 +62,28 @@ export class Creating {
       if (unread !== undefined) return await this.#takeAndCommit(unread);
       const base = await this.#openedBase();
       const { hints, notes } = await this.#hintsOf(open, base);
-      if (hints === undefined) return await this.#takeAndCommit(this.#readPlan(open, base, notes));
+      if (hints === undefined) return await this.#takeAndCommit(await this.#readPlan(open, base, notes));
       try {
-        return await this.#takeAndCommit(this.#readPlan(open, base, notes, hints));
+        return await this.#takeAndCommit(await this.#readPlan(open, base, notes, hints));
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal === undefined) throw error;
-        return await this.#takeAndCommit(this.#readPlan(open, base, [...notes, refusal]));
+        return await this.#takeAndCommit(await this.#readPlan(open, base, [...notes, refusal]));
       }
     } finally {
       await open.close();
     }
   }
 
-  async #takeAndCommit({ base, take, notes, wholeNote, changes }: TakePlan): Promise<Snapshot> {
+  async #takeAndCommit(plan: TakePlan): Promise<Snapshot> {
+    const { base, take, wholeNote } = plan;
     const { repository, store } = this.#session;
     const writer = new ChunkWriter(store, { areKinWhole: base?.wholeNote !== undefined });
     let snapshot: Snapshot | undefined;
     try {
       const taken = await take(writer);
       const totals = await writer.commit();
-      snapshot = await this.#describe(taken, totals.bytes, notes);
+      snapshot = await this.#describe(taken, totals.bytes, notesOf(plan));
       await repository.putSnapshot(snapshot);
     } catch (error) {
       const own = isVecsnapError(error, 'BLOB_EXISTS') ? undefined : snapshot;
@@ -91,7 +95,7 @@ export class Creating {
     }
     if (wholeNote !== undefined)
       await store.noteWhole(manifestAddress(snapshot), wholeNote, base?.taken.manifest);
-    return this.#healed(await followedBy(changes, snapshot));
+    return this.#healed(await followedBy(plan.changes, snapshot));
   }
 
   /** Where the source is in the state from which the base was taken, and all of that is there (docs/ordering.md, R13): it is the base again. */
@@ -102,21 +106,37 @@ export class Creating {
     return { base, take: async () => base.taken, notes: [...notes, NOTHING_READ], changes };
   }
 
-  #readPlan(
+  async #readPlan(
     open: OpenSource,
     base: BaseSnapshot | undefined,
     notes: readonly string[],
     hints?: TakeHints,
-  ): TakePlan {
+  ): Promise<TakePlan> {
     // By hints, what has not changed is not looked up, so it is as whole as it was. Nor is it read: so hints are audited again in the same state.
     const isWhole = hints === undefined || base?.wholeNote !== undefined;
+    const fileStates = await this.#fileStatesOf(open);
     return {
       base,
-      take: (writer) => this.#read(open, writer, { base, hints }),
+      fileStates,
+      take: (writer) => this.#read(open, writer, { base, hints, fileStates }),
       notes: [...open.notes, ...notes],
       wholeNote: isWhole ? this.#noteOf(hints === undefined ? open.state : undefined) : undefined,
       changes: open.changes,
     };
+  }
+
+  /** Undefined for a source that has no files, or tells of all that it has at once. */
+  async #fileStatesOf({ files, state }: OpenSource): Promise<FileStates | undefined> {
+    if (files === undefined || state !== undefined) return undefined;
+    const { FileStates } = await import('./file-states.js');
+    const { index } = this.#session.store.parts;
+    const isTrusted = this.#options.rescan !== true;
+    return new FileStates(
+      index,
+      this.#session.repository.environment.sha256,
+      this.#named.collection,
+      isTrusted,
+    );
   }
 
   /** What is noted with a tree that was taken from a source in this state. */
@@ -197,7 +217,7 @@ export class Creating {
   async #read(
     open: OpenSource,
     writer: ChunkWriter,
-    from: Pick<TakeParts, 'base' | 'hints'>,
+    from: Pick<TakeParts, 'base' | 'hints' | 'fileStates'>,
   ): Promise<Taken> {
     const { config, environment } = this.#session.repository;
     const parts = { writer, config, sha256: environment.sha256, ...from };
@@ -252,6 +272,12 @@ export class Creating {
       return { unknown: `It is not known which snapshot was taken before this one: ${error.message}` };
     }
   }
+}
+
+/** What is kept with the snapshot, once it is taken. */
+function notesOf({ notes, fileStates }: TakePlan): readonly string[] {
+  const unread = fileStates?.unread ?? 0;
+  return unread === 0 ? notes : [...notes, `${UNREAD_FILES}: ${unread}.`];
 }
 
 /** Why a snapshot whose source tells what changed is taken by reading everything; undefined for an error that ends it. */

@@ -36,6 +36,7 @@ import {
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
+  type FileNodeEntry,
   fileToEntry,
   isInnerPath,
   streamChunkToEntry,
@@ -46,6 +47,7 @@ import { type BuiltTree, TreeBuilder } from '../manifest/tree-builder.js';
 import { TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry, RegularFile } from '../source/port.js';
 import { Alignment } from './alignment.js';
+import type { FileStates } from './file-states.js';
 import { HintsRefused, type TakeHints } from './hints.js';
 import { NonFiniteCounter } from './non-finite.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
@@ -96,6 +98,8 @@ export interface TakeParts {
   readonly base: BaseSnapshot | undefined;
   /** What has changed since then, where the source can tell. */
   readonly hints?: TakeHints | undefined;
+  /** Tells which files need not be read. */
+  readonly fileStates?: FileStates | undefined;
 }
 
 class Taking {
@@ -223,15 +227,26 @@ class Taking {
     const aligned = alignFiles(inPathOrder(files), alignment);
     for await (const entry of mapAhead(aligned, FILES_AHEAD, (file) => this.#storeFile(file)))
       await tree.append([entry]);
+    await this.#parts.fileStates?.flush();
     return tree.finish();
   }
 
-  async #storeFile({ file, before }: AlignedFile) {
+  async #storeFile({ file, before }: AlignedFile): Promise<Entry> {
     throwIfAborted(this.#signal);
     if (file.type !== 'file') return fileToEntry(file);
-    const stream = await this.#takeStream(file, before);
-    const content = stream.bytes === 0 ? null : stream.root;
-    return fileToEntry({ path: file.path, type: 'file', mode: file.mode, size: stream.bytes, content });
+    const { path, type, mode } = file;
+    const { base, fileStates } = this.#parts;
+    const content = before?.content ?? undefined;
+    // What is not read is not looked up either.
+    const isWhole = base?.wholeNote !== undefined && content !== undefined;
+    if (before && isWhole && (await fileStates?.hasStill(file, content))) {
+      this.#progress.add(0, before.size);
+      return fileToEntry({ ...before, path, mode });
+    }
+    const stream = await this.#takeStream(file, content);
+    if (stream.bytes === 0) return fileToEntry({ path, type, mode, size: 0, content: null });
+    await fileStates?.note(file, stream.root);
+    return fileToEntry({ path, type, mode, size: stream.bytes, content: stream.root });
   }
 
   async #takeStream(file: RegularFile, before: Address | undefined): Promise<BuiltTree> {
@@ -295,10 +310,10 @@ function isAmong({ value }: Entry, groups: SimilarGroups): boolean {
   );
 }
 
-/** A file and the stream that the file at its place had in the snapshot before. */
+/** A file and the one that stood at its place in the snapshot before. */
 interface AlignedFile {
   readonly file: FileEntry;
-  readonly before: Address | undefined;
+  readonly before: (FileNodeEntry & { readonly type: 'file' }) | undefined;
 }
 
 async function* alignFiles(
@@ -311,7 +326,7 @@ async function* alignFiles(
     // A lone other file at its place may be what it was before it was renamed.
     const before =
       there.find(({ path }) => path === file.path) ?? (there.length === 1 ? there[0] : undefined);
-    yield { file, before: before?.type === 'file' ? (before.content ?? undefined) : undefined };
+    yield { file, before: before?.type === 'file' ? before : undefined };
   }
 }
 

@@ -12,8 +12,16 @@ import { join } from 'node:path';
 import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
 import { directoryIdentity, identityText, isWithin } from './apart.js';
 import { collectionName } from './collection-name.js';
-import { identityOf, LocalFile, passTick, readFailure, sourceChanged, systemCode } from './local-file.js';
-import type { FileEntry, OpenOptions, OpenSource, Source } from './port.js';
+import {
+  doAllWritesShow,
+  identityOf,
+  LocalFile,
+  passTick,
+  readFailure,
+  sourceChanged,
+  systemCode,
+} from './local-file.js';
+import type { FileEntry, OpenOptions, OpenSource, RegularFile, Source } from './port.js';
 
 /** A source that reads the tree at `path`. */
 export function directorySource(path: string): Source {
@@ -33,9 +41,7 @@ async function openDirectory(root: string, { repository }: OpenOptions = {}): Pr
     format: { name: 'directory', mode: tree.mode },
     schema: undefined,
     records: undefined,
-    files: async function* () {
-      for (const found of tree.entries) yield entryOf(root, found);
-    },
+    files: () => entriesOf(root, tree),
     expected: {
       bytes: tree.entries.reduce((sum, found) => sum + (found.type === 'file' ? found.size : 0), 0),
     },
@@ -64,10 +70,11 @@ interface LeftOut {
   readonly path: string;
 }
 
+type FoundFile = Found & { readonly type: 'file' };
 type Found = { readonly path: string; readonly mode: number } & (
   | { readonly type: 'directory' }
   | { readonly type: 'link'; readonly target: string }
-  | { readonly type: 'file'; readonly size: number; readonly identity: string }
+  | { readonly type: 'file'; readonly size: number; readonly device: string; readonly identity: string }
 );
 
 /** @param own the identity of the repository that the snapshot goes into. */
@@ -148,8 +155,10 @@ async function look(root: string, path: string, own: string | undefined): Promis
   const mode = modeOf(stats);
   if (stats.isDirectory() && identityText(stats) === own) return { type: 'own', path };
   if (stats.isDirectory()) return { type: 'directory', path, mode };
-  if (stats.isFile())
-    return { type: 'file', path, mode, size: Number(stats.size), identity: identityOf(stats) };
+  if (stats.isFile()) {
+    const [size, device] = [Number(stats.size), String(stats.dev)];
+    return { type: 'file', path, mode, size, device, identity: identityOf(stats) };
+  }
   if (!stats.isSymbolicLink()) return { type: 'skipped', path };
   const target = await reading(place, () => readlink(place, { encoding: 'buffer' }));
   return { type: 'link', path, mode, target: textOf(place, 'target of a link', target) };
@@ -186,29 +195,57 @@ function textOf(place: string, what: string, bytes: Buffer): string {
   }
 }
 
-function entryOf(root: string, found: Found): FileEntry {
-  const { path, mode } = found;
-  if (found.type === 'directory') return { type: 'directory', path, mode };
-  if (found.type === 'link') return { type: 'link', path, mode, target: found.target };
-  return {
-    type: 'file',
-    path,
-    mode,
-    size: found.size,
-    read: () => readFound(join(root, path), found.identity),
-  };
+async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
+  const telling = new Map<string, Promise<boolean>>();
+  for (const found of tree.entries) {
+    const { type, path, mode } = found;
+    if (type === 'directory') yield { type, path, mode };
+    else if (type === 'link') yield { type, path, mode, target: found.target };
+    else {
+      const place = join(root, path);
+      const isTelling = telling.get(found.device) ?? doAllWritesShow(place);
+      telling.set(found.device, isTelling);
+      yield new TreeFile(place, found, await isTelling);
+    }
+  }
 }
 
-async function* readFound(path: string, identity: string): AsyncGenerator<Uint8Array> {
-  const file = await LocalFile.open(path).catch((error: unknown) => {
-    throw isVecsnapError(error, 'SOURCE_MISSING') ? sourceChanged(path) : error;
-  });
-  try {
-    if (file.identity !== identity) throw sourceChanged(path);
-    await file.settleOneOfMany();
-    yield* file.stream();
-  } finally {
-    await file.close();
+/** One of the files of a tree. */
+class TreeFile implements RegularFile {
+  readonly type = 'file';
+  readonly path: string;
+  readonly mode: number;
+  readonly size: number;
+  readonly #place: string;
+  readonly #identity: string;
+  #isTelling: boolean;
+
+  /** @param isTelling whether writes to files that are clean show in their times where it stands. */
+  constructor(place: string, { path, mode, size, identity }: FoundFile, isTelling: boolean) {
+    this.#place = place;
+    this.path = path;
+    this.mode = mode;
+    this.size = size;
+    this.#identity = identity;
+    this.#isTelling = isTelling;
+  }
+
+  state(): string | undefined {
+    return this.#isTelling ? this.#identity : undefined;
+  }
+
+  async *read(): AsyncGenerator<Uint8Array> {
+    const file = await LocalFile.open(this.#place).catch((error: unknown) => {
+      throw isVecsnapError(error, 'SOURCE_MISSING') ? sourceChanged(this.#place) : error;
+    });
+    try {
+      if (file.identity !== this.#identity) throw sourceChanged(this.#place);
+      const isSettled = await file.settleOneOfMany();
+      this.#isTelling &&= isSettled;
+      yield* file.stream();
+    } finally {
+      await file.close();
+    }
   }
 }
 

@@ -60,9 +60,12 @@ export class LocalFile {
   /**
    * The same for one of many files, after the tick has passed for all: a sync takes a third of a millisecond, so those are left out that have
    * not been written for so long that nothing waits.
+   * @returns whether all writes from now on show in the times, on a file system where they do.
    */
-  async settleOneOfMany(): Promise<void> {
-    if (Date.now() - lastChangeOf(this.#stats) < LONG_AGO_MS) await this.#sync();
+  async settleOneOfMany(): Promise<boolean> {
+    const now = Date.now();
+    const isClean = now - lastChangeOf(this.#stats) >= LONG_AGO_MS || (await this.#sync());
+    return isClean && doTimesTell(this.#stats, now);
   }
 
   /** Has all that waits to be written to the file written. @returns whether the system lets a reader ask for it. */
@@ -173,7 +176,7 @@ function bigintStat(handle: FileHandle) {
 const TELLING_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
 /** Whether the file stands where every write after a sync is known to show in the times. */
-async function doAllWritesShow(path: string): Promise<boolean> {
+export async function doAllWritesShow(path: string): Promise<boolean> {
   if (process.platform !== 'linux') return false;
   return statfs(path).then(
     ({ type }) => TELLING_SYSTEMS.has(type),

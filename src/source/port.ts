@@ -27,6 +27,11 @@ export interface RegularFile extends FileBase {
   readonly type: 'file';
   /** Bytes in the file. */
   readonly size: number;
+  /**
+   * Equal for two openings of the source only if nothing was written to the file between them. It is asked before the file is read, and again
+   * when it was; writes that come after the first reading must show in it. Undefined where that cannot be told.
+   */
+  state?(): string | undefined;
   /** The bytes, in pieces of any size. The receiver owns each piece. */
   read(): AsyncIterable<Uint8Array>;
 }

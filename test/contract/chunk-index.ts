@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ChunkIndex, Location, PackEntry } from 'vecsnap/cas';
+import type { ChunkIndex, FileNote, Location, PackEntry } from 'vecsnap/cas';
 import { type Address, toAddress, toHex } from 'vecsnap/core';
 import { runs } from '../support/arbitraries.js';
 import { collectAll } from '../support/collect.js';
@@ -57,6 +57,10 @@ function range(from: number, to: number): number[] {
 
 function locationOf({ address: _, ...place }: PackEntry, pack: string): Location {
   return { pack, ...place };
+}
+
+function plainNote({ file, state, content }: FileNote): string {
+  return [file, state, content].map(toHex).join(' ');
 }
 
 /** Declares the tests of one index. */
@@ -192,8 +196,12 @@ export function testChunkIndex(fixture: IndexFixture): void {
     it('keeps in mind which trees are whole until a pack or a chunk is removed, or keeps none in mind', async () => {
       const [a, b] = [addressOf(1), addressOf(2)];
       const [none, some] = [new Uint8Array(0), seededBytes(16, 1)];
-      const notes = async () =>
-        [await index.wholeNote?.(a), await index.wholeNote?.(b)].map((note) => note && toHex(note));
+      const notes = async () => {
+        const told = [await index.wholeNote?.(a), await index.wholeNote?.(b)];
+        const trees = (await index.wholeTrees?.()) ?? [];
+        expect(told.filter((note) => note !== undefined)).toEqual(trees.map(({ note }) => note));
+        return told.map((note) => note && toHex(note));
+      };
       if (index.noteWhole === undefined) return expect(await notes()).toEqual([undefined, undefined]);
       const removals = [
         () => index.removeChunksOf(new Set(['packs/a'])),
@@ -215,6 +223,33 @@ export function testChunkIndex(fixture: IndexFixture): void {
         await remove();
         expect(await notes()).toEqual([undefined, undefined]);
       }
+    });
+
+    it('keeps in mind in which state a file had which content, the last for each, or keeps none in mind', async () => {
+      const note = (file: number, state: number, content: number): FileNote => ({
+        file: seededBytes(16, file),
+        state: seededBytes(16, state),
+        content: addressOf(content),
+      });
+      const noted = async (file: number) => {
+        const told = await index.fileNote?.(seededBytes(16, file));
+        return told && plainNote(told);
+      };
+      if (index.noteFiles === undefined) return expect(await noted(1)).toBeUndefined();
+      await index.noteFiles([note(1, 1, 1), note(2, 1, 2), note(3, 1, 1)]);
+      await index.noteFiles([note(2, 2, 3), note(3, 2, 1)]);
+      await index.noteFiles([]);
+      if (fixture.persistent) await reopen();
+      expect(await noted(1)).toEqual(plainNote(note(1, 1, 1)));
+      expect(await noted(2)).toEqual(plainNote(note(2, 2, 3)));
+      expect(await noted(3)).toEqual(plainNote(note(3, 2, 1)));
+      expect(await noted(4)).toBeUndefined();
+      expect(await index.wholeTrees?.()).toEqual([]);
+      await index.keepFileNotes?.((content) => toHex(content) === toHex(addressOf(1)));
+      expect(await noted(2)).toBeUndefined();
+      expect(await noted(3)).toEqual(plainNote(note(3, 2, 1)));
+      await index.clear();
+      expect(await noted(3)).toBeUndefined();
     });
 
     it('takes a pack again, whether it is still there or was removed', async () => {

@@ -58,7 +58,8 @@ export const create: CliCommand<Flags> = {
     ['vecsnap create repo vectors.fbin --json | jq .addedBytes', 'prints the snapshot as JSON'],
   ],
   notes: `Whether full or incremental, a snapshot stores only what the repository does not have yet, and restores on its own.
-A file or a ruvector database that was not written since the base is not read again, except with --rescan or --full.
+A file, also of a directory, or a ruvector database that was not written since the base is not read again, except with
+--rescan or --full.
 Of a directory that contains the repository, the repository is left out. Ctrl-C leaves the repository as it was.`,
   startEarly: ([, place]) => startForFile(place as string),
   run: (call, [repo, place], flags) =>

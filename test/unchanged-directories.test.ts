@@ -1,0 +1,354 @@
+/** Files of a directory to which nothing was written since the snapshot before are not read, and all others are (docs/ordering.md, R14). */
+import { MemoryLevel } from 'memory-level';
+import { existsSync } from 'node:fs';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ChunkIndex, type IndexDatabase, levelIndex } from 'vecsnap/cas';
+import { directoryEnvironment } from 'vecsnap/platform';
+import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
+import { directorySource, directoryTarget, type FileEntry, type Source } from 'vecsnap/source';
+import { create } from './support/cli.js';
+import { memoryEnvironment } from './support/memory-environment.js';
+import { coarseDisk, doShow, hasPython, secretly, startWriter } from './support/file-times.js';
+import { freshDirectory, invertLastByte, seededBytes } from './support/files.js';
+
+/** A directory as a source, and the paths of the files that were read from it. */
+function watched(path: string): { source: Source; read: string[] } {
+  const read: string[] = [];
+  const source = directorySource(path);
+  const watch = (entry: FileEntry): FileEntry => {
+    if (entry.type !== 'file') return entry;
+    const readAll = entry.read.bind(entry);
+    return Object.assign(entry, { read: () => (read.push(entry.path), readAll()) });
+  };
+  const open: Source['open'] = async (options) => {
+    const opened = await source.open(options);
+    async function* files(): AsyncGenerator<FileEntry> {
+      for await (const entry of opened.files?.() ?? []) yield watch(entry);
+    }
+    return { ...opened, files };
+  };
+  return { source: { ...source, open }, read };
+}
+
+/** What stands in a directory, in the order of the paths. */
+async function contentsOf(root: string): Promise<string[]> {
+  const found = await readdir(root, { recursive: true, withFileTypes: true });
+  const lines = found.map(async (entry) => {
+    const path = join(entry.parentPath, entry.name);
+    const content = entry.isFile() ? (await readFile(path)).toString('hex') : 'a directory';
+    return `${path.slice(root.length)} ${(await stat(path)).mode} ${content}`;
+  });
+  return (await Promise.all(lines)).toSorted();
+}
+
+async function largestFile(folder: string): Promise<string> {
+  const paths = (await readdir(folder)).map((name) => join(folder, name));
+  const sized = await Promise.all(paths.map(async (path) => ({ path, size: (await stat(path)).size })));
+  return sized.reduce((a, b) => (b.size > a.size ? b : a)).path;
+}
+
+const unreadNote = (count: number) => [
+  `Files that were not read, being as they were when the snapshot before was taken: ${count}.`,
+];
+
+describe('a file of a directory', () => {
+  const at = freshDirectory();
+  let manager: SnapshotManager;
+  let last: Snapshot | undefined;
+
+  beforeEach(async () => {
+    const environment = directoryEnvironment(at('repo'), { workers: 1 });
+    manager = await SnapshotManager.init({ environment }, { packBytes: 2000 }); // One for each file.
+    last = undefined;
+    await mkdir(at('tree', 'inner'), { recursive: true });
+    for (const name of ['a', 'b', 'inner/c'])
+      await writeFile(at('tree', name), seededBytes(5000, name.length));
+    await writeFile(at('tree', 'empty'), '');
+  });
+
+  afterEach(() => manager.close());
+
+  /** Takes the next snapshot, compares what it holds with what is there, and tells which files were read for it. */
+  async function take(
+    path = at('tree'),
+    options: CreateOptions = {},
+  ): Promise<Snapshot & { read: readonly string[] }> {
+    const { source, read } = watched(path);
+    last =
+      last === undefined
+        ? await manager.createSnapshot(source, 'snapshot', options)
+        : await manager.createIncrementalSnapshot(source, 'snapshot', last.id, options);
+    await rm(at('out'), { recursive: true, force: true });
+    await manager.restoreSnapshot(last.id, directoryTarget(at('out')));
+    expect(await contentsOf(at('out'))).toEqual(await contentsOf(path));
+    return { ...last, read: read.toSorted() };
+  }
+
+  const itShows = it.runIf(doShow);
+
+  itShows('is read again only when it was written, and that is noted', async () => {
+    const first = await take();
+    expect([first.read, first.notes]).toEqual([['a', 'b', 'empty', 'inner/c'], []]);
+    const second = await take();
+    expect([second.read, second.notes]).toEqual([['empty'], unreadNote(3)]);
+    expect(second.checksum).toBe(first.checksum);
+    expect(second.logicalBytes).toBe(first.logicalBytes);
+    await secretly(at('tree', 'b'), () => invertLastByte(at('tree', 'b')));
+    const third = await take();
+    expect([third.read, third.notes]).toEqual([['b', 'empty'], unreadNote(2)]);
+    expect(third.checksum).not.toBe(first.checksum);
+    expect((await take()).read).toEqual(['empty']);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  itShows('is read again when another took its place, its name or its permissions', async () => {
+    await take();
+    await secretly(at('tree', 'a'), async () => {
+      await writeFile(at('other'), seededBytes(5000, 77));
+      await rename(at('other'), at('tree', 'a'));
+    });
+    expect((await take()).read).toEqual(['a', 'empty']);
+    await rename(at('tree', 'a'), at('tree', 'x'));
+    await rename(at('tree', 'b'), at('tree', 'a'));
+    await rename(at('tree', 'x'), at('tree', 'b'));
+    expect((await take()).read).toEqual(['a', 'b', 'empty']);
+    const before = last?.checksum;
+    await chmod(at('tree', 'a'), 0o600);
+    const other = await take();
+    expect(other.read).toEqual(['a', 'empty']);
+    expect(other.checksum).not.toBe(before);
+  });
+
+  itShows('is read again when it had left, whatever it was before', async () => {
+    await take();
+    await rename(at('tree', 'a'), at('kept'));
+    await mkdir(at('tree', 'a'));
+    const other = await take();
+    expect(other.read).toEqual(['empty']);
+    await rm(at('tree', 'a'), { recursive: true });
+    await rename(at('kept'), at('tree', 'a'));
+    expect((await take()).read).toEqual(['a', 'empty']);
+    await unlink(at('tree', 'a'));
+    expect((await take()).fileCount).toBe(4);
+  });
+
+  itShows('is told from one of the same path in another collection', async () => {
+    await mkdir(at('two', 'inner'), { recursive: true });
+    const times = new Date(Date.now() - 86_400_000);
+    for (const name of ['a', 'b', 'inner/c', 'empty']) {
+      await writeFile(at('two', name), name === 'empty' ? '' : seededBytes(5000, 50 + name.length));
+      for (const tree of ['tree', 'two']) await utimes(at(tree, name), times, times);
+    }
+    await take();
+    const two = watched(at('two'));
+    const first = await manager.createSnapshot(two.source, 'two', { collection: 'two' });
+    const next = await manager.createIncrementalSnapshot(two.source, 'two', first.id, { collection: 'two' });
+    expect(next.notes).toEqual(unreadNote(3));
+    expect((await take()).notes).toEqual(unreadNote(3));
+    expect((await take(at('two'))).read).toEqual(['a', 'b', 'empty', 'inner/c']);
+  });
+
+  itShows('is read when that is asked for, and when there is no base', async () => {
+    const { checksum } = await take();
+    const again = await take(at('tree'), { rescan: true });
+    expect([again.read, again.notes, again.checksum]).toEqual([['a', 'b', 'empty', 'inner/c'], [], checksum]);
+    const { source, read } = watched(at('tree'));
+    expect((await manager.createSnapshot(source, 'full')).checksum).toBe(checksum);
+    expect(read.length).toBe(4);
+    expect((await take()).read).toEqual(['empty']);
+  });
+
+  itShows('is read by the command when that is asked for', async () => {
+    await manager.close();
+    const { checksum } = await create(at('repo'), at('tree'));
+    expect(await create(at('repo'), at('tree'))).toMatchObject({ notes: unreadNote(3), checksum });
+    expect(await create(at('repo'), at('tree'), '--rescan')).toMatchObject({ notes: [], checksum });
+    expect(await create(at('repo'), at('tree'), '--full')).toMatchObject({ notes: [], checksum });
+  });
+
+  itShows('is not read after a sweep of what others needed', async () => {
+    await take();
+    const first = last as Snapshot;
+    await secretly(at('tree', 'b'), () => invertLastByte(at('tree', 'b')));
+    await take();
+    await manager.deleteSnapshot(first.id);
+    const { deletedPacks, rewrittenPacks } = await manager.collectGarbage({ maxUnused: 0 });
+    expect(deletedPacks.length + rewrittenPacks.length).toBeGreaterThan(0);
+    expect((await take()).read).toEqual(['empty']);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  itShows('is read when a pack has gone since, and so is healed', async () => {
+    await take();
+    await manager.close();
+    await rm(await largestFile(at('repo', 'packs')));
+    manager = await SnapshotManager.open({ environment: directoryEnvironment(at('repo'), { workers: 1 }) });
+    expect((await take()).read).toEqual(['a', 'b', 'empty', 'inner/c']);
+    expect((await manager.verifyRepository()).problems).toEqual([]);
+  });
+
+  it.runIf(existsSync('/dev/shm'))('is always read where not every write shows', async () => {
+    const folder = await mkdtemp('/dev/shm/vecsnap-test-');
+    try {
+      await writeFile(join(folder, 'a'), 'some bytes');
+      await take(folder);
+      expect((await take(folder)).read).toEqual(['a']);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it.runIf(coarseDisk !== undefined)(
+    'is read until its times are old where they are whole seconds',
+    async () => {
+      const folder = join(coarseDisk as string, 'tree');
+      await mkdir(folder);
+      await writeFile(join(folder, 'a'), 'some bytes');
+      await take(folder);
+      expect((await take(folder)).read).toEqual(['a']);
+      await sleep(3100);
+      expect((await take(folder)).read).toEqual(['a']);
+      expect((await take(folder)).read).toEqual([]);
+    },
+  );
+
+  it.runIf(doShow && hasPython)('is read again after writes through a mapping', async () => {
+    const writer = startWriter(at('tree', 'inner', 'c'));
+    try {
+      const checksums = new Set<string>();
+      for (let value = 1; value <= 5; value++) {
+        await writer.write(value);
+        const snapshot = await take();
+        expect(snapshot.read).toContain('inner/c');
+        checksums.add(snapshot.checksum);
+      }
+      expect(checksums.size).toBe(5);
+      expect((await take()).read).toEqual(['empty']);
+    } finally {
+      writer.end();
+    }
+  });
+});
+
+describe('a file of a source of any kind', () => {
+  /** A repository in memory whose index persists, and how many states of files are noted there. */
+  async function repository() {
+    const db = new MemoryLevel<Uint8Array, Uint8Array>({
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      storeEncoding: 'view',
+    });
+    const index = async (): Promise<ChunkIndex> => {
+      await db.open(); // Whoever had it last has closed it.
+      return levelIndex(db as unknown as IndexDatabase);
+    };
+    const manager = await SnapshotManager.init({ environment: memoryEnvironment({ index }) });
+    const noted = async (): Promise<number> => {
+      await db.open();
+      const keys = await db.keys({ gte: Buffer.from('f'), lt: Buffer.from('g') }).all();
+      await db.close();
+      return keys.length;
+    };
+    return { manager, noted };
+  }
+
+  /** A source of one file that tells one state before it is read, and another after it was. */
+  function telling(content: string, before: string | undefined, after: string | undefined, path = 'a') {
+    let reads = 0;
+    const file: FileEntry = {
+      type: 'file',
+      path,
+      mode: 0o644,
+      size: content.length,
+      state: () => (reads === 0 ? before : after),
+      async *read() {
+        reads++;
+        yield new TextEncoder().encode(content);
+      },
+    };
+    const source: Source = {
+      place: 'test:a',
+      collection: 'a',
+      open: async () => ({
+        format: { name: 'directory' },
+        schema: undefined,
+        records: undefined,
+        files: async function* () {
+          yield file;
+        },
+        expected: {},
+        notes: [],
+        confirmUnchanged: async () => {},
+        close: async () => {},
+      }),
+    };
+    return { source, reads: () => reads };
+  }
+
+  it('is no longer noted once no snapshot has its content and that was swept', async () => {
+    const { manager, noted } = await repository();
+    const take = async (path: string, content: string) =>
+      manager.createSnapshot(telling(content, 'state', 'state', path).source, path);
+    await take('a', 'one');
+    const second = await take('b', 'two');
+    await take('c', 'one');
+    expect(await noted()).toBe(3);
+    await manager.deleteSnapshot(second.id);
+    await manager.collectGarbage({ maxUnused: 0 });
+    expect(await noted()).toBe(2);
+  });
+
+  it('is noted however many there are', async () => {
+    const { manager, noted } = await repository();
+    async function* files(): AsyncGenerator<FileEntry> {
+      for (let i = 0; i < 2100; i++) {
+        const { source } = telling(`file ${i}`, 'state', 'state', `file ${String(i).padStart(4, '0')}`);
+        yield* (await source.open()).files?.() ?? [];
+      }
+    }
+    const { source } = telling('', undefined, undefined);
+    const all = { ...source, open: async () => ({ ...(await source.open()), files }) };
+    const first = await manager.createSnapshot(all, 'first');
+    expect(await noted()).toBe(2100);
+    const next = await manager.createIncrementalSnapshot(all, 'next', first.id);
+    expect(next).toMatchObject({ notes: unreadNote(2100), checksum: first.checksum, fileCount: 2100 });
+  });
+
+  it('is not read in a state that it told once it was read, and in no other', async () => {
+    const { manager } = await repository();
+    const take = async (base: Snapshot | undefined, content: string, before?: string, after?: string) => {
+      const { source, reads } = telling(content, before, after);
+      const snapshot =
+        base === undefined
+          ? await manager.createSnapshot(source, 'first')
+          : await manager.createIncrementalSnapshot(source, 'next', base.id);
+      return { snapshot, reads: reads() };
+    };
+    const first = await take(undefined, 'one', 'early', 'late');
+    expect((await take(first.snapshot, 'one', 'early', undefined)).reads).toBe(1);
+    const third = await take(first.snapshot, 'not looked at', 'late', 'late');
+    expect([third.reads, third.snapshot.checksum]).toEqual([0, first.snapshot.checksum]);
+    expect((await take(third.snapshot, 'one', undefined, 'late')).reads).toBe(1);
+    const other = await take(third.snapshot, 'two', 'new', 'new');
+    expect(other.reads).toBe(1);
+    // The last state that was noted is not that of the base.
+    expect((await take(first.snapshot, 'two', 'new', 'new')).reads).toBe(1);
+    expect((await take(other.snapshot, 'two', 'new', 'new')).reads).toBe(0);
+    expect((await take(other.snapshot, 'one', 'late', 'late')).reads).toBe(1);
+  });
+});
