@@ -177,38 +177,45 @@ export function encodeWith(
  * @param verify whether it is compared with its address.
  * @throws VecsnapError CHUNK_DAMAGED.
  */
-export function decodeChunk(
-  chunk: StoredChunk,
-  verify: boolean,
-  { sha256, deflate, fresh = newBytes, scratch }: CoderPrimitives,
-): Uint8Array {
+export function decodeChunk(chunk: StoredChunk, verify: boolean, primitives: CoderPrimitives): Uint8Array {
   let plain: Uint8Array;
   try {
-    plain =
-      chunk.codec === CODECS.delta
-        ? piecesOf(chunk, deflate, new Map(), scratch).join(fresh)
-        : decodeAlone(chunk, deflate, fresh);
+    plain = plaintextOf(chunk, primitives);
   } catch (cause) {
     throw new VecsnapError('CHUNK_DAMAGED', 'A chunk cannot be decoded.', { cause });
   }
-  if (verify && !equalBytes(sha256(plain), chunk.address)) {
+  if (verify && !equalBytes(primitives.sha256(plain), chunk.address)) {
     throw new VecsnapError('CHUNK_DAMAGED', 'The bytes of a chunk do not fit its address.');
   }
   return plain;
 }
 
-/** The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). */
+/**
+ * The plaintext of a chunk, or undefined when it is damaged; with `verify` it is what its address says (docs/ordering.md, R6). No error is
+ * made for that: thousands of forms of a chunk are tried to mend it.
+ */
 export function decodeStored(
   chunk: StoredChunk,
   verify: boolean,
   primitives: CoderPrimitives,
 ): Uint8Array | undefined {
+  let plain: Uint8Array;
   try {
-    return decodeChunk(chunk, verify, primitives);
-  } catch (error) {
-    if (error instanceof VecsnapError) return undefined;
-    throw error;
+    plain = plaintextOf(chunk, primitives);
+  } catch {
+    return undefined; // Whatever decoding stumbles over: the chunk cannot be decoded.
   }
+  return !verify || equalBytes(primitives.sha256(plain), chunk.address) ? plain : undefined;
+}
+
+/** @throws whatever decoding stumbles over. */
+function plaintextOf(
+  chunk: StoredChunk,
+  { deflate, fresh = newBytes, scratch }: CoderPrimitives,
+): Uint8Array {
+  return chunk.codec === CODECS.delta
+    ? piecesOf(chunk, deflate, new Map(), scratch).join(fresh)
+    : decodeAlone(chunk, deflate, fresh);
 }
 
 /**
@@ -377,12 +384,7 @@ export function decodeIfWhole(
   verify: boolean,
   primitives: CoderPrimitives,
 ): Uint8Array | undefined {
-  try {
-    return decodeChunk(chunk, verify, { ...primitives, fresh: primitives.scratch });
-  } catch (error) {
-    if (error instanceof VecsnapError) return undefined;
-    throw error;
-  }
+  return decodeStored(chunk, verify, { ...primitives, fresh: primitives.scratch });
 }
 
 /** Whether a chunk may be told by this one: it is not at the end of the longest chain. */
