@@ -13,13 +13,13 @@ import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/ind
 import { directoryIdentity, identityText, isWithin } from './apart.js';
 import { collectionName } from './collection-name.js';
 import {
-  doAllWritesShow,
   identityOf,
   LocalFile,
   passTick,
   readFailure,
   sourceChanged,
   systemCode,
+  tellingBoot,
 } from './local-file.js';
 import type { FileEntry, OpenOptions, OpenSource, RegularFile, Source } from './port.js';
 
@@ -196,16 +196,16 @@ function textOf(place: string, what: string, bytes: Buffer): string {
 }
 
 async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
-  const telling = new Map<string, Promise<boolean>>();
+  const boots = new Map<string, Promise<string | undefined>>();
   for (const found of tree.entries) {
     const { type, path, mode } = found;
     if (type === 'directory') yield { type, path, mode };
     else if (type === 'link') yield { type, path, mode, target: found.target };
     else {
       const place = join(root, path);
-      const isTelling = telling.get(found.device) ?? doAllWritesShow(place);
-      telling.set(found.device, isTelling);
-      yield new TreeFile(place, found, await isTelling);
+      const boot = boots.get(found.device) ?? tellingBoot(place);
+      boots.set(found.device, boot);
+      yield new TreeFile(place, found, await boot);
     }
   }
 }
@@ -218,20 +218,20 @@ class TreeFile implements RegularFile {
   readonly size: number;
   readonly #place: string;
   readonly #identity: string;
-  #isTelling: boolean;
+  #state: string | undefined;
 
-  /** @param isTelling whether writes to files that are clean show in their times where it stands. */
-  constructor(place: string, { path, mode, size, identity }: FoundFile, isTelling: boolean) {
+  /** @param boot what {@link tellingBoot} gives for it. */
+  constructor(place: string, { path, mode, size, identity }: FoundFile, boot: string | undefined) {
     this.#place = place;
     this.path = path;
     this.mode = mode;
     this.size = size;
     this.#identity = identity;
-    this.#isTelling = isTelling;
+    this.#state = boot && `${boot}:${identity}`;
   }
 
   state(): string | undefined {
-    return this.#isTelling ? this.#identity : undefined;
+    return this.#state;
   }
 
   async *read(): AsyncGenerator<Uint8Array> {
@@ -240,8 +240,7 @@ class TreeFile implements RegularFile {
     });
     try {
       if (file.identity !== this.#identity) throw sourceChanged(this.#place);
-      const isSettled = await file.settleOneOfMany();
-      this.#isTelling &&= isSettled;
+      if (!(await file.settleOneOfMany())) this.#state = undefined;
       yield* file.stream();
     } finally {
       await file.close();

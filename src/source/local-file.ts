@@ -8,6 +8,7 @@ import {
   lstat,
   open,
   readdir,
+  readFile,
   rename,
   rm,
   stat,
@@ -27,7 +28,8 @@ export class LocalFile {
   readonly identity: string;
   readonly #handle: FileHandle;
   readonly #stats: Stats;
-  #doWritesShow = false;
+  /** What {@link tellingBoot} gave, once the file is settled. */
+  #tellingBoot: string | undefined;
 
   private constructor(path: string, handle: FileHandle, stats: Stats) {
     this.path = path;
@@ -53,19 +55,16 @@ export class LocalFile {
    */
   async settle(): Promise<void> {
     await passTick();
-    const areTelling = doTimesTell(this.#stats, Date.now());
-    this.#doWritesShow = (await this.#sync()) && areTelling && (await doAllWritesShow(this.path));
+    this.#tellingBoot = (await this.settleOneOfMany()) ? await tellingBoot(this.path) : undefined;
   }
 
   /**
-   * The same for one of many files, after the tick has passed for all: a sync takes a third of a millisecond, so those are left out that have
-   * not been written for so long that nothing waits.
+   * The same for one of many files, after the tick has passed for all.
    * @returns whether all writes from now on show in the times, on a file system where they do.
    */
   async settleOneOfMany(): Promise<boolean> {
     const now = Date.now();
-    const isClean = now - lastChangeOf(this.#stats) >= LONG_AGO_MS || (await this.#sync());
-    return isClean && doTimesTell(this.#stats, now);
+    return (await this.#sync()) && isQuiet(this.#stats, now);
   }
 
   /** Has all that waits to be written to the file written. @returns whether the system lets a reader ask for it. */
@@ -81,7 +80,7 @@ export class LocalFile {
    * @param reading how it is read: whatever else than the bytes of the file bears on the content.
    */
   stateFor(reading: string): string | undefined {
-    return this.#doWritesShow ? `${reading}:${this.identity}` : undefined;
+    return this.#tellingBoot && `${reading}:${this.#tellingBoot}:${this.identity}`;
   }
 
   /**
@@ -175,26 +174,32 @@ function bigintStat(handle: FileHandle) {
 /** ext2 to ext4, XFS and btrfs, each of which was tried. On tmpfs, writes through mappings do not show whatever one does. */
 const TELLING_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
-/** Whether the file stands where every write after a sync is known to show in the times. */
-export async function doAllWritesShow(path: string): Promise<boolean> {
-  if (process.platform !== 'linux') return false;
-  return statfs(path).then(
-    ({ type }) => TELLING_SYSTEMS.has(type),
-    () => false,
-  );
+/**
+ * The id of this run of the system, where the file stands so that every write that begins after a sync is known to show in the times; undefined
+ * elsewhere. After a power cut a file may have bytes that were synced, and times from before.
+ */
+export async function tellingBoot(path: string): Promise<string | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    const { type } = await statfs(path);
+    return TELLING_SYSTEMS.has(type) ? (await readFile(BOOT_ID_PATH, 'latin1')).trim() : undefined;
+  } catch {
+    return undefined; // Then the file is read.
+  }
 }
 
-/** Some file systems note whole seconds, such as ext4 with small inodes. */
-const COARSE_MS = 2000;
+const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
 
-/** Whether a write that comes {@link TICK_MS} after `now` gives a file other times than these. */
-function doTimesTell(stats: Stats, now: number): boolean {
-  const areFine = stats.ctimeNs % 1_000_000n !== 0n;
-  return areFine || lastChangeOf(stats) < now - COARSE_MS;
+/**
+ * A write may go on for so long after it has set the times, which it does when it begins: 64 MB out of a mapping that was not in memory took 2.3
+ * seconds. Some file systems also note whole seconds only.
+ */
+const QUIET_MS = 30_000;
+
+/** Whether no write is under way to a file that had these times before `now`, and one that comes later gives it others. */
+function isQuiet(stats: Stats, now: number): boolean {
+  return lastChangeOf(stats) < now - QUIET_MS;
 }
-
-/** Linux writes what waits after half a minute, unless it is told otherwise. */
-const LONG_AGO_MS = 3_600_000;
 
 /** When the file or its inode was written last, in milliseconds since 1970. */
 function lastChangeOf({ mtimeNs, ctimeNs }: Stats): number {

@@ -1,14 +1,44 @@
 /** What tests of files that are not read again need: where their times tell, and ways to write that leave few traces. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterEach, beforeEach, vi } from 'vitest';
 import { resolveSource } from 'vecsnap/source';
+
+/** Longer than files are read again after a write, because it may still be under way. */
+const AGED_MS = 40_000;
+
+/** Has files that are written now count as written a while ago, until mocks are restored. */
+export function ageFiles(): void {
+  const now = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + AGED_MS);
+}
+
+/** The same for each test of the surrounding `describe`. */
+export function agedFiles(): void {
+  beforeEach(ageFiles);
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+}
+
+/** The same for commands that are run by `work`. */
+export async function withAgedFiles<T>(work: () => Promise<T>): Promise<T> {
+  const script = `const now=Date.now;Date.now=()=>now()+${AGED_MS}`;
+  vi.stubEnv('NODE_OPTIONS', `--import=data:text/javascript,${encodeURIComponent(script)}`);
+  try {
+    return await work();
+  } finally {
+    vi.unstubAllEnvs();
+  }
+}
 
 /** Whether writes to files in this directory are known to show in their times. */
 async function doWritesShow(directory: string): Promise<boolean> {
+  const now = Date.now();
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => now + AGED_MS);
   const folder = await mkdtemp(join(directory, 'vecsnap-times-'));
   try {
     await writeFile(join(folder, 'file'), 'some bytes');
@@ -16,6 +46,7 @@ async function doWritesShow(directory: string): Promise<boolean> {
     await opened.close();
     return opened.state !== undefined;
   } finally {
+    clock.mockRestore();
     await rm(folder, { recursive: true });
   }
 }
@@ -53,21 +84,3 @@ export async function secretly(path: string, change: () => unknown): Promise<voi
   await change();
   await utimes(path, atime, mtime);
 }
-
-async function mountCoarseDisk(): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'vecsnap-disk-'));
-  const [image, place] = [join(folder, 'image'), join(folder, 'place')];
-  await mkdir(place);
-  const script = 'truncate -s 8M "$1" && mkfs.ext2 -q -I 128 "$1" && mount -o loop "$1" "$2"';
-  const { status } = spawnSync('sh', ['-c', script, 'sh', image, place], { stdio: 'ignore' });
-  afterAll(async () => {
-    if (status === 0) spawnSync('sh', ['-c', 'umount "$1"', 'sh', place]);
-    await rm(folder, { recursive: true });
-  });
-  return status === 0 ? place : undefined;
-}
-
-/** A small disk that notes times in whole seconds; undefined where this user may not mount one. Gone after the tests of the file. */
-export const coarseDisk = await mountCoarseDisk();
-if (coarseDisk === undefined)
-  console.warn('Not tested with times in whole seconds: this user may not mount a disk.');
