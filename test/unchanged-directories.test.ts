@@ -1,5 +1,4 @@
 /** Files of a directory to which nothing was written since the snapshot before are not read, and all others are (docs/ordering.md, R14). */
-import { MemoryLevel } from 'memory-level';
 import { existsSync } from 'node:fs';
 import {
   chmod,
@@ -16,12 +15,12 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ChunkIndex, type IndexDatabase, levelIndex } from 'vecsnap/cas';
+import type { ChunkIndex } from 'vecsnap/cas';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { directorySource, directoryTarget, type FileEntry, type Source } from 'vecsnap/source';
 import { create } from './support/cli.js';
-import { memoryEnvironment } from './support/memory-environment.js';
+import { memoryEnvironment, persistentIndex } from './support/memory-environment.js';
 import {
   agedFiles,
   ageFiles,
@@ -251,17 +250,10 @@ describe('a file of a directory', () => {
 });
 
 describe('a file of a source of any kind', () => {
-  /** A repository in memory whose index persists, and how many states of files are noted there. */
-  async function repository() {
-    const db = new MemoryLevel<Uint8Array, Uint8Array>({
-      keyEncoding: 'view',
-      valueEncoding: 'view',
-      storeEncoding: 'view',
-    });
-    const index = async (): Promise<ChunkIndex> => {
-      await db.open(); // Whoever had it last has closed it.
-      return levelIndex(db as unknown as IndexDatabase);
-    };
+  /** A repository in memory whose index persists, and how many states of files are noted there. @param changes what its index does otherwise. */
+  async function repository(changes: Partial<ChunkIndex> = {}) {
+    const { db, open } = persistentIndex();
+    const index = async () => Object.assign(await open(), changes);
     const manager = await SnapshotManager.init({ environment: memoryEnvironment({ index }) });
     const noted = async (): Promise<number> => {
       await db.open();
@@ -316,6 +308,24 @@ describe('a file of a source of any kind', () => {
     await manager.deleteSnapshot(second.id);
     await manager.collectGarbage({ maxUnused: 0 });
     expect(await noted()).toBe(2);
+  });
+
+  it('is read when it could not be noted or what was noted cannot be read, and nothing fails for it', async () => {
+    const fail = () => Promise.reject(new Error('the disk is full'));
+    for (const failing of ['noteFiles', 'fileNote', 'keepFileNotes', 'wholeTrees'] as const) {
+      const { manager, noted } = await repository({ [failing]: fail });
+      const first = await manager.createSnapshot(telling('one', 's', 's').source, 'first');
+      const next = telling('one', 's', 's');
+      const second = await manager.createIncrementalSnapshot(next.source, 'next', first.id);
+      expect([second.checksum, next.reads()]).toEqual([
+        first.checksum,
+        failing === 'noteFiles' || failing === 'fileNote' ? 1 : 0,
+      ]);
+      await manager.deleteSnapshot(first.id);
+      expect((await manager.collectGarbage({ maxUnused: 0 })).forgottenSnapshots).toEqual([first.id]);
+      expect(await noted()).toBe(failing === 'noteFiles' ? 0 : 1);
+      expect((await manager.verifyRepository()).problems).toEqual([]);
+    }
   });
 
   it('is noted however many there are', async () => {

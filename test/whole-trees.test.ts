@@ -2,15 +2,14 @@
  * Trees that are noted to be whole (docs/ordering.md, R12): what stands in them is not looked up, as long as nothing can have gone, and not
  * even read where the source has not been written since.
  */
-import { MemoryLevel } from 'memory-level';
 import { describe, expect, it } from 'vitest';
 import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
-import { type ChunkIndex, type IndexDatabase, levelIndex, type WholeTree } from 'vecsnap/cas';
+import type { ChunkIndex, WholeTree } from 'vecsnap/cas';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import type { Source } from 'vecsnap/source';
 import { seededBytes } from './support/files.js';
 import { hintedSource, type Scans } from './support/hinted-source.js';
-import { memoryEnvironment, memorySource } from './support/memory-environment.js';
+import { memoryEnvironment, memorySource, persistentIndex } from './support/memory-environment.js';
 import type { TestRecord } from './support/records.js';
 
 const PARAMETERS = {
@@ -42,11 +41,7 @@ class Repository {
   lookedUp = 0;
   canNote = true;
   canDiscard = true;
-  readonly #db = new MemoryLevel<Uint8Array, Uint8Array>({
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    storeEncoding: 'view',
-  });
+  readonly #kept = persistentIndex();
   readonly #environment = memoryEnvironment({ blobs: this.blobs, index: () => this.#openIndex() });
 
   init(): Promise<SnapshotManager> {
@@ -54,8 +49,7 @@ class Repository {
   }
 
   async #openIndex(): Promise<ChunkIndex> {
-    await this.#db.open(); // Whoever had it last has closed it.
-    const index = await levelIndex(this.#db as unknown as IndexDatabase);
+    const index = await this.#kept.open();
     const find = index.find.bind(index);
     index.find = async (addresses) => {
       const found = await find(addresses);

@@ -31,7 +31,7 @@ export class FileStates {
     this.#areTrusted = areTrusted;
   }
 
-  /** Files that had not to be read. */
+  /** Files that did not have to be read. */
   get unread(): number {
     return this.#unread;
   }

@@ -9,10 +9,12 @@ import type { Buffer } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
 import { directoryIdentity, identityText, isWithin } from './apart.js';
 import { collectionName } from './collection-name.js';
 import {
+  deviceIn,
   identityOf,
   LocalFile,
   passTick,
@@ -47,7 +49,7 @@ async function openDirectory(root: string, { repository }: OpenOptions = {}): Pr
     },
     notes: [...ownNotes(tree.own), ...skippedNotes(tree.skipped)],
     confirmUnchanged: async () => {
-      if (listingOf(await scan(root, own)) !== listingOf(tree)) throw sourceChanged(root);
+      if (!isDeepStrictEqual(await scan(root, own), tree)) throw sourceChanged(root);
     },
     close: async () => {},
   };
@@ -74,7 +76,7 @@ type FoundFile = Found & { readonly type: 'file' };
 type Found = { readonly path: string; readonly mode: number } & (
   | { readonly type: 'directory' }
   | { readonly type: 'link'; readonly target: string }
-  | { readonly type: 'file'; readonly size: number; readonly device: string; readonly identity: string }
+  | { readonly type: 'file'; readonly size: number; readonly identity: string }
 );
 
 /** @param own the identity of the repository that the snapshot goes into. */
@@ -155,10 +157,8 @@ async function look(root: string, path: string, own: string | undefined): Promis
   const mode = modeOf(stats);
   if (stats.isDirectory() && identityText(stats) === own) return { type: 'own', path };
   if (stats.isDirectory()) return { type: 'directory', path, mode };
-  if (stats.isFile()) {
-    const [size, device] = [Number(stats.size), String(stats.dev)];
-    return { type: 'file', path, mode, size, device, identity: identityOf(stats) };
-  }
+  if (stats.isFile())
+    return { type: 'file', path, mode, size: Number(stats.size), identity: identityOf(stats) };
   if (!stats.isSymbolicLink()) return { type: 'skipped', path };
   const target = await reading(place, () => readlink(place, { encoding: 'buffer' }));
   return { type: 'link', path, mode, target: textOf(place, 'target of a link', target) };
@@ -195,6 +195,7 @@ function textOf(place: string, what: string, bytes: Buffer): string {
   }
 }
 
+/** Each device is asked once. */
 async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
   const boots = new Map<string, Promise<string | undefined>>();
   for (const found of tree.entries) {
@@ -203,8 +204,9 @@ async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
     else if (type === 'link') yield { type, path, mode, target: found.target };
     else {
       const place = join(root, path);
-      const boot = boots.get(found.device) ?? tellingBoot(place);
-      boots.set(found.device, boot);
+      const device = deviceIn(found.identity);
+      const boot = boots.get(device) ?? tellingBoot(place);
+      boots.set(device, boot);
       yield new TreeFile(place, found, await boot);
     }
   }
@@ -246,11 +248,6 @@ class TreeFile implements RegularFile {
       await file.close();
     }
   }
-}
-
-/** Two trees are equal when these are. */
-function listingOf({ mode, entries, skipped, own }: Tree): string {
-  return JSON.stringify([mode, entries, skipped, own]);
 }
 
 const NAMED_SKIPPED = 5;

@@ -225,6 +225,11 @@ export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs'
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
 }
 
+/** The device that an identity tells. */
+export function deviceIn(identity: string): string {
+  return identity.slice(0, identity.indexOf(':'));
+}
+
 function followed(path: string) {
   return async (stats: Stats): Promise<string> => {
     if (!stats.isSymbolicLink()) return identityOf(stats);

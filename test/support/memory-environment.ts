@@ -52,20 +52,25 @@ export function memoryEnvironment(options: MemoryEnvironmentOptions = {}): Envir
 
 /** An environment whose blobs and index stand in databases in memory. */
 export function levelEnvironment(options: MemoryEnvironmentOptions = {}): Environment {
+  return memoryEnvironment({
+    blobs: levelBlobStore(new MemoryLevel(), { pieceBytes: 1000 }),
+    index: persistentIndex().open,
+    ...options,
+  });
+}
+
+/** An index in memory that is the same each time it is opened, after whoever had it last has closed it, and its database. */
+export function persistentIndex() {
   const db = new MemoryLevel<Uint8Array, Uint8Array>({
     keyEncoding: 'view',
     valueEncoding: 'view',
     storeEncoding: 'view',
   });
-  const index = async (): Promise<ChunkIndex> => {
-    await db.open(); // Whoever had it last has closed it.
+  const open = async (): Promise<ChunkIndex> => {
+    await db.open();
     return levelIndex(db as unknown as IndexDatabase);
   };
-  return memoryEnvironment({
-    blobs: levelBlobStore(new MemoryLevel(), { pieceBytes: 1000 }),
-    index,
-    ...options,
-  });
+  return { db, open };
 }
 
 /** A second passes whenever the time is asked for. */
