@@ -1,4 +1,5 @@
 /** Taking a snapshot: what a source may rely on, and what it is refused for. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { concatBytes, type RecordBatch, type Schema, utf8, VecsnapError } from 'vecsnap/core';
 import { SnapshotManager } from 'vecsnap/snapshot';
@@ -273,5 +274,51 @@ describe('a file', () => {
       expect.objectContaining({ code: 'ABORTED' }),
     );
     expect(closed).toBe(true);
+  });
+});
+
+describe('files', () => {
+  const LARGE = 1_100_000;
+
+  /** Twenty files, every fifth of which is large; what was begun, and how many of each size were read at the same time at most. */
+  function watched(failing?: number) {
+    const seen = { begun: [] as number[], large: 0, small: 0 };
+    const now = { large: 0, small: 0 };
+    const fileOf = (i: number): FileEntry => {
+      const size = i % 5 === 0 ? LARGE + i : 1000 + i;
+      const kind = size > LARGE - 1 ? 'large' : 'small';
+      return {
+        type: 'file',
+        path: `f${String(i).padStart(2, '0')}`,
+        mode: 0o644,
+        size,
+        async *read() {
+          seen.begun.push(i);
+          seen[kind] = Math.max(seen[kind], ++now[kind]);
+          await sleep(1); // So that others could begin.
+          now[kind]--;
+          if (i === failing) throw new VecsnapError('SOURCE_FAILED', 'no');
+          yield seededBytes(size, i);
+        },
+      };
+    };
+    const source = ofFiles(Array.from({ length: 20 }, (_, i) => fileOf(i)));
+    return { source, seen };
+  }
+
+  it('are read many at a time, but of those that take much memory one', async () => {
+    const { source, seen } = watched();
+    const { fileCount, logicalBytes, id } = await manager.createSnapshot(source, 'files');
+    expect([fileCount, seen.begun.length, seen.large]).toEqual([20, 20, 1]);
+    expect(logicalBytes).toBeGreaterThan(4 * LARGE);
+    expect(seen.small).toBeGreaterThan(3);
+    expect((await manager.verifySnapshot(id)).problems).toEqual([]);
+  });
+
+  it('are not read once a large one has failed before them', async () => {
+    const { source, seen } = watched(5);
+    await expect(manager.createSnapshot(source, 'files')).rejects.toMatchObject({ code: 'SOURCE_FAILED' });
+    expect(seen.begun.filter((i) => i % 5 === 0)).toEqual([0, 5]);
+    expect(await manager.listSnapshots()).toEqual([]);
   });
 });

@@ -70,8 +70,10 @@ export interface Taken {
 const BATCH_BYTES = 1024 * 1024;
 /** Batches that are being hashed, encoded and written at the same time. */
 const BATCHES_AHEAD = 8;
-/** Files that are being read at the same time. */
-const FILES_AHEAD = 4;
+/** Files that are under way at the same time: opening and syncing them is mostly waiting. */
+const FILES_AHEAD = 12;
+/** Of those with more bytes, which keep all threads busy and take memory for batches ahead, one at a time is read. */
+const LARGE_FILE_BYTES = 1024 * 1024;
 
 /** Stores the chunks of `content` through `writer`; the caller commits or abandons it. */
 export async function takeContent(content: Content, parts: TakeParts, options: WorkOptions): Promise<Taken> {
@@ -109,6 +111,8 @@ class Taking {
   readonly #gear: StreamCutter;
   readonly #pages: StreamCutter;
   #nonFinite = 0;
+  /** The large file that is being read. */
+  #large: Promise<unknown> = Promise.resolve();
 
   constructor(parts: TakeParts, { signal, onProgress }: WorkOptions, { expected }: Content) {
     const { config } = parts;
@@ -243,10 +247,18 @@ class Taking {
       this.#progress.add(0, before.size);
       return fileToEntry({ ...before, path, mode });
     }
-    const stream = await this.#takeStream(file, content);
+    const take = () => this.#takeStream(file, content);
+    const stream = await (file.size > LARGE_FILE_BYTES ? this.#afterLarge(take) : take());
     if (stream.bytes === 0) return fileToEntry({ path, type, mode, size: 0, content: null });
     await fileStates?.note(file, stream.root);
     return fileToEntry({ path, type, mode, size: stream.bytes, content: stream.root });
+  }
+
+  /** Takes a large file after those before it; when one of them fails, it fails with it. */
+  #afterLarge(take: () => Promise<BuiltTree>): Promise<BuiltTree> {
+    const taken = this.#large.then(take);
+    this.#large = taken;
+    return taken;
   }
 
   async #takeStream(file: RegularFile, before: Address | undefined): Promise<BuiltTree> {
