@@ -1,5 +1,6 @@
 /** Has the system read files into its cache while the command that needs them still starts. */
 import { closeSync, constants, openSync, readv } from 'node:fs';
+import { ROOM_SLACK_BYTES, roomToRead } from '../core/bytes.js';
 
 /** Bytes that one call asks for: the disk then always has something to do, though this thread is busy. */
 const CALL_BYTES = 18 * 1024 * 1024;
@@ -25,7 +26,8 @@ export function readAhead(files: readonly FileAhead[], ended: AbortSignal): void
   const calls = files.flatMap(({ path, size }) =>
     Array.from({ length: Math.ceil(size / CALL_BYTES) }, (_, i) => ({ path, position: i * CALL_BYTES })),
   );
-  const discarded = Buffer.allocUnsafeSlow(DISCARDED_BYTES);
+  const memory = Buffer.allocUnsafeSlow(DISCARDED_BYTES + ROOM_SLACK_BYTES);
+  const discarded = roomToRead(memory, 0, DISCARDED_BYTES);
   const pieces = Array.from({ length: CALL_BYTES / DISCARDED_BYTES }, () => discarded);
   let underWay = 0;
   const goOn = (most: number): void => {

@@ -446,7 +446,8 @@ async function readLines(file: LocalFile, lines: LineTable, indexes: Uint32Array
   });
   for (const run of runsOf(placed)) {
     const start = run[0]?.start ?? 0;
-    const bytes = Buffer.from((await file.readExactly(start, (run.at(-1)?.end ?? start) - start)).buffer);
+    const read = await file.readExactly(start, (run.at(-1)?.end ?? start) - start);
+    const bytes = Buffer.from(read.buffer, read.byteOffset, read.length);
     for (const line of run) {
       const cut = bytes.subarray(line.start - start, line.end - start);
       texts[line.row] = atLine(file.path, lines.number(line.index), () => decodeLine(cut, line.start));

@@ -16,8 +16,11 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
+import { isVecsnapError, ROOM_SLACK_BYTES, roomToRead, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
+
+/** Where less is read, the copy takes little, and the system gives memory wherever it has some. */
+const LARGE_BYTES = 1 << 16;
 
 /** A regular file that is open for reading, and that knows whether it changed since. */
 export class LocalFile {
@@ -121,7 +124,9 @@ export class LocalFile {
    * @throws VecsnapError SOURCE_TRUNCATED when the file ends before.
    */
   async readExactly(position: number, length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
+    const isLarge = length >= LARGE_BYTES;
+    const memory = new Uint8Array(isLarge ? length + ROOM_SLACK_BYTES : length);
+    const bytes = isLarge ? roomToRead(memory, position, length) : memory;
     await this.fill(bytes, position);
     return bytes;
   }
@@ -147,7 +152,9 @@ export class LocalFile {
    */
   async *stream(start = 0, pieceBytes = 1 << 18): AsyncGenerator<Uint8Array> {
     for (let position = start; position < this.size; position += pieceBytes) {
-      const piece = new Uint8Array(new SharedArrayBuffer(Math.min(pieceBytes, this.size - position)));
+      const length = Math.min(pieceBytes, this.size - position);
+      const memory = new Uint8Array(new SharedArrayBuffer(length + ROOM_SLACK_BYTES));
+      const piece = roomToRead(memory, position, length);
       await this.fill(piece, position);
       yield piece;
     }

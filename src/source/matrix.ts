@@ -7,6 +7,8 @@
 import {
   type Dtype,
   type RecordBatch,
+  ROOM_SLACK_BYTES,
+  roomToRead,
   type Schema,
   throwIfAborted,
   type VectorColumn,
@@ -118,12 +120,13 @@ function openedMatrix(file: LocalFile, shape: MatrixShape): OpenSource {
 async function* readRows(file: LocalFile, shape: MatrixShape): AsyncGenerator<RecordBatch> {
   const stride = shape.rowHead.length + vectorBytes(shape);
   const batchRows = Math.min(shape.rows, Math.max(1, Math.floor(SLAB_BYTES / stride)));
-  const ring = new SlabRing(batchRows * stride);
+  const ring = new SlabRing(batchRows * stride + ROOM_SLACK_BYTES);
   for (let row = 0; row < shape.rows; row += batchRows) {
     const { slab, release } = ring.take();
     const count = Math.min(batchRows, shape.rows - row);
-    const bytes = slab.subarray(0, count * stride);
-    await file.fill(bytes, shape.start + row * stride);
+    const position = shape.start + row * stride;
+    const bytes = roomToRead(slab, position, count * stride);
+    await file.fill(bytes, position);
     const numbers = stripRowHeads(bytes, count, shape.rowHead, file);
     yield { count, ids: undefined, vectors: [numbers], payloads: undefined, release };
   }
