@@ -4,6 +4,7 @@ import asc from 'assemblyscript/asc';
 
 const MODULES = [
   { entry: 'kernels/index.ts', target: 'src/cas/kernel-module.ts', name: 'KERNEL_MODULE' },
+  { entry: 'kernels/gear.ts', target: 'src/chunker/gear-module.ts', name: 'GEAR_MODULE' },
   { entry: 'kernels/xxh3.ts', target: 'src/source/xxh3-module.ts', name: 'XXH3_MODULE' },
 ];
 const LINE = 120;

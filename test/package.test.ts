@@ -34,13 +34,13 @@ describe('the package', () => {
     await writeFile(
       join(project, 'use.mjs'),
       `import { resolveSource, resolveTarget, SnapshotManager } from 'vecsnap';
-       import { gearCut } from 'vecsnap/chunker';
+       import { gearCutter } from 'vecsnap/chunker';
        import { memoryBlobStore } from 'vecsnap/blob';
        const manager = await SnapshotManager.init({ snapshotDir: 'library' });
        const snapshot = await manager.createSnapshot(await resolveSource('vectors.fbin'), 'first');
        await manager.restoreSnapshot(snapshot.id, await resolveTarget('library.fbin'));
        await manager.close();
-       console.log(snapshot.vectorCount, typeof gearCut, typeof memoryBlobStore);`,
+       console.log(snapshot.vectorCount, typeof gearCutter, typeof memoryBlobStore);`,
     );
     const { stdout } = await run('node', ['use.mjs'], { cwd: project });
     expect(stdout.trim()).toBe('100 function function');

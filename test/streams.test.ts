@@ -48,7 +48,7 @@ async function* inPieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGene
 const anyCutter = fc.oneof(
   fc
     .constantFrom(SMALL, { min: 64, avg: 1024, max: 1025 }, { min: 255, avg: 256, max: 4096 })
-    .map(gearCutter),
+    .chain((options) => fc.boolean().map((kernels) => gearCutter(options, kernels))),
   fc.integer({ min: 64, max: 2000 }).map((size) => fixedCutter({ size })),
 );
 /** Random bytes, or bytes that repeat so that no end is found. */

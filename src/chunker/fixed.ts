@@ -1,6 +1,7 @@
 /** Fixed pages, for byte streams whose format itself has pages: databases write whole pages in place. */
 import { equalBytes, utf8 } from '../core/index.js';
 import type { FixedOptions } from './parameters.js';
+import type { EndFinder } from './stream.js';
 
 /** The first bytes of formats that write whole pages in place: redb, SQLite. */
 const PAGED_FORMATS = [
@@ -16,7 +17,15 @@ export function isPaged(start: Uint8Array): boolean {
   return PAGED_FORMATS.some((magic) => equalBytes(magic, start.subarray(0, magic.length)));
 }
 
-/** The length of the chunk that begins at `start`. */
-export function fixedCut(bytes: Uint8Array, start: number, { size }: FixedOptions): number {
-  return Math.min(size, bytes.length - start);
+/** Finds the ends of the pages of one stream. */
+export function fixedEnds({ size }: FixedOptions): EndFinder {
+  let open = 0;
+  return {
+    push({ length }) {
+      const ends: number[] = [];
+      for (let end = size - open; end <= length; end += size) ends.push(end);
+      open = (open + length) % size;
+      return ends;
+    },
+  };
 }

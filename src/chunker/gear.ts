@@ -10,7 +10,10 @@
  * replaces 1.2 chunks in the mean, 19 of 20 edits replace 4 or fewer, and 1 of 1000 more than 8.
  */
 
+import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
+import { GEAR_MODULE } from './gear-module.js';
 import type { GearOptions } from './parameters.js';
+import type { EndFinder } from './stream.js';
 
 /** Bits by which the condition is harder before the mean size and easier after it. */
 const NORMALISATION = 2;
@@ -23,33 +26,169 @@ export const GEAR_TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byt
   return mixed ^ (mixed >>> 16);
 });
 
+/** Bytes that the hash is of: each is shifted out after so many more. */
+const WINDOW = 32;
+
 /**
- * The length of the chunk that begins at `start`: up to `bytes.length − start`, which is also the answer when no end is
- * found. Give at least `max` bytes, or all that remain.
+ * Finds the ends of the chunks of one stream.
+ * @param kernels whether the loop runs in WebAssembly where the machine has it; unless said otherwise, it does.
  */
-export function gearCut(bytes: Uint8Array, start: number, { min, avg, max }: GearOptions): number {
-  const available = bytes.length - start;
-  if (available <= min) return available;
+export function gearEnds(options: GearOptions, kernels = true): EndFinder {
+  const scanner = kernels && options.min >= LEAST_MIN ? instantiated() : undefined;
+  return scanner === undefined ? new GearEnds(options) : new KernelEnds(options, scanner);
+}
+
+/** The bits that are zero at an end: before the mean size, and after it. */
+function masksOf({ avg }: GearOptions): { strict: number; loose: number } {
   const bits = Math.log2(avg);
-  const strict = highBits(bits + NORMALISATION);
-  const loose = highBits(bits - NORMALISATION);
-  const middle = start + Math.min(avg, available);
-  const end = start + Math.min(max, available);
-  const table = GEAR_TABLE;
-  let hash = 0;
-  let i = start + min - 32;
-  for (const warm = start + min; i < warm; i++) hash = (hash << 1) + (table[bytes[i] as number] as number);
-  for (; i < middle; i++) {
-    hash = (hash << 1) + (table[bytes[i] as number] as number);
-    if ((hash & strict) === 0) return i + 1 - start;
-  }
-  for (; i < end; i++) {
-    hash = (hash << 1) + (table[bytes[i] as number] as number);
-    if ((hash & loose) === 0) return i + 1 - start;
-  }
-  return end - start;
+  return { strict: highBits(bits + NORMALISATION), loose: highBits(bits - NORMALISATION) };
 }
 
 function highBits(count: number): number {
   return ~(0xffffffff >>> count);
+}
+
+/** The loop in TypeScript. */
+class GearEnds implements EndFinder {
+  readonly #options: GearOptions;
+  /** Bytes of the chunk that has not ended, and the hash of the last of them. */
+  #length = 0;
+  #hash = 0;
+
+  constructor(options: GearOptions) {
+    this.#options = options;
+  }
+
+  push(bytes: Uint8Array): number[] {
+    const { min, avg, max } = this.#options;
+    const { strict, loose } = masksOf(this.#options);
+    const ends: number[] = [];
+    let length = this.#length;
+    let hash = this.#hash;
+    for (let at = 0; at < bytes.length;) {
+      const skipped = Math.min(Math.max(0, min - WINDOW - length), bytes.length - at);
+      at += skipped;
+      length += skipped;
+      let isEnd = false;
+      while (at < bytes.length && !isEnd && length < max) {
+        hash = (hash << 1) + (GEAR_TABLE[bytes[at++] as number] as number);
+        length++;
+        isEnd = length > min && (hash & (length <= avg ? strict : loose)) === 0;
+      }
+      if (!isEnd && length < max) break;
+      ends.push(at);
+      length = 0;
+      hash = 0;
+    }
+    this.#length = length;
+    this.#hash = hash;
+    return ends;
+  }
+}
+
+/** The functions of the module (kernels/gear.ts). Places and lengths are in bytes. */
+interface GearKernels {
+  readonly memory: WasmMemory;
+  readonly tableAt: () => number;
+  readonly heapStart: () => number;
+  readonly lengthOfOpen: () => number;
+  readonly hashOfOpen: () => number;
+  readonly scan: (
+    from: number,
+    count: number,
+    to: number,
+    length: number,
+    hash: number,
+    min: number,
+    avg: number,
+    max: number,
+    strict: number,
+    loose: number,
+  ) => number;
+}
+
+/** Bytes that are copied in and scanned at a time: they stay in the cache of the processor. */
+const SCANNED_BYTES = 65_536;
+/** No chunk but the last has fewer, so there are no more ends than this in what is scanned. */
+const LEAST_MIN = 64;
+const MOST_ENDS = SCANNED_BYTES / LEAST_MIN + 1;
+
+/** What scans for all streams of this thread, one call at a time. */
+class GearScanner {
+  readonly #functions: GearKernels;
+  readonly #bytes: Uint8Array;
+  readonly #ends: Uint32Array;
+
+  constructor(functions: GearKernels) {
+    const { memory, heapStart, tableAt } = functions;
+    this.#functions = functions;
+    const start = (heapStart() + 15) & ~15;
+    const bytes = start + SCANNED_BYTES + 8; // Eight to stand as what is copied does.
+    if (!growMemory(memory, bytes + 4 * MOST_ENDS)) throw new RangeError('no memory for the kernels');
+    new Uint32Array(memory.buffer, tableAt(), 256).set(GEAR_TABLE);
+    this.#bytes = new Uint8Array(memory.buffer, start, SCANNED_BYTES + 8);
+    this.#ends = new Uint32Array(memory.buffer, bytes, MOST_ENDS);
+  }
+
+  /** The ends in at most {@link SCANNED_BYTES} bytes. What is copied from shared memory is copied by words only when both sides stand alike to them. */
+  scan(
+    bytes: Uint8Array,
+    open: { length: number; hash: number },
+    { min, avg, max }: GearOptions,
+  ): Uint32Array {
+    const { strict, loose } = masksOf({ min, avg, max });
+    const { scan, lengthOfOpen, hashOfOpen } = this.#functions;
+    const own = this.#bytes.subarray(bytes.byteOffset % 8);
+    own.set(bytes);
+    const to = this.#ends.byteOffset;
+    const count = scan(
+      own.byteOffset,
+      bytes.length,
+      to,
+      open.length,
+      open.hash,
+      min,
+      avg,
+      max,
+      strict,
+      loose,
+    );
+    open.length = lengthOfOpen();
+    open.hash = hashOfOpen();
+    return this.#ends.subarray(0, count);
+  }
+}
+
+/** The loop in WebAssembly. */
+class KernelEnds implements EndFinder {
+  readonly #options: GearOptions;
+  readonly #scanner: GearScanner;
+  readonly #open = { length: 0, hash: 0 };
+
+  constructor(options: GearOptions, scanner: GearScanner) {
+    this.#options = options;
+    this.#scanner = scanner;
+  }
+
+  push(bytes: Uint8Array): number[] {
+    const ends: number[] = [];
+    for (let start = 0; start < bytes.length; start += SCANNED_BYTES) {
+      const some = bytes.subarray(start, start + SCANNED_BYTES);
+      for (const end of this.#scanner.scan(some, this.#open, this.#options)) ends.push(start + end);
+    }
+    return ends;
+  }
+}
+
+const instantiate = instancesOf(GEAR_MODULE);
+
+/** The scanner of this thread, once it was asked for; undefined when the machine cannot run it. */
+let made: { readonly scanner: GearScanner | undefined } | undefined;
+
+function instantiated(): GearScanner | undefined {
+  if (made === undefined) {
+    const functions = instantiate() as GearKernels | undefined;
+    made = { scanner: functions && new GearScanner(functions) };
+  }
+  return made.scanner;
 }

@@ -1,64 +1,79 @@
 /** Cuts a byte stream that comes in pieces of any size. */
-import { concatBytes } from '../core/index.js';
-import { fixedCut } from './fixed.js';
-import { gearCut } from './gear.js';
+import { totalLength } from '../core/bytes.js';
+import { fixedEnds } from './fixed.js';
+import { gearEnds } from './gear.js';
 import type { FixedOptions, GearOptions } from './parameters.js';
 
-/** Finds the length of the chunk that begins at `start`, given `lookahead` bytes or all that remain. */
-export interface StreamCutter {
-  readonly lookahead: number;
-  cut(bytes: Uint8Array, start: number): number;
+/** Finds where the chunks of one stream end. */
+export interface EndFinder {
+  /**
+   * Ends within the next bytes of the stream: the places behind the last bytes of chunks, ascending, counted from where these bytes begin.
+   * The last chunk of a stream ends with it, and that is not told.
+   */
+  push(bytes: Uint8Array): readonly number[];
 }
 
-/** Cuts where the content says; see gear.ts. */
-export function gearCutter(options: GearOptions): StreamCutter {
-  return { lookahead: options.max, cut: (bytes, start) => gearCut(bytes, start, options) };
+/** Cuts streams. */
+export interface StreamCutter {
+  /** Begins a stream. */
+  begin(): EndFinder;
+}
+
+/** Cuts where the content says; see gear.ts. @param kernels whether WebAssembly is used where the machine has it. */
+export function gearCutter(options: GearOptions, kernels = true): StreamCutter {
+  return { begin: () => gearEnds(options, kernels) };
 }
 
 /** Cuts at fixed distances; see fixed.ts. */
 export function fixedCutter(options: FixedOptions): StreamCutter {
-  return { lookahead: options.size, cut: (bytes, start) => fixedCut(bytes, start, options) };
+  return { begin: () => fixedEnds(options) };
 }
 
-/** The chunks of a stream, one after the other: the same whatever the pieces. Chunks may be views into the pieces. */
+/** The chunks of a stream, one after the other: the same whatever the pieces. A chunk that lies in one piece is a view of it. */
 export async function* cutStream(
   pieces: AsyncIterable<Uint8Array>,
   cutter: StreamCutter,
 ): AsyncGenerator<Uint8Array> {
+  const finder = cutter.begin();
   let held: Uint8Array[] = [];
-  let length = 0;
   for await (const piece of pieces) {
-    held.push(piece);
-    length += piece.length;
-    // With twice the lookahead, at least half of what is joined is cut, so that no byte is copied again and again.
-    if (length < 2 * cutter.lookahead) continue;
-    const rest = yield* cutWhile(join(held), cutter, cutter.lookahead);
-    held = [rest];
-    length = rest.length;
+    let start = 0;
+    for (const end of finder.push(piece)) {
+      yield join([...held, piece.subarray(start, end)]);
+      held = [];
+      start = end;
+    }
+    if (start < piece.length) held.push(piece.subarray(start));
   }
-  yield* cutBytes(join(held), cutter);
+  if (held.length > 0) yield join(held);
 }
 
 /** The chunks of bytes that are all there, as views. */
 export function* cutBytes(bytes: Uint8Array, cutter: StreamCutter): Generator<Uint8Array> {
-  yield* cutWhile(bytes, cutter, 1);
-}
-
-/** Cuts chunks as long as `least` bytes remain, and gives back the rest. */
-function* cutWhile(
-  bytes: Uint8Array,
-  cutter: StreamCutter,
-  least: number,
-): Generator<Uint8Array, Uint8Array> {
   let start = 0;
-  while (bytes.length - start >= least) {
-    const length = cutter.cut(bytes, start);
-    yield bytes.subarray(start, start + length);
-    start += length;
+  for (const end of cutter.begin().push(bytes)) {
+    yield bytes.subarray(start, end);
+    start = end;
   }
-  return bytes.subarray(start);
+  if (start < bytes.length) yield bytes.subarray(start);
 }
 
+/**
+ * Parts as one, in memory that threads share when the parts are. What is copied from shared memory is copied by words only when both sides
+ * stand alike to them; a part that goes on where a piece began does so when the one before does.
+ */
 function join(parts: readonly Uint8Array[]): Uint8Array {
-  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+  const [first] = parts as [Uint8Array];
+  if (parts.length === 1) return first;
+  const length = totalLength(parts);
+  const shift = first.byteOffset % 8;
+  const isShared = !(first.buffer instanceof ArrayBuffer);
+  const memory = isShared ? new SharedArrayBuffer(shift + length) : new ArrayBuffer(shift + length);
+  const joined = new Uint8Array(memory, shift);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }

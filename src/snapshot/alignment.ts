@@ -6,7 +6,9 @@
  * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
 import { type Address, compareBytes, isDamage, toHex } from '../core/index.js';
-import type { Entry, Key, TreeReader } from '../manifest/index.js';
+import type { Entry, Key } from '../manifest/index.js';
+import { TreeReader } from '../manifest/tree-reader.js';
+import type { TakeParts } from './take.js';
 
 /** The most places of the other tree that one place is compared with. */
 const MOST_SIMILAR = 4;
@@ -149,4 +151,22 @@ function unlessDamage(error: unknown): void {
 /** Nodes without keys are known by where they begin. */
 function keyText(key: Key, start: number): string {
   return key instanceof Uint8Array ? toHex(key) : String(key ?? start);
+}
+
+/**
+ * Aligns with a tree of the snapshot before, where there is one.
+ * @param dataOf the chunks that an entry refers to: they are looked up ahead, unless all that the snapshot before has is known to be whole.
+ */
+export function alignmentWith(
+  { base, writer }: Pick<TakeParts, 'base' | 'writer'>,
+  root: Address | undefined,
+  dataOf: (entry: Entry) => readonly Address[],
+): Alignment | undefined {
+  if (base === undefined || root === undefined) return undefined;
+  const onEntries = (entries: readonly Entry[]): Promise<void> => writer.expect(entries.flatMap(dataOf));
+  return new Alignment(
+    new TreeReader(base.chunks),
+    root,
+    base.wholeNote === undefined ? onEntries : undefined,
+  );
 }

@@ -8,7 +8,8 @@ import {
   vectorBytes,
   VecsnapError,
 } from '../core/index.js';
-import { cutBytes, fixedCutter, gearCutter, type RowGroup, type StreamCutter } from '../chunker/index.js';
+import type { RowGroup } from '../chunker/row-groups.js';
+import { cutBytes, fixedCutter, gearCutter, type StreamCutter } from '../chunker/stream.js';
 import type {
   ChunkPatch,
   ChunkWriter,

@@ -1,7 +1,9 @@
 /** A tree whose nodes are stored as they are complete. */
 import type { ChunkWriter, NewChunk } from '../cas/index.js';
-import type { BuiltNode, BuiltTree, Entry, TreeBuilder } from '../manifest/index.js';
+import type { BuiltNode, BuiltTree, Entry } from '../manifest/index.js';
+import { TreeBuilder } from '../manifest/tree-builder.js';
 import type { Alignment } from './alignment.js';
+import type { TakeParts } from './take.js';
 
 /** Nodes that are stored together. */
 const NODES_TOGETHER = 64;
@@ -48,4 +50,12 @@ export class StoredTree {
     this.#nodes = [];
     await this.#writer.put(nodes);
   }
+}
+
+/** A tree that is told by another, where there is one. */
+export function newTree(
+  { config, sha256, writer }: Pick<TakeParts, 'config' | 'sha256' | 'writer'>,
+  alignment: Alignment | undefined,
+): StoredTree {
+  return new StoredTree(new TreeBuilder(sha256, config.nodes), writer, alignment);
 }
