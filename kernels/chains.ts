@@ -12,6 +12,7 @@ import { unpack } from './planes';
 const RAW: u32 = 0;
 const PLANES: u32 = 2;
 const DELTA: u32 = 3;
+const PLANES_AND_REST: u32 = 4;
 /** The form of literals: raw, deflated, planes. */
 const RAW_LITERALS: u32 = 0;
 const PLANE_LITERALS: u32 = 2;
@@ -236,15 +237,31 @@ function decodeSources(row: Row, work: usize, workEnd: usize): i32 {
     const length = <usize>source.plainLength;
     const rest = (work + length + 31) & ~15;
     if (rest + length + UNPACK_BYTES > workEnd) return MORE_MEMORY;
-    if (!unpack(source.packed, source.packedSize, rest, work, length)) return FIRST_SOURCE - <i32>number;
+    if (!decodeSource(source, rest, work)) return FIRST_SOURCE - <i32>number;
     source.plain = work;
     work = rest;
   }
   return 0;
 }
 
+/** Decodes to `to`, where numbers come first and what is no whole number behind them. @param work is room for planes. */
+function decodeSource(source: Row, work: usize, to: usize): bool {
+  const length = <usize>source.plainLength;
+  const packed = source.packed;
+  const size = <usize>source.packedSize;
+  if (source.codec != PLANES_AND_REST) return unpack(packed, size, work, to, length);
+  const width = size > 0 ? <usize>load<u8>(packed) : 0;
+  if (width == 0) return false;
+  const rest = length % width;
+  if (rest == 0 || rest >= size) return false;
+  if (!unpack(packed, size - rest, work, to, length - rest)) return false;
+  memory.copy(to + length - rest, packed + size - rest, rest);
+  return true;
+}
+
 function isInPlanes(source: Row): bool {
-  return source.form == (source.codec == DELTA ? PLANE_LITERALS : PLANES);
+  if (source.codec == DELTA) return source.form == PLANE_LITERALS;
+  return source.form == PLANES || source.form == PLANES_AND_REST;
 }
 
 function placePieces(row: Row, to: usize): usize {

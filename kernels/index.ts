@@ -11,6 +11,8 @@ export { build, resolve } from './chains';
 export { decode, encode } from './huffman';
 export { unpack } from './planes';
 export { fingerprint } from './fingerprints';
+export { countRepeats, sumPlaces, weightsAt } from './look';
+export { matchBytes } from './match';
 export { join, split } from './split';
 export {
   addAddress,

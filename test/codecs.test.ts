@@ -165,6 +165,83 @@ describe('hostile planes', () => {
   });
 });
 
+describe('bytes of no known kind', () => {
+  const AUTO = { compression: 'auto', compressionLevel: 6 } as const;
+  const encode = (bytes: Uint8Array, deflate: Deflate = nodeDeflate) =>
+    encodeChunk({ bytes, width: 0 }, AUTO, withDeflate(deflate));
+  /** Numbers of so many bytes, of which the highest are uneven. */
+  const numbers = (width: number, length: number) =>
+    seededBytes(length, width).map((byte, i) => (i % width === width - 1 ? Math.clz32(byte) : byte));
+  const unused: Deflate = {
+    ...nodeDeflate,
+    deflate: () => {
+      throw new Error('deflate was tried');
+    },
+  };
+
+  it.each([2, 4, 8] as const)('are kept as numbers of %i bytes where they are some', (width) => {
+    const bytes = numbers(width, 65_536);
+    const { codec, bytes: encoded } = encode(bytes, unused);
+    expect(codec).toBe(CODECS.planes);
+    expect(encoded[0]).toBe(width);
+    const ragged = bytes.subarray(1); // Begins within a number.
+    const form = encode(ragged, unused);
+    expect(form.codec).toBe(CODECS.planesAndRest);
+    expect(form.bytes[0]).toBe(width);
+    expect(Buffer.compare(decodeAlone(form.codec, form.bytes, ragged.length, nodeDeflate), ragged)).toBe(0);
+    expect(form.bytes.length).toBeLessThan(encoded.length + 2 * width);
+  });
+
+  it('are kept in codes of single bytes where they are uneven and nothing comes again', () => {
+    const { codec, bytes } = encode(
+      seededBytes(50_001, 5).map((byte) => byte & 63),
+      unused,
+    );
+    expect(codec).toBe(CODECS.planes);
+    expect(bytes[0]).toBe(1);
+  });
+
+  it('are kept as they are where nothing can be saved, and deflate is not tried', () => {
+    expect(encode(seededBytes(60_000, 8), unused).codec).toBe(CODECS.raw);
+  });
+
+  it('are deflated where much comes again', () => {
+    const text = Uint8Array.from(
+      Buffer.from(JSON.stringify(Array.from({ length: 3000 }, (_, i) => ({ id: i * i, name: `name ${i}` })))),
+    );
+    const random = seededBytes(3000, 1);
+    const again = Uint8Array.from({ length: 60_000 }, (_, i) => random[i % 3000] as number);
+    for (const bytes of [text, again]) {
+      const { codec, bytes: encoded } = encode(bytes);
+      expect(codec).toBe(CODECS.deflate);
+      expect(encoded.length).toBe(nodeDeflate.deflate(bytes, 6).length);
+    }
+  });
+
+  it('are nothing but their value where they are the same throughout', () => {
+    expect(encode(new Uint8Array(60_000)).bytes.length).toBeLessThan(8);
+  });
+
+  it.each([
+    ['without a width', '', 5],
+    ['of width 0', '00 00 0102', 3],
+    ['of three bytes', '03 00 00 00 01020304', 4],
+    ['that end with a whole number', '02 00 00 01020304', 4],
+    ['with a rest that is missing', '04 0200 0200 0200 0200', 5],
+    ['that are a rest alone', '08 01020304050607', 7],
+    ['with a byte left over', '02 00 00 010203 04', 3],
+  ])('%s are damaged when they are kept as numbers and a rest', (_, hex, length) => {
+    expect(() => decodeAlone(CODECS.planesAndRest, fromHex(hex), length, nodeDeflate)).toThrow(
+      expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+    );
+  });
+
+  it('have this layout when they are kept as numbers and a rest', () => {
+    const plain = decodeAlone(CODECS.planesAndRest, fromHex('02 00 0207 0102 09'), 5, nodeDeflate);
+    expect(toHex(plain)).toBe('0107020709');
+  });
+});
+
 describe('a chunk', () => {
   const anyChunk: fc.Arbitrary<PlainChunk> = fc.record({
     bytes: anyBytes,

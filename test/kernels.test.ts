@@ -207,4 +207,48 @@ describe('the kernels', () => {
     const root = join(import.meta.dirname, '..');
     expect(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })).toBe('0 0\n');
   });
+
+  it('look at bytes of no known kind, tell them by others, and find ends of chunks as TypeScript does', () => {
+    const program = `
+      const { createHash } = await import('node:crypto');
+      const { encodeChunk, decodeChunk } = await import('vecsnap/cas');
+      const { cutBytes, gearCutter } = await import('vecsnap/chunker');
+      const { nodeDeflate, nodeSha256 } = await import('vecsnap/platform');
+      let state = 1;
+      const random = (below) => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % below;
+      const kinds = [
+        () => random(256), (i) => (i % 4 === 3 ? 60 + random(4) : random(256)), (i) => (i % 8 < 5 ? random(256) : 0),
+        (i) => 97 + (i % 300) % 23, () => random(9) && 7, (i) => (i % 2 ? 60 + random(9) : random(256)), () => 0,
+      ];
+      const primitives = { sha256: nodeSha256, deflate: nodeDeflate };
+      const told = createHash('sha256');
+      const codecs = new Set();
+      for (let round = 0; round < 140; round++) {
+        const length = 64 + random([200, 5000, 70_000][round % 3]);
+        const bytes = Uint8Array.from({ length }, (_, i) => kinds[round % kinds.length](i));
+        const alone = encodeChunk({ bytes, width: 0 }, { compression: 'auto', compressionLevel: 6 }, primitives);
+        const base = { ...alone, address: nodeSha256(bytes), length };
+        if (decodeChunk(base, true, primitives).length !== length) throw new Error('another length');
+        const at = random(length);
+        const edited = Buffer.concat([bytes.subarray(0, at), Buffer.from('something new'), bytes.subarray(at + random(40))]);
+        edited[random(edited.length)] ^= 1;
+        const other = Uint8Array.from(edited).reverse();
+        const chunks = [base, { ...base, codec: 0, bytes: other, address: nodeSha256(other), length: other.length }];
+        const kin = { unit: 1, chunks: round % 2 ? chunks : chunks.slice(0, 1) };
+        const delta = encodeChunk({ bytes: edited, width: 0, kin }, { compression: 'auto', compressionLevel: 6 }, primitives);
+        for (const { codec, bytes } of [alone, delta]) told.update(codec + ':').update(bytes), codecs.add(codec);
+      }
+      const stream = Uint8Array.from({ length: 400_000 }, (_, i) => (i % 90_000 < 30_000 ? 0 : random(256)));
+      for (const min of [64, 500]) for (const from of [0, 3])
+        for (const { length } of cutBytes(stream.subarray(from), gearCutter({ min, avg: 1024, max: 9000 }))) told.update(length + ',');
+      console.log([...codecs].sort().join(' '), told.digest('hex'));`;
+    const run = (first: string): string =>
+      execFileSync(process.execPath, ['--input-type=module', '--eval', first + program], {
+        cwd: join(import.meta.dirname, '..'),
+        encoding: 'utf8',
+      });
+    const byKernels = run('');
+    expect(byKernels).toMatch(/^0 1 2 3 4 /);
+    expect(run('delete globalThis.WebAssembly;')).toBe(byKernels);
+  });
 });

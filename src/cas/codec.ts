@@ -8,6 +8,7 @@ import type { Address } from '../core/address.js';
 import { equalBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate, Sha256, Sha256OfTwo } from '../core/platform.js';
+import { decodePlanesAndRest, encodeBytes } from './byte-forms.js';
 import { type Delta, encodeDelta, encodeDeltaByFingerprints, resolveDelta } from './delta.js';
 import { type Fresh, Pieces } from './pieces.js';
 import type { PlaneEngine } from './plane-engine.js';
@@ -20,7 +21,7 @@ import {
 } from './fingerprints.js';
 
 /** The codecs and their numbers. */
-export const CODECS = { raw: 0, deflate: 1, planes: 2, delta: 3 } as const;
+export const CODECS = { raw: 0, deflate: 1, planes: 2, delta: 3, planesAndRest: 4 } as const;
 
 /** The name of a codec. */
 export type CodecName = keyof typeof CODECS;
@@ -271,8 +272,8 @@ function encodeAlone(
       ? { codec: CODECS.raw, bytes, fingerprints: worthwhile(fingerprints, bytes) }
       : { codec: CODECS.planes, bytes: encoded, fingerprints: worthwhile(fingerprints, encoded) };
   }
-  const encoded = deflate.deflate(bytes, compressionLevel);
-  return encoded.length <= most ? { codec: CODECS.deflate, bytes: encoded } : { codec: CODECS.raw, bytes };
+  const form = encodeBytes(most, bytes, { level: compressionLevel, deflate, fresh });
+  return form === undefined ? { codec: CODECS.raw, bytes } : { codec: CODECS[form.kind], bytes: form.bytes };
 }
 
 /** Fingerprints of a chunk that stands alone; undefined when they would take more than a small part of what it takes itself. */
@@ -437,6 +438,7 @@ export function decodeAlone(
 ): Uint8Array {
   if (codec === CODECS.deflate) return deflate.inflate(bytes, length);
   if (codec === CODECS.planes) return decodePlanes(bytes, length, deflate, { fresh });
+  if (codec === CODECS.planesAndRest) return decodePlanesAndRest(bytes, length, deflate, fresh);
   if (codec === CODECS.raw && bytes.length === length) return bytes;
   throw new RangeError(codec === CODECS.raw ? 'the length is another' : `unknown codec ${codec}`);
 }

@@ -18,6 +18,7 @@ import { ByteReader, ByteWriter } from '../core/binary.js';
 import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 import { FINGERPRINT_BYTES } from './fingerprints.js';
+import { kernelsWithRoom } from './kernels.js';
 
 /** How a chunk is compared with its bases. */
 export interface DeltaShape {
@@ -124,7 +125,10 @@ function findCopies(
   compareRanges: CompareRanges,
 ): Copy[] {
   if (unit > 1) return matchRecords(target, bases, unit, compareRanges);
-  return matchBytes(target, bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases));
+  return (
+    matchBytesByKernels(target, bases) ??
+    matchBytes(target, bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases))
+  );
 }
 
 function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: number): number[] {
@@ -415,6 +419,8 @@ function hashUnit(bytes: Uint8Array, start: number, unit: number): number {
 
 const HASH_BITS = 15;
 const HASHED_BYTES = 8;
+/** What is left free between the parts of the memory of the kernels. */
+const ROOM_BYTES = 1024;
 
 /**
  * Runs of equal bytes. Where a run ended, the bytes that follow at the same distance are tried first, which finds what was
@@ -453,6 +459,17 @@ function matchBytes(target: Uint8Array, base: Uint8Array): Copy[] {
     at += length;
     literalFrom = at;
   }
+  return copies;
+}
+
+/** The same in WebAssembly (kernels/match.ts); undefined when the machine has not that much room. */
+function matchBytesByKernels(target: Uint8Array, bases: readonly Uint8Array[]): Copy[] | undefined {
+  const room = 2 * target.length + totalLength(bases) + ROOM_BYTES;
+  const runs = kernelsWithRoom(room)?.matchBytes(target, bases);
+  if (runs === undefined) return undefined;
+  const copies: Copy[] = [];
+  for (let i = 0; i < runs.length; i += 3)
+    copies.push({ from: runs[i] as number, to: runs[i + 1] as number, count: runs[i + 2] as number });
   return copies;
 }
 

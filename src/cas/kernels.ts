@@ -7,10 +7,11 @@
  * because the functions of the module check none. A machine without WebAssembly or SIMD gets `undefined`, and so does a chunk that
  * is too large: then the loops in TypeScript do the work.
  */
+import { totalLength } from '../core/bytes.js';
 import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
 import { decodeHuffman, maxEncodedLength } from './huffman.js';
 import { KERNEL_MODULE } from './kernel-module.js';
-import type { PlaneEngine, PlaneWidth } from './plane-engine.js';
+import { countWeights, PLACES, type PlaneEngine, type PlaneWidth } from './plane-engine.js';
 
 /** The functions of the module for a table of chunks, which keeps an instance for itself. Places and lengths are in bytes. */
 export interface TableKernels {
@@ -44,12 +45,22 @@ interface KernelFunctions {
   readonly countBytes: (from: number, length: number) => number;
   readonly countCollisions: (from: number, length: number, stride: number) => number;
   readonly isConstant: (from: number, length: number) => number;
+  readonly weightsAt: () => number;
+  readonly sumPlaces: (from: number, length: number, stride: number) => number;
+  readonly countRepeats: (from: number, length: number, step: number) => number;
   readonly encode: (from: number, length: number, counts: number, to: number) => number;
   readonly decode: (from: number, size: number, to: number, length: number) => number;
   readonly unpack: (from: number, size: number, work: number, to: number, length: number) => number;
   readonly resolve: (table: number, count: number, pieces: number, piecesEnd: number) => void;
   readonly build: (number: number, to: number, work: number, workEnd: number) => number;
   readonly fingerprint: (from: number, unit: number, count: number, key: number, to: number) => void;
+  readonly matchBytes: (
+    target: number,
+    length: number,
+    base: number,
+    baseLength: number,
+    to: number,
+  ) => number;
   readonly countMasked16: (from: number, length: number, mask: number) => number;
   readonly countMasked32: (from: number, length: number, mask: number) => number;
   readonly countMasked64: (from: number, length: number, mask: number) => number;
@@ -86,6 +97,7 @@ export class KernelEngine implements PlaneEngine {
   #start: number;
   #memory: Uint8Array;
   #free = 0;
+  #hasWeights = false;
   /** What was split last, until another chunk is coded. */
   #split: Uint8Array | undefined;
 
@@ -165,6 +177,20 @@ export class KernelEngine implements PlaneEngine {
     return this.functions.isConstant(byteOffset, length) !== 0;
   }
 
+  countRepeats({ byteOffset, length }: Uint8Array, step: number): number {
+    return this.functions.countRepeats(byteOffset, length, step);
+  }
+
+  sumPlaces({ byteOffset, length }: Uint8Array, stride: number): Uint32Array {
+    const { sumPlaces, weightsAt } = this.functions;
+    if (!this.#hasWeights) {
+      const weights = countWeights();
+      new Uint32Array(this.#memory.buffer, weightsAt(), weights.length).set(weights);
+      this.#hasWeights = true;
+    }
+    return new Uint32Array(this.#memory.buffer, sumPlaces(byteOffset, length, stride), 2 * PLACES);
+  }
+
   encode({ byteOffset, length }: Uint8Array): Uint8Array {
     const { countBytes, encode } = this.functions;
     const out = this.#take(maxEncodedLength(length));
@@ -178,6 +204,23 @@ export class KernelEngine implements PlaneEngine {
     const own = this.#take(shift + bytes.length).subarray(shift);
     own.set(bytes);
     return own;
+  }
+
+  /**
+   * Runs of 12 equal bytes and more of a target and of bases that are joined: for each, three words, of where it stands in the bases, where in
+   * the target, and how long it is; valid until another chunk is coded.
+   */
+  matchBytes(target: Uint8Array, bases: readonly Uint8Array[]): Uint32Array {
+    const { byteOffset } = this.load(target);
+    const base = this.#take(totalLength(bases));
+    let at = 0;
+    for (const one of bases) {
+      base.set(one, at);
+      at += one.length;
+    }
+    const runs = this.#take(target.length + 12).byteOffset;
+    const count = this.functions.matchBytes(byteOffset, target.length, base.byteOffset, base.length, runs);
+    return new Uint32Array(this.#memory.buffer, runs, 3 * count);
   }
 
   fill(value: number, length: number): Uint8Array {

@@ -2,11 +2,27 @@
  * What coding planes asks of the machine: moving, counting and coding bytes. Here in TypeScript, for every machine; in
  * kernels.ts in WebAssembly, many times as fast. Both give the same bytes.
  */
+import { viewOf } from '../core/bytes.js';
 import type { Fingerprinting } from './kernels.js';
 import { countBytes, decodeHuffman, encodeHuffman, maxEncodedLength } from './huffman.js';
 
 /** Widths of numbers in bytes that can be split. */
 export type PlaneWidth = 1 | 2 | 4 | 8;
+
+/** Bytes of numbers of 8, 4, 2 bytes and of one, all together. */
+export const PLACES = 8 + 4 + 2 + 1;
+/** Weights of counts are whole numbers of this part. */
+export const WEIGHT_UNITS = 256;
+
+let weights: Uint32Array | undefined;
+
+/** For each count n below 8192, n · log₂ n, of which the sum makes an entropy, in {@link WEIGHT_UNITS}. */
+export function countWeights(): Uint32Array {
+  weights ??= Uint32Array.from({ length: 8192 }, (_, n) =>
+    n === 0 ? 0 : Math.round(WEIGHT_UNITS * n * Math.log2(n)),
+  );
+  return weights;
+}
 
 /** The loops over bytes. What they give, but for `join`, is valid until another chunk is coded. */
 export interface PlaneEngine {
@@ -17,9 +33,20 @@ export interface PlaneEngine {
   /** Pairs of equal bytes among every `stride`th of the plane. */
   countCollisions(plane: Uint8Array, stride: number): number;
   isConstant(plane: Uint8Array): boolean;
+  /**
+   * How many of the six bytes at places in eight evenly spread windows, of a 128th of what was loaded each, are also at another place, of
+   * those `step` apart; fewer where places fall together in a small table. At least 128 bytes.
+   */
+  countRepeats(loaded: Uint8Array, step: number): number;
+  /**
+   * Counts bytes as the first, the second and so on of eight, of which every `stride`th of those that make up what was loaded counts, at most
+   * 1024 in all; then as the first of four, and so on, of two, and of one. For each of these {@link PLACES}, two numbers: how many values come, and the
+   * sum of the {@link countWeights} of how often they do. They are valid until the next call.
+   */
+  sumPlaces(loaded: Uint8Array, stride: number): Uint32Array;
   /** The plane in Huffman codes; it holds at least two values. */
   encode(plane: Uint8Array): Uint8Array;
-  /** An encoded chunk, where its planes can be read. */
+  /** An encoded chunk, where its planes can be read; or one that is to be looked at. */
   load(encoded: Uint8Array): Uint8Array;
   /** A plane of `value` throughout. */
   fill(value: number, length: number): Uint8Array;
@@ -45,6 +72,8 @@ export const referenceEngine: PlaneEngine = {
   },
   countCollisions,
   isConstant: (plane) => plane.every((byte) => byte === plane[0]),
+  countRepeats,
+  sumPlaces,
   encode(plane) {
     const out = workspace.take(maxEncodedLength(plane.length));
     return out.subarray(0, encodeHuffman(plane, countBytes(plane), out, 0));
@@ -191,4 +220,51 @@ function countCollisions(plane: Uint8Array, stride: number): number {
     counts[plane[i] as number] = seen + 1;
   }
   return collisions;
+}
+
+const REPEAT_SLOTS = 4096;
+
+/** See {@link PlaneEngine}. */
+function countRepeats(bytes: Uint8Array, step: number): number {
+  const { length } = bytes;
+  const view = viewOf(bytes);
+  const low = (at: number): number => view.getUint32(at, true);
+  const high = (at: number): number => view.getUint16(at + 4, true);
+  const slotOf = (at: number): number =>
+    Math.imul(low(at) ^ Math.imul(high(at), 0x9e3779b1), 0x85ebca6b) >>> 20;
+  const table = new Uint32Array(REPEAT_SLOTS);
+  for (let at = 0; at + 6 <= length; at += step) table[slotOf(at)] = at + 1;
+  let found = 0;
+  for (let i = 0; i < 8; i++) {
+    const start = i * (length >>> 3);
+    for (let at = start; at < start + (length >>> 7); at++) {
+      const seen = (table[slotOf(at)] as number) - 1;
+      if (seen >= 0 && seen !== at && low(seen) === low(at) && high(seen) === high(at)) found++;
+    }
+  }
+  return found;
+}
+
+/** See {@link PlaneEngine}. */
+function sumPlaces(bytes: Uint8Array, stride: number): Uint32Array {
+  const counts = new Uint32Array(8 * 256);
+  for (let at = 0; at + 8 <= bytes.length; at += 8 * stride) {
+    for (let i = 0; i < 8; i++) {
+      const place = 256 * i + (bytes[at + i] as number);
+      counts[place] = (counts[place] as number) + 1;
+    }
+  }
+  const sums = new Uint32Array(2 * PLACES);
+  const ofCount = countWeights();
+  for (let planes = 8, to = 0; planes >= 1; planes /= 2) {
+    for (let plane = 0; plane < planes; plane++, to += 2) {
+      const own = counts.subarray(256 * plane, 256 * (plane + 1));
+      sums[to] = own.reduce((values, count) => values + (count === 0 ? 0 : 1), 0);
+      sums[to + 1] = own.reduce((sum, count) => sum + (ofCount[count] as number), 0);
+    }
+    // A number of half the width has, as its first byte, the first of both halves.
+    for (let i = 0; i < 128 * planes; i++)
+      counts[i] = (counts[i] as number) + (counts[i + 128 * planes] as number);
+  }
+  return sums;
 }

@@ -23,7 +23,7 @@ const CONSTANT = 2;
 const HUFFMAN = 3;
 
 /** Estimated bits a byte above which coding a plane would save less than it costs in time. */
-const HOPELESS_BITS = 7.3;
+export const HOPELESS_BITS = 7.3;
 /** Estimated bits a byte below which repetitions are likely enough that a search for matches pays. */
 const REPETITIVE_BITS = 1.5;
 const SAMPLES = 1024;

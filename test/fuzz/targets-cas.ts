@@ -69,6 +69,18 @@ function attempt(decode: () => Uint8Array): Uint8Array | undefined {
   }
 }
 
+/** Chunks that begin and end within a number. */
+const RAGGED: readonly Uint8Array[] = [1, 2, 3].map((from) => {
+  const plain = MANY_FLOATS.subarray(from);
+  const { codec, bytes } = encodeChunk(
+    { bytes: plain, width: 0 },
+    { compression: 'auto', compressionLevel: 6 },
+    PRIMITIVES,
+  );
+  if (codec !== CODECS.planesAndRest) throw new Error('the seed has no rest');
+  return announced(plain.length, bytes);
+});
+
 /** The loops in TypeScript and in WebAssembly accept the same and give the same. */
 function decodeOnBoth(input: Uint8Array): void {
   const { length, bytes } = opened(input);
@@ -252,6 +264,12 @@ export async function casTargets(): Promise<FuzzTarget[]> {
       budget: EXACT,
     },
     { name: 'planes', seeds: PLANES, decode: decodeOnBoth, budget: { multiple: 64, constant: 24 << 20 } },
+    {
+      name: 'planes-and-rest',
+      seeds: RAGGED,
+      decode: (input) => decodeChecked(chunkOf(CODECS.planesAndRest, input)),
+      budget: { multiple: 64, constant: 24 << 20 },
+    },
     {
       name: 'delta',
       seeds: DELTAS,

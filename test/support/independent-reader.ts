@@ -365,6 +365,15 @@ function decodeAlone(codec: number, stored: Buffer, length: number, methods: Set
   if (codec === 0) return stored;
   if (codec === 1) return inflateRawSync(stored);
   if (codec === 2) return decodePlanes(stored, length, methods);
+  if (codec === 4) {
+    const rest = length % (stored[0] as number);
+    need(rest > 0, 'what is left over is no whole number');
+    const end = stored.length - rest;
+    return Buffer.concat([
+      decodePlanes(stored.subarray(0, end), length - rest, methods),
+      stored.subarray(end),
+    ]);
+  }
   throw new Error(`against docs/format.md: codec ${codec}`);
 }
 
