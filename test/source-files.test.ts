@@ -23,8 +23,9 @@ import {
   type FileEntry,
   fileSource,
   fileTarget,
+  type Source,
 } from 'vecsnap/source';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { expectCode, fingerprint, sourceContract, summarise, withOpen } from './contract/source.js';
 import { freshDirectory, invertLastByte, seededBytes } from './support/files.js';
 
@@ -42,16 +43,29 @@ sourceContract({
   counts: { small: 1000, large: 3_000_001 },
 });
 
-sourceContract({
-  name: 'dir',
-  holds: 'files',
-  exact: 'bytes',
-  source: directorySource,
-  target: directoryTarget,
-  make: makeTree,
-  change: async (path) => writeFile(join(path, 'new'), 'new'),
-  counts: { small: 20, large: 200 },
-});
+/** The same source where nobody else waits for the calling thread. */
+function ownThreadSource(root: string): Source {
+  const source = directorySource(root);
+  return { ...source, open: (options) => source.open({ ...options, ownsThread: true }) };
+}
+
+const WAYS = [
+  ['dir', directorySource],
+  ['dir, looked at in the calling thread', ownThreadSource],
+] as const;
+
+for (const [name, source] of WAYS) {
+  sourceContract({
+    name,
+    holds: 'files',
+    exact: 'bytes',
+    source,
+    target: directoryTarget,
+    make: makeTree,
+    change: async (root) => writeFile(join(root, 'new'), 'new'),
+    counts: { small: 20, large: 200 },
+  });
+}
 
 async function makeTree(root: string, count: number): Promise<void> {
   await mkdir(root, { mode: 0o750 });
@@ -66,14 +80,10 @@ async function makeTree(root: string, count: number): Promise<void> {
 
 const path = freshDirectory();
 
-const treeFails = (code: Parameters<typeof expectCode>[0], root: string) =>
-  expectCode(code, () => withOpen(directorySource(root), summarise));
+describe.each(WAYS)('what a directory tree keeps (%s)', (_, sourceOf) => {
+  const restoreTree = (from: string, to: string) =>
+    withOpen(sourceOf(from), (content) => directoryTarget(to).write(content, {}));
 
-async function restoreTree(from: string, to: string): Promise<void> {
-  await withOpen(directorySource(from), (content) => directoryTarget(to).write(content, {}));
-}
-
-describe('what a directory tree keeps', () => {
   it('empty directories, links that lead anywhere, modes and odd names', async () => {
     const root = path('tree');
     await mkdir(join(root, 'empty', 'deeper'), { recursive: true });
@@ -107,7 +117,7 @@ describe('what a directory tree keeps', () => {
   it('the same content whatever the times and the order of making', async () => {
     await makeTree(path('one'), 7);
     await makeTree(path('two'), 7);
-    const [one, two] = [directorySource(path('one')), directorySource(path('two'))];
+    const [one, two] = [sourceOf(path('one')), sourceOf(path('two'))];
     expect(await withOpen(one, summarise)).toEqual(await withOpen(two, summarise));
   });
 
@@ -118,7 +128,7 @@ describe('what a directory tree keeps', () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path('tree', 'socket'), resolve));
     try {
-      await withOpen(directorySource(path('tree')), async (content) => {
+      await withOpen(sourceOf(path('tree')), async (content) => {
         expect(content.notes).toEqual([expect.stringMatching(/\(2\): fifo, socket/)]);
         expect((await summarise(content)).files).toHaveLength(1);
         await content.confirmUnchanged();
@@ -131,7 +141,10 @@ describe('what a directory tree keeps', () => {
   });
 });
 
-describe('trees that are not as they should be', () => {
+describe.each(WAYS)('trees that are not as they should be (%s)', (_, sourceOf) => {
+  const treeFails = (code: Parameters<typeof expectCode>[0], root: string) =>
+    expectCode(code, () => withOpen(sourceOf(root), summarise));
+
   it('have names or links that are not UTF-8', async () => {
     await mkdir(path('names'));
     await writeFile(Buffer.concat([Buffer.from(path('names', 'caf')), Buffer.of(0xe9)]), '');
@@ -171,7 +184,7 @@ describe('trees that are not as they should be', () => {
     await makeTree(path('tree'), 5);
     await symlink('somewhere', path('tree', 'link'));
     await expectCode('SOURCE_CHANGED', () =>
-      withOpen(directorySource(path('tree')), async (content) => {
+      withOpen(sourceOf(path('tree')), async (content) => {
         await summarise(content);
         await content.confirmUnchanged();
         await change(path('tree'));
@@ -195,7 +208,7 @@ describe('trees that are not as they should be', () => {
   it.each(earlier)('change between the listing and the reading: a file %s', async (_, change) => {
     await makeTree(path('tree'), 5);
     await expectCode('SOURCE_CHANGED', () =>
-      withOpen(directorySource(path('tree')), async (content) => {
+      withOpen(sourceOf(path('tree')), async (content) => {
         await change(path('tree', 'd1', '.hidden', 'file 1'));
         await summarise(content);
       }),
@@ -235,6 +248,34 @@ function fileEntry(name: string, text = 'content'): FileEntry {
 
 const directory = (name: string, mode = 0o755): FileEntry => ({ type: 'directory', path: name, mode });
 const link = (name: string, target: string): FileEntry => ({ type: 'link', path: name, mode: 0o777, target });
+
+it('a tree is the same where looks take so long that other threads make them', async () => {
+  await makeTree(path('tree'), 300);
+  const expected = await withOpen(directorySource(path('tree')), summarise);
+  let now = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000));
+  expect(await withOpen(ownThreadSource(path('tree')), summarise)).toEqual(expected);
+  expect(clock).toHaveBeenCalled();
+  clock.mockRestore();
+});
+
+it('a large tree that is looked at in the calling thread leaves other work its turn', async () => {
+  await makeTree(path('tree'), 1500);
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns++;
+    if (!isOver) setImmediate(turn);
+  };
+  turn();
+  const seen: number[] = []; // Before and after some places are looked at.
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => seen.push(turns));
+  await withOpen(ownThreadSource(path('tree')), async () => undefined);
+  clock.mockRestore();
+  isOver = true;
+  expect(seen.length).toBeGreaterThan(20);
+  for (let i = 2; i < seen.length; i += 2) expect(seen[i]).toBeGreaterThan(seen[i - 1] as number);
+});
 
 describe('a tree that would be written elsewhere', () => {
   const hostile: [string, () => FileEntry[], RegExp][] = [

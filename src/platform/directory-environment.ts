@@ -52,6 +52,7 @@ export function directoryEnvironment(
   const indexPath = join(directory, 'index');
   return {
     directory,
+    ownsThread,
     blobs,
     coder,
     sha256: nodeSha256,

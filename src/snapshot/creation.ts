@@ -3,7 +3,7 @@
  * the lock and the index take to be had, and is loaded meanwhile.
  */
 import { isVecsnapError } from '../core/errors.js';
-import type { OpenSource, Source } from '../source/port.js';
+import type { OpenOptions, OpenSource, Source } from '../source/port.js';
 import type { Environment, LockRequest } from './environment.js';
 import { knownSnapshot } from './find.js';
 import type { WorkOptions } from './progress.js';
@@ -56,7 +56,8 @@ export async function takeSnapshot(
   loadCreating().catch(() => undefined); // Told when it is needed.
   // The chunks are opened after the lock is taken (docs/ordering.md, W5), and the source meanwhile, because some wait before they are read.
   return repository.locked(creation.lock, async () => {
-    const opening = new Opening(source, repository.environment.directory);
+    const { directory, ownsThread } = repository.environment;
+    const opening = new Opening(source, { repository: directory, ownsThread });
     try {
       const work = (session: Session) => takeIn(session, { ...creation, collection }, opening, options);
       return await repository.read(work, 'persistent', true);
@@ -71,9 +72,8 @@ class Opening {
   readonly #open: () => Promise<OpenSource>;
   #next: Promise<OpenSource> | undefined;
 
-  /** @param repository the directory that the source must not take for its own content; undefined when there is none. */
-  constructor(source: Source, repository: string | undefined) {
-    this.#open = () => source.open({ repository });
+  constructor(source: Source, options: OpenOptions) {
+    this.#open = () => source.open(options);
     if (source.state !== undefined) return;
     this.#next = this.#open();
     this.#next.catch(() => undefined); // Told to who takes it.

@@ -47,6 +47,8 @@ export interface Reserve {
 export interface Environment {
   /** The directory of the repository, where it is in one: targets and sources are kept apart from it. */
   readonly directory?: string | undefined;
+  /** Whether nobody else waits for the calling thread. */
+  readonly ownsThread?: boolean | undefined;
   readonly blobs: BlobStore;
   readonly coder: ChunkCoder;
   readonly sha256: Sha256;

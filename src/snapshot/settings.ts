@@ -21,7 +21,8 @@ export interface SnapshotConfig {
   /** Threads that share hashing and compression; 1 is the calling thread. Default: as many as the machine runs at once. */
   readonly workers?: number;
   /**
-   * Whether nobody else waits for the calling thread, as in a command: it then does small reads itself, and is one of the `workers`.
+   * Whether nobody else waits for the calling thread, as in a command: it then does small reads itself, looks at the
+   * files of directories itself, and is one of the `workers`.
    * Quicker, and one thread less has to start. Default: false.
    */
   readonly ownsThread?: boolean;

@@ -7,7 +7,7 @@
  */
 import type { Buffer } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
-import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { compareText, fromUtf8, isVecsnapError, VecsnapError } from '../core/index.js';
@@ -17,12 +17,14 @@ import {
   deviceIn,
   identityOf,
   LocalFile,
+  type OpenHandle,
   passTick,
   readFailure,
   sourceChanged,
   systemCode,
   tellingBoot,
 } from './local-file.js';
+import { type TreeCalls, treeCalls } from './tree-calls.js';
 import type { FileEntry, OpenOptions, OpenSource, RegularFile, Source } from './port.js';
 
 /** A source that reads the tree at `path`. */
@@ -34,22 +36,26 @@ export function directorySource(path: string): Source {
   };
 }
 
-async function openDirectory(root: string, { repository }: OpenOptions = {}): Promise<OpenSource> {
+async function openDirectory(
+  root: string,
+  { repository, ownsThread }: OpenOptions = {},
+): Promise<OpenSource> {
   await checkNotOwn(root, repository);
   const own = repository === undefined ? undefined : await directoryIdentity(repository);
-  const tree = await scan(root, own);
+  const calls = treeCalls(ownsThread);
+  const tree = await scan(root, own, calls);
   await passTick();
   return {
     format: { name: 'directory', mode: tree.mode },
     schema: undefined,
     records: undefined,
-    files: () => entriesOf(root, tree),
+    files: () => entriesOf(root, tree, calls),
     expected: {
       bytes: tree.entries.reduce((sum, found) => sum + (found.type === 'file' ? found.size : 0), 0),
     },
     notes: [...ownNotes(tree.own), ...skippedNotes(tree.skipped)],
     confirmUnchanged: async () => {
-      if (!isDeepStrictEqual(await scan(root, own), tree)) throw sourceChanged(root);
+      if (!isDeepStrictEqual(await scan(root, own, calls), tree)) throw sourceChanged(root);
     },
     close: async () => {},
   };
@@ -80,13 +86,13 @@ type Found = { readonly path: string; readonly mode: number } & (
 );
 
 /** @param own the identity of the repository that the snapshot goes into. */
-async function scan(root: string, own: string | undefined): Promise<Tree> {
+async function scan(root: string, own: string | undefined, calls: TreeCalls): Promise<Tree> {
   const mode = await checkRoot(root);
   const entries: Found[] = [];
   const leftOut: LeftOut[] = [];
   const open = [''];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-    for (const found of await scanDirectory(root, directory, own)) {
+    for (const found of await scanDirectory(root, directory, own, calls)) {
       if (found.type === 'directory') open.push(found.path);
       if ('mode' in found) entries.push(found);
       else leftOut.push(found);
@@ -127,7 +133,7 @@ function rootFailure(root: string, cause: unknown): VecsnapError {
   });
 }
 
-/** Entries that are looked at side by side. */
+/** Entries that are looked at together. */
 const LOOKS_AT_ONCE = 64;
 
 /** The entries of one directory. */
@@ -135,40 +141,51 @@ async function scanDirectory(
   root: string,
   directory: string,
   own: string | undefined,
+  calls: TreeCalls,
 ): Promise<(Found | LeftOut)[]> {
-  const names = await reading(join(root, directory), () =>
-    readdir(join(root, directory), { encoding: 'buffer' }),
-  );
+  const place = join(root, directory);
+  const names = await reading(place, () => calls.list(place));
   const found: (Found | LeftOut)[] = [];
   for (let i = 0; i < names.length; i += LOOKS_AT_ONCE) {
     const some = names.slice(i, i + LOOKS_AT_ONCE).map((name) => nameOf(root, directory, name));
-    found.push(
-      ...(await Promise.all(
-        some.map((name) => look(root, directory === '' ? name : `${directory}/${name}`, own)),
-      )),
-    );
+    const paths = some.map((name) => (directory === '' ? name : `${directory}/${name}`));
+    const looks = await calls.look(paths.map((path) => join(root, path)));
+    for (const [k, look] of looks.entries()) {
+      const path = paths[k] as string;
+      if (look.status === 'rejected') throw readingFailure(join(root, path), look.reason);
+      found.push(await foundAt(root, path, look.value, own));
+    }
   }
   return found;
 }
 
-async function look(root: string, path: string, own: string | undefined): Promise<Found | LeftOut> {
-  const place = join(root, path);
-  const stats = await reading(place, () => lstat(place, { bigint: true }));
+async function foundAt(
+  root: string,
+  path: string,
+  stats: BigIntStats,
+  own: string | undefined,
+): Promise<Found | LeftOut> {
   const mode = modeOf(stats);
   if (stats.isDirectory() && identityText(stats) === own) return { type: 'own', path };
   if (stats.isDirectory()) return { type: 'directory', path, mode };
   if (stats.isFile())
     return { type: 'file', path, mode, size: Number(stats.size), identity: identityOf(stats) };
   if (!stats.isSymbolicLink()) return { type: 'skipped', path };
+  const place = join(root, path);
   const target = await reading(place, () => readlink(place, { encoding: 'buffer' }));
   return { type: 'link', path, mode, target: textOf(place, 'target of a link', target) };
 }
 
-/** Runs a read of something that was listed a moment ago: when it is gone, the tree changes meanwhile. */
+/** Runs a read of something that was listed a moment ago. */
 async function reading<T>(place: string, read: () => Promise<T>): Promise<T> {
   return read().catch((cause: unknown) => {
-    throw systemCode(cause) === 'ENOENT' ? sourceChanged(place) : readFailure(place, cause);
+    throw readingFailure(place, cause);
   });
+}
+
+/** When what was listed a moment ago is gone, the tree changes meanwhile. */
+function readingFailure(place: string, cause: unknown): VecsnapError {
+  return systemCode(cause) === 'ENOENT' ? sourceChanged(place) : readFailure(place, cause);
 }
 
 function modeOf(stats: BigIntStats): number {
@@ -196,7 +213,7 @@ function textOf(place: string, what: string, bytes: Buffer): string {
 }
 
 /** Each device is asked once. */
-async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
+async function* entriesOf(root: string, tree: Tree, { open }: TreeCalls): AsyncGenerator<FileEntry> {
   const boots = new Map<string, Promise<string | undefined>>();
   for (const found of tree.entries) {
     const { type, path, mode } = found;
@@ -207,7 +224,7 @@ async function* entriesOf(root: string, tree: Tree): AsyncGenerator<FileEntry> {
       const device = deviceIn(found.identity);
       const boot = boots.get(device) ?? tellingBoot(place);
       boots.set(device, boot);
-      yield new TreeFile(place, found, await boot);
+      yield new TreeFile(place, found, await boot, open);
     }
   }
 }
@@ -219,12 +236,19 @@ class TreeFile implements RegularFile {
   readonly mode: number;
   readonly size: number;
   readonly #place: string;
+  readonly #open: OpenHandle;
   readonly #identity: string;
   #state: string | undefined;
 
-  /** @param boot what {@link tellingBoot} gives for it. */
-  constructor(place: string, { path, mode, size, identity }: FoundFile, boot: string | undefined) {
+  /** @param boot what {@link tellingBoot} gives for it, and `open` how it is opened. */
+  constructor(
+    place: string,
+    { path, mode, size, identity }: FoundFile,
+    boot: string | undefined,
+    open: OpenHandle,
+  ) {
     this.#place = place;
+    this.#open = open;
     this.path = path;
     this.mode = mode;
     this.size = size;
@@ -237,7 +261,7 @@ class TreeFile implements RegularFile {
   }
 
   async *read(): AsyncGenerator<Uint8Array> {
-    const file = await LocalFile.open(this.#place).catch((error: unknown) => {
+    const file = await LocalFile.open(this.#place, this.#open).catch((error: unknown) => {
       throw isVecsnapError(error, 'SOURCE_MISSING') ? sourceChanged(this.#place) : error;
     });
     try {

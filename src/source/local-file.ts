@@ -1,6 +1,6 @@
 /** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
 import { randomBytes } from 'node:crypto';
-import { constants, readSync } from 'node:fs';
+import { type BigIntStats, constants, readSync } from 'node:fs';
 import {
   chmod,
   type FileHandle,
@@ -19,6 +19,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isVecsnapError, ROOM_SLACK_BYTES, roomToRead, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
 
+/** What a file is read by once it is open. */
+export interface ReadHandle {
+  readonly fd: number;
+  stat(options: { readonly bigint: true }): Promise<BigIntStats>;
+  read(
+    into: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a file. @throws the error of the system. */
+export type OpenHandle = (path: string, flags: number) => Promise<ReadHandle>;
+
 /** Where less is read, the copy takes little, and the system gives memory wherever it has some. */
 const LARGE_BYTES = 1 << 16;
 
@@ -29,12 +46,12 @@ export class LocalFile {
   readonly mode: number;
   /** What {@link identityOf} gave when the file was opened. */
   readonly identity: string;
-  readonly #handle: FileHandle;
-  readonly #stats: Stats;
+  readonly #handle: ReadHandle;
+  readonly #stats: BigIntStats;
   /** What {@link tellingBoot} gave, once the file is settled. */
   #tellingBoot: string | undefined;
 
-  private constructor(path: string, handle: FileHandle, stats: Stats) {
+  private constructor(path: string, handle: ReadHandle, stats: BigIntStats) {
     this.path = path;
     this.size = Number(stats.size);
     this.mode = Number(stats.mode & 0o7777n);
@@ -43,9 +60,12 @@ export class LocalFile {
     this.#stats = stats;
   }
 
-  /** @throws VecsnapError SOURCE_MISSING, SOURCE_INVALID (no regular file), SOURCE_FAILED. */
-  static async open(path: string): Promise<LocalFile> {
-    const handle = await openForReading(path);
+  /**
+   * @param openHandle how, if not as Node.js does.
+   * @throws VecsnapError SOURCE_MISSING, SOURCE_INVALID (no regular file), SOURCE_FAILED.
+   */
+  static async open(path: string, openHandle: OpenHandle = open): Promise<LocalFile> {
+    const handle = await openForReading(path, openHandle);
     const stats = await handle.stat({ bigint: true });
     if (stats.isFile()) return new LocalFile(path, handle, stats);
     await handle.close();
@@ -172,12 +192,6 @@ export class LocalFile {
   }
 }
 
-type Stats = Awaited<ReturnType<typeof bigintStat>>;
-
-function bigintStat(handle: FileHandle) {
-  return handle.stat({ bigint: true });
-}
-
 /** ext2 to ext4, XFS and btrfs, each of which was tried. On tmpfs, writes through mappings do not show whatever one does. */
 const TELLING_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e]);
 
@@ -204,12 +218,12 @@ const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
 const QUIET_MS = 30_000;
 
 /** Whether no write is under way to a file that had these times before `now`, and one that comes later gives it others. */
-function isQuiet(stats: Stats, now: number): boolean {
+function isQuiet(stats: BigIntStats, now: number): boolean {
   return lastChangeOf(stats) < now - QUIET_MS;
 }
 
 /** When the file or its inode was written last, in milliseconds since 1970. */
-function lastChangeOf({ mtimeNs, ctimeNs }: Stats): number {
+function lastChangeOf({ mtimeNs, ctimeNs }: BigIntStats): number {
   return Number((mtimeNs > ctimeNs ? mtimeNs : ctimeNs) / 1_000_000n);
 }
 
@@ -228,7 +242,7 @@ export async function passTick(): Promise<void> {
  * Equal for two looks at a file between which it was neither written nor replaced. The time of the last change of its inode tells of
  * writes after which the time of the last write was put back, which any program may do.
  */
-export function identityOf(stats: Pick<Stats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>): string {
+export function identityOf(stats: Pick<BigIntStats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>): string {
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':');
 }
 
@@ -238,7 +252,7 @@ export function deviceIn(identity: string): string {
 }
 
 function followed(path: string) {
-  return async (stats: Stats): Promise<string> => {
+  return async (stats: BigIntStats): Promise<string> => {
     if (!stats.isSymbolicLink()) return identityOf(stats);
     const handle = await open(path, READ_FLAGS);
     try {
@@ -280,9 +294,9 @@ export async function readRegular(path: string): Promise<Buffer> {
   }
 }
 
-async function openForReading(path: string): Promise<FileHandle> {
+async function openForReading(path: string, openHandle: OpenHandle): Promise<ReadHandle> {
   try {
-    return await open(path, READ_FLAGS);
+    return await openHandle(path, READ_FLAGS);
   } catch (cause) {
     if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') {
       throw new VecsnapError('SOURCE_MISSING', 'There is no file at this path.', {

@@ -119,6 +119,8 @@ export interface OpenSource extends Content {
 export interface OpenOptions {
   /** The directory of the repository that the snapshot goes into, where it is in one: a tree that contains it is taken without it. */
   readonly repository?: string | undefined;
+  /** Whether nobody else waits for the calling thread: then what is soon done on a local disk may be done in it. */
+  readonly ownsThread?: boolean | undefined;
 }
 
 /** Something that snapshots are taken of. */
