@@ -8,7 +8,6 @@
  * The codec `planesAndRest` is for bytes that do not end with a whole number: as many as do are kept as in the codec `planes`, and behind
  * them come the others as they are.
  */
-import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
 import { kernelEngine } from './kernels.js';
 import { type PlaneEngine, type PlaneWidth, referenceEngine, WEIGHT_UNITS } from './plane-engine.js';
@@ -155,7 +154,7 @@ function encodeAsNumbers(
 /**
  * Decodes what is kept in the codec `planesAndRest`.
  * @param length the length of the plaintext.
- * @throws VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
+ * @throws RangeError, VecsnapError CHUNK_DAMAGED, ENCODING_INVALID; or what inflate throws.
  */
 export function decodePlanesAndRest(
   encoded: Uint8Array,
@@ -165,8 +164,7 @@ export function decodePlanesAndRest(
 ): Uint8Array {
   const width = encoded[0] ?? 0;
   const rest = width > 0 ? length % width : 0;
-  if (rest === 0 || rest >= encoded.length)
-    throw new VecsnapError('CHUNK_DAMAGED', 'A chunk of numbers and a rest has no rest.');
+  if (rest === 0 || rest >= encoded.length) throw new RangeError('there is no rest behind the numbers');
   let plain: Uint8Array = new Uint8Array();
   const withRest = (whole: number): Uint8Array => {
     plain = fresh?.(whole + rest) ?? new Uint8Array(whole + rest);
