@@ -12,6 +12,7 @@ import { summarize } from './statistics.mjs';
  * @property {MeasuredTool[]} tools vecsnap first
  * @property {{ tool: string, reason: string }[]} leftOut
  * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
+ * @property {Record<string, import('./as-stream.mjs').StreamSamples>} asStream what vecsnap takes for the same bytes as a plain file, by case
  * @property {Record<keyof import('./limits.mjs').Limits, number[]>} limits in seconds
  * @property {number[]} start seconds that vecsnap takes to start and to do nothing
  * @property {Record<string, number[]>} manySnapshots seconds of commands on a repository of many snapshots
@@ -68,13 +69,24 @@ export function summaryOf({ cases }, caseName, tool, quantity) {
  */
 export function ratioToBestPeer(benchmark, caseName, quantity) {
   const ours = summaryOf(benchmark, caseName, OURS, quantity);
+  const best = bestPeer(benchmark, caseName, quantity);
+  if (ours === undefined || best === undefined) return undefined;
+  return { ratio: ours.median / best.median, peer: best.peer };
+}
+
+/**
+ * The peer with the least median.
+ * @param {Benchmark} benchmark
+ * @param {string} caseName
+ * @param {Quantity} quantity
+ * @returns {{ median: number, peer: string } | undefined}
+ */
+export function bestPeer(benchmark, caseName, quantity) {
   const peers = benchmark.tools
     .filter(({ name }) => name !== OURS)
     .flatMap(({ name }) => {
       const summary = summaryOf(benchmark, caseName, name, quantity);
       return summary === undefined ? [] : [{ peer: name, median: summary.median }];
     });
-  const best = peers.toSorted((a, b) => a.median - b.median)[0];
-  if (ours === undefined || best === undefined) return undefined;
-  return { ratio: ours.median / best.median, peer: best.peer };
+  return peers.toSorted((a, b) => a.median - b.median)[0];
 }

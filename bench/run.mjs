@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureAsStream } from './as-stream.mjs';
 import { OURS } from './benchmark.mjs';
 import { asTyped, canMeasureMemory, measure, run } from './command.mjs';
 import { measureLimits, NODE_START } from './limits.mjs';
@@ -125,6 +126,7 @@ async function benchmarkAll() {
     tools: describeTools(tools),
     leftOut: [...missing, ...measured.failures],
     cases: measured.cases,
+    asStream: measured.asStream,
     limits: measured.limits,
     start: measured.start,
     manySnapshots: measureManySnapshots(parameters),
@@ -142,17 +144,21 @@ function measureSideBySide(tools, steps, { runs }) {
   const sideBySide = new SideBySide(tools, steps, join(WORK, 'run'), say);
   /** @type {Benchmark['limits']} */
   const limits = { sha256: [], read: [], writeAndSync: [], nodeStart: [] };
+  /** @type {Benchmark['asStream']} */
+  const asStream = {};
   /** @type {number[]} */
   const start = [];
   for (let i = 0; i < runs; i++) {
     sideBySide.run(i);
+    measureAsStream([process.execPath, options.cli], steps, join(WORK, 'stream'), asStream);
+    say(`run ${i + 1}: as a plain file`);
     start.push(measure([{ argv: [process.execPath, options.cli, '--version'] }]).seconds);
     const stored = sideBySide.results.cases['first']?.[OURS]?.storedBytes[0] ?? Infinity;
     const once = measureLimits(steps[0]?.path ?? '', stored, WORK);
     for (const [name, seconds] of Object.entries(once))
       limits[/** @type {keyof typeof limits} */ (name)].push(seconds);
   }
-  return { ...sideBySide.results, limits, start };
+  return { ...sideBySide.results, asStream, limits, start };
 }
 
 /** @param {Parameters} parameters */

@@ -29,12 +29,14 @@ import { FILE } from './tools/tool.mjs';
  * @property {string} title
  * @property {'create' | 'restore' | 'verify' | 'forget'} kind
  * @property {number} [step] of the workload: which file is taken
+ * @property {number} [quietFor] seconds that must have passed since it was written
  */
 
 /** @type {readonly Case[]} */
 export const CASES = [
   { name: 'first', title: 'first create', kind: 'create', step: 0 },
-  { name: 'unchanged', title: 'create, nothing changed', kind: 'create', step: 0 },
+  { name: 'unchanged', title: 'create, nothing changed', kind: 'create', step: 0, quietFor: 31 },
+  { name: 'unchanged-again', title: 'create, nothing changed again', kind: 'create', step: 0 },
   { name: 'updated-1', title: 'create, 1 % updated', kind: 'create', step: 1 },
   { name: 'appended-1', title: 'create, 1 % appended', kind: 'create', step: 2 },
   { name: 'deleted-05', title: 'create, 0.5 % deleted', kind: 'create', step: 3 },
@@ -63,6 +65,7 @@ export class SideBySide {
   #say;
   /** @type {number | undefined} */
   #staged;
+  #stagedAt = 0;
 
   /**
    * @param {readonly Tool[]} tools
@@ -89,6 +92,7 @@ export class SideBySide {
     let snapshot = 0;
     for (const one of CASES) {
       if (one.step !== undefined) this.#stage(one.step);
+      if (one.quietFor !== undefined) this.#waitUntilQuiet(one.quietFor);
       this.#withEachTool(number, (tool) => this.#measureCase(one, tool, snapshot));
       if (one.kind === 'create') snapshot++;
       this.#say(`run ${number + 1}: ${one.title}`);
@@ -154,6 +158,13 @@ export class SideBySide {
     const file = openSync(staged, 'r+');
     fsyncSync(file);
     closeSync(file);
+    this.#stagedAt = Date.now();
+  }
+
+  /** @param {number} seconds that must have passed since the file was put there */
+  #waitUntilQuiet(seconds) {
+    const left = this.#stagedAt + seconds * 1000 - Date.now();
+    if (left > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, left);
   }
 
   /**

@@ -1,5 +1,6 @@
 // The outcome of a benchmark as tables of text: the same ones for the terminal and for docs/benchmarks.md.
-import { OURS, ratioToBestPeer, summaryOf } from './benchmark.mjs';
+import { STREAM_CASES } from './as-stream.mjs';
+import { bestPeer, OURS, ratioToBestPeer, summaryOf } from './benchmark.mjs';
 import { CASES } from './side-by-side.mjs';
 import { summarize } from './statistics.mjs';
 
@@ -28,6 +29,7 @@ export function tablesOf(benchmark) {
     durableTable(benchmark),
     storedTable(benchmark),
     memoryTable(benchmark),
+    streamTable(benchmark),
     manySnapshotsTable(benchmark),
     limitsTable(benchmark),
     profileTable(benchmark),
@@ -70,7 +72,7 @@ function storedTable(benchmark) {
   );
   const [caseHead = '', ...toolHeads] = head;
   const changed = CREATE_CASES.map((one) =>
-    one.name === 'unchanged' ? 0 : benchmark.steps[Number(one.step)]?.changedBytes,
+    one.name.startsWith('unchanged') ? 0 : benchmark.steps[Number(one.step)]?.changedBytes,
   );
   const withChanged = rows.map(([title = '', ...cells], i) => [title, bytes(changed[i] ?? 0), ...cells]);
   const keptRows = kept.rows.map(([, ...cells]) => [
@@ -95,6 +97,24 @@ function memoryTable(benchmark) {
     about: 'The largest resident set of any one process of the command, as `/usr/bin/time` gives it.',
     plot: 'memory',
     ...casesByTools(benchmark, CASES, 'peakBytes', ({ median }) => bytes(median, 0)),
+  };
+}
+
+/** @param {Benchmark} benchmark @returns {Table} */
+function streamTable(benchmark) {
+  const shown = CASES.filter(({ name }) => STREAM_CASES.includes(name));
+  return {
+    title: 'The same bytes as a plain file',
+    about:
+      'What vecsnap takes for `file:DATA/vectors`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above.',
+    head: ['', 'seconds', 'vecsnap ÷ best peer', 'bytes stored', 'vecsnap ÷ best peer'],
+    rows: shown.map(({ name, title, kind }) => {
+      const samples = benchmark.asStream[name] ?? { seconds: [NaN], storedBytes: [NaN] };
+      const [time, stored] = [summarize(samples.seconds), summarize(samples.storedBytes)];
+      const cells = [title, seconds(time), ratio(streamRatio(benchmark, name, 'seconds'))];
+      if (kind !== 'create') return [...cells, NOTHING, NOTHING];
+      return [...cells, bytes(stored.median), ratio(streamRatio(benchmark, name, 'storedBytes'))];
+    }),
   };
 }
 
@@ -214,15 +234,33 @@ export function losses(benchmark) {
   ];
   return quantities.flatMap(([quantity, words]) => {
     const lost = CASES.filter(({ kind }) => quantity !== 'storedBytes' || changesStore(kind)).flatMap(
-      ({ name, title }) => {
-        const found = ratioToBestPeer(benchmark, name, quantity);
-        return found !== undefined && found.ratio > 1
-          ? [`${title} ${found.ratio.toFixed(2)} × ${found.peer}`]
-          : [];
-      },
+      ({ name, title }) => [
+        ...lossText(title, ratioToBestPeer(benchmark, name, quantity)),
+        ...(quantity !== 'seconds' && quantity !== 'storedBytes'
+          ? []
+          : lossText(`${title}, as a plain file`, streamRatio(benchmark, name, quantity))),
+      ],
     );
     return lost.length === 0 ? [] : [`${words}: ${lost.join('; ')}.`];
   });
+}
+
+/** @param {string} title @param {{ ratio: number, peer: string } | undefined} found */
+function lossText(title, found) {
+  return found !== undefined && found.ratio > 1 ? [`${title} ${found.ratio.toFixed(2)} × ${found.peer}`] : [];
+}
+
+/**
+ * The same as `ratioToBestPeer`, for the same bytes as a plain file.
+ * @param {Benchmark} benchmark
+ * @param {string} caseName
+ * @param {'seconds' | 'storedBytes'} quantity
+ */
+function streamRatio(benchmark, caseName, quantity) {
+  const samples = benchmark.asStream[caseName];
+  const best = bestPeer(benchmark, caseName, quantity);
+  if (samples === undefined || best === undefined) return undefined;
+  return { ratio: summarize(samples[quantity]).median / best.median, peer: best.peer };
 }
 
 /** @param {import('./side-by-side.mjs').Case['kind']} kind */
