@@ -250,5 +250,7 @@ describe('the kernels', () => {
     const byKernels = run('');
     expect(byKernels).toMatch(/^0 1 2 3 4 /);
     expect(run('delete globalThis.WebAssembly;')).toBe(byKernels);
+    const withoutMemory = 'WebAssembly.Memory.prototype.grow = () => { throw new RangeError("no") };';
+    expect(run(withoutMemory)).toBe(byKernels);
   });
 });

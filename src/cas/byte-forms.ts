@@ -122,7 +122,7 @@ function entropy(values: number, sum: number, samples: number): number {
   return Math.log2(samples) - sum / samples + (values - 1) / (2 * Math.LN2 * samples);
 }
 
-/** Which part of six bytes that are looked up, at every 16th place, is among those at every 17th, or fewer where there are more than 4096. */
+/** Which part of the six bytes at a 16th of all places, in eight windows, is also at every 17th; at fewer places where that were more than 4096. */
 function repeatedShare(loaded: Uint8Array, engine: PlaneEngine): number {
   if (loaded.length < LEAST_LOOKED_AT) return 1;
   const step = Math.max(17, (loaded.length >>> 12) | 1);

@@ -112,6 +112,8 @@ const SCANNED_BYTES = 65_536;
 /** No chunk but the last has fewer, so there are no more ends than this in what is scanned. */
 const LEAST_MIN = 64;
 const MOST_ENDS = SCANNED_BYTES / LEAST_MIN + 1;
+/** Eight more, so that the copy stands to words as the original does. */
+const COPIED_BYTES = SCANNED_BYTES + 8;
 
 /** What scans for all streams of this thread, one call at a time. */
 class GearScanner {
@@ -119,15 +121,19 @@ class GearScanner {
   readonly #bytes: Uint8Array;
   readonly #ends: Uint32Array;
 
-  constructor(functions: GearKernels) {
+  private constructor(functions: GearKernels) {
     const { memory, heapStart, tableAt } = functions;
     this.#functions = functions;
-    const start = (heapStart() + 15) & ~15;
-    const bytes = start + SCANNED_BYTES + 8; // Eight to stand as what is copied does.
-    if (!growMemory(memory, bytes + 4 * MOST_ENDS)) throw new RangeError('no memory for the kernels');
     new Uint32Array(memory.buffer, tableAt(), 256).set(GEAR_TABLE);
-    this.#bytes = new Uint8Array(memory.buffer, start, SCANNED_BYTES + 8);
-    this.#ends = new Uint32Array(memory.buffer, bytes, MOST_ENDS);
+    const start = (heapStart() + 15) & ~15;
+    this.#bytes = new Uint8Array(memory.buffer, start, COPIED_BYTES);
+    this.#ends = new Uint32Array(memory.buffer, start + COPIED_BYTES, MOST_ENDS);
+  }
+
+  /** Undefined when the machine gives no memory. */
+  static make(functions: GearKernels): GearScanner | undefined {
+    const hasRoom = growMemory(functions.memory, COPIED_BYTES + 4 * MOST_ENDS);
+    return hasRoom ? new GearScanner(functions) : undefined;
   }
 
   /** The ends in at most {@link SCANNED_BYTES} bytes. What is copied from shared memory is copied by words only when both sides stand alike to them. */
@@ -188,7 +194,7 @@ let made: { readonly scanner: GearScanner | undefined } | undefined;
 function instantiated(): GearScanner | undefined {
   if (made === undefined) {
     const functions = instantiate() as GearKernels | undefined;
-    made = { scanner: functions && new GearScanner(functions) };
+    made = { scanner: functions && GearScanner.make(functions) };
   }
   return made.scanner;
 }
