@@ -220,8 +220,9 @@ describe('the kernels', () => {
         () => random(256), (i) => (i % 4 === 3 ? 60 + random(4) : random(256)), (i) => (i % 8 < 5 ? random(256) : 0),
         (i) => 97 + (i % 300) % 23, () => random(9) && 7, (i) => (i % 2 ? 60 + random(9) : random(256)), () => 0,
       ];
-      const primitives = { sha256: nodeSha256, deflate: nodeDeflate };
       const told = createHash('sha256');
+      const deflate = (bytes, level) => (told.update(bytes.length + ' tried,'), nodeDeflate.deflate(bytes, level));
+      const primitives = { sha256: nodeSha256, deflate: { ...nodeDeflate, deflate } };
       const codecs = new Set();
       for (let round = 0; round < 140; round++) {
         const length = 64 + random([200, 5000, 70_000][round % 3]);
@@ -238,9 +239,9 @@ describe('the kernels', () => {
         const delta = encodeChunk({ bytes: edited, width: 0, kin }, { compression: 'auto', compressionLevel: 6 }, primitives);
         for (const { codec, bytes } of [alone, delta]) told.update(codec + ':').update(bytes), codecs.add(codec);
       }
-      const stream = Uint8Array.from({ length: 400_000 }, (_, i) => (i % 90_000 < 30_000 ? 0 : random(256)));
-      for (const min of [64, 500]) for (const from of [0, 3])
-        for (const { length } of cutBytes(stream.subarray(from), gearCutter({ min, avg: 1024, max: 9000 }))) told.update(length + ',');
+      const stream = Uint8Array.from({ length: 2_000_000 }, (_, i) => (i % 90_000 < 30_000 ? 0 : random(256)));
+      for (const min of [64, 200]) for (const from of [0, 3])
+        for (const { length } of cutBytes(stream.subarray(from), gearCutter({ min, avg: 256, max: 2000 }))) told.update(length + ',');
       console.log([...codecs].sort().join(' '), told.digest('hex'));`;
     const run = (first: string): string =>
       execFileSync(process.execPath, ['--input-type=module', '--eval', first + program], {
