@@ -1,5 +1,7 @@
 /** Where gear chunks end, as src/chunker/gear.ts finds it in TypeScript. */
 
+/** Bytes that the hash is of. */
+const WINDOW: u32 = 32;
 /** A number for each byte, which src/chunker/gear.ts writes here. */
 const table: usize = memory.data(256 * 4, 16);
 
@@ -46,8 +48,8 @@ export function scan(
   const end = from + count;
   let at = from;
   while (at < end) {
-    if (length < min - 32) {
-      const stop = stopAt(at, end, min - 32 - length);
+    if (length < min - WINDOW) {
+      const stop = stopAt(at, end, min - WINDOW - length);
       length += <u32>(stop - at);
       at = stop;
     }
@@ -57,21 +59,14 @@ export function scan(
       while (at < stop) hash = roll(hash, at++);
     }
     let isEnd = false;
-    if (length >= min && length < avg) {
-      const stop = stopAt(at, end, avg - length);
+    while (at < end && !isEnd && length < max) {
+      const isEarly = length < avg;
+      const mask = isEarly ? strict : loose;
       const start = at;
+      const stop = stopAt(at, end, (isEarly ? avg : max) - length);
       while (at < stop && !isEnd) {
         hash = roll(hash, at++);
-        isEnd = (hash & strict) == 0;
-      }
-      length += <u32>(at - start);
-    }
-    if (!isEnd && length >= avg) {
-      const stop = stopAt(at, end, max - length);
-      const start = at;
-      while (at < stop && !isEnd) {
-        hash = roll(hash, at++);
-        isEnd = (hash & loose) == 0;
+        isEnd = (hash & mask) == 0;
       }
       length += <u32>(at - start);
     }
