@@ -7,8 +7,8 @@
  * because the functions of the module check none. A machine without WebAssembly or SIMD gets `undefined`, and so does a chunk that
  * is too large: then the loops in TypeScript do the work.
  */
-import { totalLength } from '../core/bytes.js';
-import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
+import { copyParts, totalLength } from '../core/bytes.js';
+import { growMemory, instancesOf, once, type WasmMemory } from '../core/wasm.js';
 import { decodeHuffman, maxEncodedLength } from './huffman.js';
 import { KERNEL_MODULE } from './kernel-module.js';
 import { countWeights, PLACES, type PlaneEngine, type PlaneWidth } from './plane-engine.js';
@@ -212,12 +212,7 @@ export class KernelEngine implements PlaneEngine {
    */
   matchBytes(target: Uint8Array, bases: readonly Uint8Array[]): Uint32Array {
     const { byteOffset } = this.load(target);
-    const base = this.#take(totalLength(bases));
-    let at = 0;
-    for (const one of bases) {
-      base.set(one, at);
-      at += one.length;
-    }
+    const base = copyParts(bases, this.#take(totalLength(bases)));
     const runs = this.#take(target.length + 12).byteOffset;
     const count = this.functions.matchBytes(byteOffset, target.length, base.byteOffset, base.length, runs);
     return new Uint32Array(this.#memory.buffer, runs, 3 * count);
@@ -281,16 +276,11 @@ export class KernelEngine implements PlaneEngine {
 
 const instantiate = instancesOf(KERNEL_MODULE);
 
-/** The engine of this thread, once it was asked for; undefined when the machine cannot run it. */
-let engine: { readonly kernels: KernelEngine | undefined } | undefined;
-
-function instantiated(): KernelEngine | undefined {
-  if (engine === undefined) {
-    const functions = instantiate() as KernelFunctions | undefined;
-    engine = { kernels: functions && new KernelEngine(functions) };
-  }
-  return engine.kernels;
-}
+/** The engine of this thread; undefined when the machine cannot run it. */
+const instantiated = once((): KernelEngine | undefined => {
+  const functions = instantiate() as KernelFunctions | undefined;
+  return functions && new KernelEngine(functions);
+});
 
 /** Functions with memory of their own; undefined when the machine cannot run them. */
 export function newKernels(): TableKernels | undefined {

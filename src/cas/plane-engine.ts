@@ -46,8 +46,8 @@ export interface PlaneEngine {
   sumPlaces(loaded: Uint8Array, stride: number): Uint32Array;
   /** The plane in Huffman codes; it holds at least two values. */
   encode(plane: Uint8Array): Uint8Array;
-  /** An encoded chunk, where its planes can be read; or one that is to be looked at. */
-  load(encoded: Uint8Array): Uint8Array;
+  /** The bytes, where the engine can read them: an encoded chunk whose planes are to be read, or bytes that are to be looked at. */
+  load(bytes: Uint8Array): Uint8Array;
   /** A plane of `value` throughout. */
   fill(value: number, length: number): Uint8Array;
   /**

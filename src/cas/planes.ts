@@ -8,7 +8,7 @@
  * a varint; 2 the same byte throughout, followed by that byte; 3 Huffman codes (huffman.ts), followed by the length as a
  * varint. Then the bytes of the planes with methods 0, 1 and 3, in order.
  */
-import { totalLength } from '../core/bytes.js';
+import { copyParts, totalLength } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { Deflate } from '../core/platform.js';
 import { ByteReader, ByteWriter } from '../core/binary.js';
@@ -75,20 +75,11 @@ export function encodePlanesWithin(
     if (method !== CONSTANT) parts.push(packed);
   }
   const length = header.length + totalLength(parts);
-  return length > most ? undefined : write(fresh(length), [header.toBytes(), ...parts]);
+  return length > most ? undefined : copyParts([header.toBytes(), ...parts], fresh(length));
 }
 
 function newBytes(length: number): Uint8Array {
   return new Uint8Array(length);
-}
-
-function write(out: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /**

@@ -10,7 +10,7 @@
  * replaces 1.2 chunks in the mean, 19 of 20 edits replace 4 or fewer, and 1 of 1000 more than 8.
  */
 
-import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
+import { growMemory, instancesOf, once, type WasmMemory } from '../core/wasm.js';
 import { GEAR_MODULE } from './gear-module.js';
 import type { GearOptions } from './parameters.js';
 import type { EndFinder } from './stream.js';
@@ -34,7 +34,7 @@ const WINDOW = 32;
  * @param kernels whether the loop runs in WebAssembly where the machine has it; unless said otherwise, it does.
  */
 export function gearEnds(options: GearOptions, kernels = true): EndFinder {
-  const scanner = kernels && options.min >= LEAST_MIN ? instantiated() : undefined;
+  const scanner = kernels && options.min >= LEAST_MIN ? scannerHere() : undefined;
   return scanner === undefined ? new GearEnds(options) : new KernelEnds(options, scanner);
 }
 
@@ -188,13 +188,8 @@ class KernelEnds implements EndFinder {
 
 const instantiate = instancesOf(GEAR_MODULE);
 
-/** The scanner of this thread, once it was asked for; undefined when the machine cannot run it. */
-let made: { readonly scanner: GearScanner | undefined } | undefined;
-
-function instantiated(): GearScanner | undefined {
-  if (made === undefined) {
-    const functions = instantiate() as GearKernels | undefined;
-    made = { scanner: functions && GearScanner.make(functions) };
-  }
-  return made.scanner;
-}
+/** The scanner of this thread; undefined when the machine cannot run it. */
+const scannerHere = once((): GearScanner | undefined => {
+  const functions = instantiate() as GearKernels | undefined;
+  return functions && GearScanner.make(functions);
+});

@@ -1,5 +1,5 @@
 /** Cuts a byte stream that comes in pieces of any size. */
-import { totalLength } from '../core/bytes.js';
+import { copyParts, totalLength } from '../core/bytes.js';
 import { fixedEnds } from './fixed.js';
 import { gearEnds } from './gear.js';
 import type { FixedOptions, GearOptions } from './parameters.js';
@@ -69,11 +69,5 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
   const shift = first.byteOffset % 8;
   const isShared = !(first.buffer instanceof ArrayBuffer);
   const memory = isShared ? new SharedArrayBuffer(shift + length) : new ArrayBuffer(shift + length);
-  const joined = new Uint8Array(memory, shift);
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+  return copyParts(parts, new Uint8Array(memory, shift));
 }

@@ -26,13 +26,17 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
 
 /** The byte strings one after the other, copied. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(totalLength(parts));
+  return copyParts(parts, new Uint8Array(totalLength(parts)));
+}
+
+/** Copies byte strings to `out`, one after the other, and gives it back. */
+export function copyParts<T extends Uint8Array>(parts: readonly Uint8Array[], out: T): T {
   let offset = 0;
   for (const part of parts) {
-    joined.set(part, offset);
+    out.set(part, offset);
     offset += part.length;
   }
-  return joined;
+  return out;
 }
 
 /** A copy of the bytes in memory of its own. (The `slice` of a Node.js Buffer is a view and no copy.) */

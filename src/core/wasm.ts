@@ -33,6 +33,12 @@ export function instancesOf(base64: string): () => unknown {
   };
 }
 
+/** Makes something when it is first asked for, and then gives it again; also where there is none. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
 function decoded(base64: string): Uint8Array {
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);

@@ -1,5 +1,5 @@
 /** The long inputs of XXH3-128 in WebAssembly with SIMD (kernels/xxh3.ts). */
-import { growMemory, instancesOf, type WasmMemory } from '../core/wasm.js';
+import { growMemory, instancesOf, once, type WasmMemory } from '../core/wasm.js';
 import { XXH3_MODULE } from './xxh3-module.js';
 
 /** The functions of the module. Places and lengths are in bytes. */
@@ -22,9 +22,6 @@ const MOST_BYTES = 1024 * 1024;
 
 const instantiate = instancesOf(XXH3_MODULE);
 
-/** The kernel of this thread, once it was asked for; undefined when the machine cannot run it. */
-let made: { readonly kernel: Xxh3Kernel | undefined } | undefined;
-
 /**
  * XXH3-128 of more than 240 bytes.
  * @returns 16 bytes that are others after the next call; undefined when the machine has no kernel, or the input is too long for it.
@@ -43,12 +40,8 @@ export function hasXxh3Kernel(): boolean {
   return kernelHere() !== undefined;
 }
 
-function kernelHere(): Xxh3Kernel | undefined {
-  made ??= { kernel: newKernel() };
-  return made.kernel;
-}
-
-function newKernel(): Xxh3Kernel | undefined {
+/** The kernel of this thread; undefined when the machine cannot run it. */
+const kernelHere = once((): Xxh3Kernel | undefined => {
   const functions = instantiate() as Xxh3Functions | undefined;
   if (functions === undefined || !growMemory(functions.memory, MOST_BYTES)) return undefined;
   const { buffer } = functions.memory;
@@ -57,4 +50,4 @@ function newKernel(): Xxh3Kernel | undefined {
     input: new Uint8Array(buffer, functions.inputStart(), MOST_BYTES),
     hash: new Uint8Array(buffer, functions.hashAt(), 16),
   };
-}
+});
