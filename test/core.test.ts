@@ -21,8 +21,6 @@ import {
   NumberColumn,
   OrderCheck,
   parseAddress,
-  ROOM_SLACK_BYTES,
-  roomToRead,
   toAddress,
   toHex,
   utf8,
@@ -41,23 +39,6 @@ function varintOf(value: number): Uint8Array {
   writer.varint(value);
   return writer.toBytes();
 }
-
-describe('room to read into', () => {
-  it('is as long as asked for, aligned for all numbers, and half a page away from the place in the file', () => {
-    const anyPlace = fc.integer({ min: 0, max: 2 ** 40 });
-    fc.assert(
-      fc.property(anyPlace, fc.nat(10_000), fc.nat(10_000), (position, length, offset) => {
-        const memory = new Uint8Array(offset * 64 + length + ROOM_SLACK_BYTES).subarray(offset * 64);
-        const room = roomToRead(memory, position, length);
-        expect(room.length).toBe(length);
-        expect(room.byteOffset % 64).toBe(0);
-        const distance = (room.byteOffset - (position % 4096) + 4096) % 4096;
-        expect(distance).toBeGreaterThan(2048 - 64);
-        expect(distance).toBeLessThanOrEqual(2048);
-      }),
-    );
-  });
-});
 
 describe('an address', () => {
   it.each(addresses)('of "$text" is the CID that others compute', ({ text, sha256, data, node }) => {

@@ -49,24 +49,6 @@ export function totalLength(parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
-/** The smallest page of memory. */
-const PAGE_BYTES = 4096;
-/** Memory for {@link roomToRead} must be so much longer than what is read. */
-export const ROOM_SLACK_BYTES = PAGE_BYTES;
-
-/**
- * The part of `memory` to read `length` bytes into that stand at `position` in a file: half a page away from where they stand in theirs.
- *
- * Processors of AMD (Zen 3 and later) copy at a fifth of their speed to an address that lies up to 31 bytes further in its page than
- * the source does in its own. That is where reads from the page cache go, unless one takes care: files are mostly read from the start of
- * a page, and large memory begins 16 bytes behind one (docs/decisions/0022-where-reads-go.md).
- */
-export function roomToRead<T extends Uint8Array>(memory: T, position: number, length: number): T {
-  const away = (position + PAGE_BYTES / 2 - memory.byteOffset) % PAGE_BYTES;
-  const from = ((away + PAGE_BYTES) % PAGE_BYTES) & ~63; // Numbers of all kinds are as aligned as they would be at the start.
-  return memory.subarray(from, from + length) as T;
-}
-
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 

@@ -39,7 +39,7 @@ import {
 import { LineTable } from './line-table.js';
 import { LocalFile, sizeOfFile } from './local-file.js';
 import type { FormatNote, OpenSource, Source } from './port.js';
-import { SlabRing } from './slab-ring.js';
+import { SlabRing } from './read-memory.js';
 
 /** Options of {@link jsonlSource}. */
 export interface JsonlSourceOptions {

@@ -16,8 +16,9 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isVecsnapError, ROOM_SLACK_BYTES, roomToRead, toHex, VecsnapError } from '../core/index.js';
+import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
 import type { WriteOptions } from './port.js';
+import { ROOM_SLACK_BYTES, roomToRead } from './read-memory.js';
 
 /** What a file is read by once it is open. */
 export interface ReadHandle {

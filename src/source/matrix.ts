@@ -7,8 +7,6 @@
 import {
   type Dtype,
   type RecordBatch,
-  ROOM_SLACK_BYTES,
-  roomToRead,
   type Schema,
   throwIfAborted,
   type VectorColumn,
@@ -20,7 +18,7 @@ import { openedFile } from './file.js';
 import { FileWriter } from './file-writer.js';
 import { checkTargetFree, LocalFile, replaceAtomically, sourceChanged, sizeOfFile } from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
-import { SlabRing } from './slab-ring.js';
+import { ROOM_SLACK_BYTES, roomToRead, SlabRing } from './read-memory.js';
 
 /** The largest dimension that a schema takes. */
 export const MAX_DIMENSION = 2 ** 20;

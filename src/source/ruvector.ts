@@ -29,7 +29,7 @@ import {
   type StoredConfig,
   VECTORS_TABLE,
 } from './ruvector-config.js';
-import { SlabRing } from './slab-ring.js';
+import { SlabRing } from './read-memory.js';
 
 /** Bytes of vectors in a batch, as far as whole vectors fill them; and of metadata, when those are more. */
 const BATCH_VECTOR_BYTES = 2 << 20;
