@@ -12,7 +12,7 @@ import { summarize } from './statistics.mjs';
  * @property {MeasuredTool[]} tools vecsnap first
  * @property {{ tool: string, reason: string }[]} leftOut
  * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
- * @property {Record<string, import('./as-stream.mjs').StreamSamples>} asStream what vecsnap takes for the same bytes as a plain file, by case
+ * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} asStream what vecsnap takes for the same bytes as a plain file, by case and tool
  * @property {Record<keyof import('./limits.mjs').Limits, number[]>} limits in seconds
  * @property {number[]} start seconds that vecsnap takes to start and to do nothing
  * @property {Record<string, number[]>} manySnapshots seconds of commands on a repository of many snapshots
@@ -45,7 +45,7 @@ export const OURS = 'vecsnap';
 
 /**
  * The summary of one number of one case and one tool; undefined when it was not measured.
- * @param {Benchmark} benchmark
+ * @param {Pick<Benchmark, 'cases'>} benchmark
  * @param {string} caseName
  * @param {string} tool
  * @param {Quantity} quantity `durableSeconds`: wall time and the further time until all was on the disk
@@ -65,28 +65,18 @@ export function summaryOf({ cases }, caseName, tool, quantity) {
  * @param {Benchmark} benchmark
  * @param {string} caseName
  * @param {Quantity} quantity
+ * @param {Benchmark['cases']} [own] where vecsnap was measured
  * @returns {{ ratio: number, peer: string } | undefined}
  */
-export function ratioToBestPeer(benchmark, caseName, quantity) {
-  const ours = summaryOf(benchmark, caseName, OURS, quantity);
-  const best = bestPeer(benchmark, caseName, quantity);
-  if (ours === undefined || best === undefined) return undefined;
-  return { ratio: ours.median / best.median, peer: best.peer };
-}
-
-/**
- * The peer with the least median.
- * @param {Benchmark} benchmark
- * @param {string} caseName
- * @param {Quantity} quantity
- * @returns {{ median: number, peer: string } | undefined}
- */
-export function bestPeer(benchmark, caseName, quantity) {
+export function ratioToBestPeer(benchmark, caseName, quantity, own = benchmark.cases) {
+  const ours = summaryOf({ cases: own }, caseName, OURS, quantity);
   const peers = benchmark.tools
     .filter(({ name }) => name !== OURS)
     .flatMap(({ name }) => {
       const summary = summaryOf(benchmark, caseName, name, quantity);
       return summary === undefined ? [] : [{ peer: name, median: summary.median }];
     });
-  return peers.toSorted((a, b) => a.median - b.median)[0];
+  const best = peers.toSorted((a, b) => a.median - b.median)[0];
+  if (ours === undefined || best === undefined) return undefined;
+  return { ratio: ours.median / best.median, peer: best.peer };
 }

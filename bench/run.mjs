@@ -8,14 +8,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureAsStream } from './as-stream.mjs';
 import { OURS } from './benchmark.mjs';
 import { asTyped, canMeasureMemory, measure, run } from './command.mjs';
 import { measureLimits, NODE_START } from './limits.mjs';
 import { describeMachine } from './machine.mjs';
 import { findPeers } from './peers.mjs';
 import { pretty, terminalReport, writeReport } from './report.mjs';
-import { CASES, commandsOf, LAST_SNAPSHOT, SideBySide } from './side-by-side.mjs';
+import { CASES, commandsOf, LAST_SNAPSHOT, SideBySide, STREAM_CASES } from './side-by-side.mjs';
 import { PEERS, vecsnap } from './tools/index.mjs';
 import { makeWorkload } from './workloads.mjs';
 
@@ -144,21 +143,22 @@ function measureSideBySide(tools, steps, { runs }) {
   const sideBySide = new SideBySide(tools, steps, join(WORK, 'run'), say);
   /** @type {Benchmark['limits']} */
   const limits = { sha256: [], read: [], writeAndSync: [], nodeStart: [] };
-  /** @type {Benchmark['asStream']} */
-  const asStream = {};
+  const plainly = vecsnap([process.execPath, options.cli], 'file:');
+  const sayPlainly = (/** @type {string} */ line) => say(`${line}, as a plain file`);
+  const asStream = new SideBySide([plainly], steps, join(WORK, 'stream'), sayPlainly, STREAM_CASES);
   /** @type {number[]} */
   const start = [];
   for (let i = 0; i < runs; i++) {
     sideBySide.run(i);
-    measureAsStream([process.execPath, options.cli], steps, join(WORK, 'stream'), asStream);
-    say(`run ${i + 1}: as a plain file`);
+    asStream.run(i);
     start.push(measure([{ argv: [process.execPath, options.cli, '--version'] }]).seconds);
     const stored = sideBySide.results.cases['first']?.[OURS]?.storedBytes[0] ?? Infinity;
     const once = measureLimits(steps[0]?.path ?? '', stored, WORK);
     for (const [name, seconds] of Object.entries(once))
       limits[/** @type {keyof typeof limits} */ (name)].push(seconds);
   }
-  return { ...sideBySide.results, asStream, limits, start };
+  const failures = [...sideBySide.results.failures, ...asStream.results.failures];
+  return { cases: sideBySide.results.cases, asStream: asStream.results.cases, failures, limits, start };
 }
 
 /** @param {Parameters} parameters */

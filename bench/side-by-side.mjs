@@ -46,6 +46,11 @@ export const CASES = [
   { name: 'forget', title: 'forget all but the last, gc', kind: 'forget' },
 ];
 
+/** The cases in which vecsnap is also measured with the same bytes as a plain file. */
+export const STREAM_CASES = CASES.filter(({ name }) =>
+  ['first', 'updated-1', 'restore', 'verify'].includes(name),
+);
+
 /** The number of the last snapshot that a run takes. */
 export const LAST_SNAPSHOT = CASES.filter(({ kind }) => kind === 'create').length - 1;
 
@@ -63,6 +68,7 @@ export class SideBySide {
   #steps;
   #directory;
   #say;
+  #cases;
   /** @type {number | undefined} */
   #staged;
   #stagedAt = 0;
@@ -72,12 +78,14 @@ export class SideBySide {
    * @param {readonly WorkloadStep[]} steps
    * @param {string} directory for repositories and what is restored
    * @param {(line: string) => void} say told what is being done
+   * @param {readonly Case[]} [cases]
    */
-  constructor(tools, steps, directory, say) {
+  constructor(tools, steps, directory, say, cases = CASES) {
     this.#tools = [...tools];
     this.#steps = steps;
     this.#directory = directory;
     this.#say = say;
+    this.#cases = cases;
   }
 
   /**
@@ -90,7 +98,7 @@ export class SideBySide {
     this.#staged = undefined;
     this.#withEachTool(number, (tool) => this.#prepare(tool));
     let snapshot = 0;
-    for (const one of CASES) {
+    for (const one of this.#cases) {
       if (one.step !== undefined) this.#stage(one.step);
       if (one.quietFor !== undefined) this.#waitUntilQuiet(one.quietFor);
       this.#withEachTool(number, (tool) => this.#measureCase(one, tool, snapshot));

@@ -1,7 +1,6 @@
 // The outcome of a benchmark as tables of text: the same ones for the terminal and for docs/benchmarks.md.
-import { STREAM_CASES } from './as-stream.mjs';
-import { bestPeer, OURS, ratioToBestPeer, summaryOf } from './benchmark.mjs';
-import { CASES } from './side-by-side.mjs';
+import { OURS, ratioToBestPeer, summaryOf } from './benchmark.mjs';
+import { CASES, STREAM_CASES } from './side-by-side.mjs';
 import { summarize } from './statistics.mjs';
 
 /**
@@ -71,8 +70,8 @@ function storedTable(benchmark) {
     ({ median }) => bytes(median),
   );
   const [caseHead = '', ...toolHeads] = head;
-  const changed = CREATE_CASES.map((one) =>
-    one.name.startsWith('unchanged') ? 0 : benchmark.steps[Number(one.step)]?.changedBytes,
+  const changed = CREATE_CASES.map(({ step }, i) =>
+    step === CREATE_CASES[i - 1]?.step ? 0 : benchmark.steps[Number(step)]?.changedBytes,
   );
   const withChanged = rows.map(([title = '', ...cells], i) => [title, bytes(changed[i] ?? 0), ...cells]);
   const keptRows = kept.rows.map(([, ...cells]) => [
@@ -102,19 +101,25 @@ function memoryTable(benchmark) {
 
 /** @param {Benchmark} benchmark @returns {Table} */
 function streamTable(benchmark) {
-  const shown = CASES.filter(({ name }) => STREAM_CASES.includes(name));
+  const { asStream } = benchmark;
+  /** @param {string} caseName @param {Quantity} quantity @param {(summary: Summary) => string} show */
+  const cells = (caseName, quantity, show) => {
+    const summary = summaryOf({ cases: asStream }, caseName, OURS, quantity);
+    const found = ratioToBestPeer(benchmark, caseName, quantity, asStream);
+    return [summary === undefined ? NOTHING : show(summary), ratio(found)];
+  };
   return {
     title: 'The same bytes as a plain file',
     about:
-      'What vecsnap takes for `file:DATA/vectors`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above.',
+      'What vecsnap takes for `file:DATA/vectors.fbin`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above.',
     head: ['', 'seconds', 'vecsnap ÷ best peer', 'bytes stored', 'vecsnap ÷ best peer'],
-    rows: shown.map(({ name, title, kind }) => {
-      const samples = benchmark.asStream[name] ?? { seconds: [NaN], storedBytes: [NaN] };
-      const [time, stored] = [summarize(samples.seconds), summarize(samples.storedBytes)];
-      const cells = [title, seconds(time), ratio(streamRatio(benchmark, name, 'seconds'))];
-      if (kind !== 'create') return [...cells, NOTHING, NOTHING];
-      return [...cells, bytes(stored.median), ratio(streamRatio(benchmark, name, 'storedBytes'))];
-    }),
+    rows: STREAM_CASES.map(({ name, title, kind }) => [
+      title,
+      ...cells(name, 'seconds', seconds),
+      ...(changesStore(kind)
+        ? cells(name, 'storedBytes', ({ median }) => bytes(median))
+        : [NOTHING, NOTHING]),
+    ]),
   };
 }
 
@@ -232,14 +237,17 @@ export function losses(benchmark) {
     ['storedBytes', 'Bytes stored'],
     ['peakBytes', 'Peak memory'],
   ];
+  /** @type {readonly [typeof benchmark.cases, string][]} */
+  const measured = [
+    [benchmark.cases, ''],
+    [benchmark.asStream, ', as a plain file'],
+  ];
   return quantities.flatMap(([quantity, words]) => {
-    const lost = CASES.filter(({ kind }) => quantity !== 'storedBytes' || changesStore(kind)).flatMap(
-      ({ name, title }) => [
-        ...lossText(title, ratioToBestPeer(benchmark, name, quantity)),
-        ...(quantity !== 'seconds' && quantity !== 'storedBytes'
-          ? []
-          : lossText(`${title}, as a plain file`, streamRatio(benchmark, name, quantity))),
-      ],
+    const cases = CASES.filter(({ kind }) => quantity !== 'storedBytes' || changesStore(kind));
+    const lost = measured.flatMap(([own, how]) =>
+      cases.flatMap(({ name, title }) =>
+        lossText(title + how, ratioToBestPeer(benchmark, name, quantity, own)),
+      ),
     );
     return lost.length === 0 ? [] : [`${words}: ${lost.join('; ')}.`];
   });
@@ -248,19 +256,6 @@ export function losses(benchmark) {
 /** @param {string} title @param {{ ratio: number, peer: string } | undefined} found */
 function lossText(title, found) {
   return found !== undefined && found.ratio > 1 ? [`${title} ${found.ratio.toFixed(2)} × ${found.peer}`] : [];
-}
-
-/**
- * The same as `ratioToBestPeer`, for the same bytes as a plain file.
- * @param {Benchmark} benchmark
- * @param {string} caseName
- * @param {'seconds' | 'storedBytes'} quantity
- */
-function streamRatio(benchmark, caseName, quantity) {
-  const samples = benchmark.asStream[caseName];
-  const best = bestPeer(benchmark, caseName, quantity);
-  if (samples === undefined || best === undefined) return undefined;
-  return { ratio: summarize(samples[quantity]).median / best.median, peer: best.peer };
 }
 
 /** @param {import('./side-by-side.mjs').Case['kind']} kind */

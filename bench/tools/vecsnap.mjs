@@ -3,9 +3,10 @@ import { FILE } from './tool.mjs';
 
 /**
  * @param {readonly string[]} launch the words that start the command line
+ * @param {string} [scheme] what it is told of the file: `file:`, that it is a plain one; else it finds out
  * @returns {import('./tool.mjs').Tool}
  */
-export function vecsnap(launch) {
+export function vecsnap(launch, scheme = '') {
   /** @param {readonly string[]} args */
   const command = (...args) => ({ argv: [...launch, ...args] });
   return {
@@ -13,7 +14,7 @@ export function vecsnap(launch) {
     settings: 'as it comes',
     version: () => command('--version'),
     init: ({ repository }) => [command('init', repository)],
-    create: ({ repository, data }) => [command('create', repository, `${data}/${FILE}`)],
+    create: ({ repository, data }) => [command('create', repository, `${scheme}${data}/${FILE}`)],
     restore: ({ repository, output }) => [command('restore', repository, 'latest', `${output}/${FILE}`)],
     verify: ({ repository }) => [command('verify', repository)],
     forget: ({ repository }) => [
