@@ -25,7 +25,7 @@ import {
   fileTarget,
   type Source,
 } from 'vecsnap/source';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { expectCode, fingerprint, sourceContract, summarise, withOpen } from './contract/source.js';
 import { freshDirectory, invertLastByte, seededBytes } from './support/files.js';
 
@@ -79,6 +79,10 @@ async function makeTree(root: string, count: number): Promise<void> {
 }
 
 const path = freshDirectory();
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe.each(WAYS)('what a directory tree keeps (%s)', (_, sourceOf) => {
   const restoreTree = (from: string, to: string) =>
@@ -256,7 +260,6 @@ it('a tree is the same where looks take so long that other threads make them', a
   const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000));
   expect(await withOpen(ownThreadSource(path('tree')), summarise)).toEqual(expected);
   expect(clock).toHaveBeenCalled();
-  clock.mockRestore();
 });
 
 it('a large tree that is looked at in the calling thread leaves other work its turn', async () => {
@@ -269,9 +272,8 @@ it('a large tree that is looked at in the calling thread leaves other work its t
   };
   turn();
   const seen: number[] = []; // Before and after some places are looked at.
-  const clock = vi.spyOn(performance, 'now').mockImplementation(() => seen.push(turns));
+  vi.spyOn(performance, 'now').mockImplementation(() => seen.push(turns));
   await withOpen(ownThreadSource(path('tree')), async () => undefined);
-  clock.mockRestore();
   isOver = true;
   expect(seen.length).toBeGreaterThan(20);
   for (let i = 2; i < seen.length; i += 2) expect(seen[i]).toBeGreaterThan(seen[i - 1] as number);
