@@ -112,7 +112,7 @@ function streamTable(benchmark) {
     title: 'The same bytes as a plain file',
     about:
       'What vecsnap takes for `file:DATA/vectors.fbin`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above.',
-    head: ['', 'seconds', 'vecsnap ÷ best peer', 'bytes stored', 'vecsnap ÷ best peer'],
+    head: ['', 'seconds', 'vecsnap ÷ best peer', 'bytes stored', 'vecsnap ÷ best peer', 'peak memory'],
     rows: STREAM_CASES.map(({ name, title, kind }) => [
       title,
       ...cells(name, 'seconds', seconds),

@@ -1,5 +1,5 @@
 /** Cuts a byte stream that comes in pieces of any size. */
-import { copyParts, totalLength } from '../core/bytes.js';
+import { concatBytes } from '../core/bytes.js';
 import { fixedEnds } from './fixed.js';
 import { gearEnds } from './gear.js';
 import type { FixedOptions, GearOptions } from './parameters.js';
@@ -58,16 +58,6 @@ export function* cutBytes(bytes: Uint8Array, cutter: StreamCutter): Generator<Ui
   if (start < bytes.length) yield bytes.subarray(start);
 }
 
-/**
- * Parts as one, in memory that threads share when the parts are. What is copied from shared memory is copied by words only when both sides
- * stand alike to them; a part that goes on where a piece began does so when the one before does.
- */
 function join(parts: readonly Uint8Array[]): Uint8Array {
-  const [first] = parts as [Uint8Array];
-  if (parts.length === 1) return first;
-  const length = totalLength(parts);
-  const shift = first.byteOffset % 8;
-  const isShared = !(first.buffer instanceof ArrayBuffer);
-  const memory = isShared ? new SharedArrayBuffer(shift + length) : new ArrayBuffer(shift + length);
-  return copyParts(parts, new Uint8Array(memory, shift));
+  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
 }

@@ -167,14 +167,13 @@ export class LocalFile {
   }
 
   /**
-   * The bytes from `start` to the end, in pieces that the receiver owns. Larger pieces of shared memory cost time and
-   * space: they come straight from the system and are collected late (307 MB in pieces of 1 MiB left 430 MB resident, in
-   * pieces of 256 KiB 140 MB, in less than half of the time).
+   * The bytes from `start` to the end, in pieces that the receiver owns. Not in shared memory, which threads read without a copy: that is
+   * collected so late that twelve files of 63 MB left 430 MB resident, in place of 210, for a tenth of the time.
    */
   async *stream(start = 0, pieceBytes = 1 << 18): AsyncGenerator<Uint8Array> {
     for (let position = start; position < this.size; position += pieceBytes) {
       const length = Math.min(pieceBytes, this.size - position);
-      const memory = new Uint8Array(new SharedArrayBuffer(length + ROOM_SLACK_BYTES));
+      const memory = new Uint8Array(length + ROOM_SLACK_BYTES);
       const piece = roomToRead(memory, position, length);
       await this.fill(piece, position);
       yield piece;
