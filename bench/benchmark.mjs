@@ -13,6 +13,7 @@ import { summarize } from './statistics.mjs';
  * @property {{ tool: string, reason: string }[]} leftOut
  * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
  * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} asStream what vecsnap takes for the same bytes as a plain file, by case and tool
+ * @property {Tree} tree a directory of many small files
  * @property {Record<keyof import('./limits.mjs').Limits, number[]>} limits in seconds
  * @property {number[]} start seconds that vecsnap takes to start and to do nothing
  * @property {Record<string, number[]>} manySnapshots seconds of commands on a repository of many snapshots
@@ -26,6 +27,14 @@ import { summarize } from './statistics.mjs';
  * @property {number} seed
  * @property {number} runs
  * @property {number} snapshots of the repository of many snapshots
+ * @property {number} files of the directory of many files
+ */
+
+/**
+ * @typedef {object} Tree
+ * @property {number} bytes of its files
+ * @property {number} changedBytes of those that are written anew
+ * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
  */
 
 /**
@@ -62,7 +71,7 @@ export function summaryOf({ cases }, caseName, tool, quantity) {
 
 /**
  * vecsnap's median over the least median of a peer; undefined where nothing was measured beside it.
- * @param {Benchmark} benchmark
+ * @param {Pick<Benchmark, 'cases' | 'tools'>} benchmark
  * @param {string} caseName
  * @param {Quantity} quantity
  * @param {Benchmark['cases']} [own] where vecsnap was measured

@@ -1,6 +1,6 @@
 // Folders and files as the benchmark needs them: sizes, equality, a clean place.
 import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /**
  * The lengths of all files below a folder, together.
@@ -38,6 +38,30 @@ export function difference(a, b) {
   } finally {
     files.forEach(closeSync);
   }
+}
+
+/**
+ * Where two directories begin to differ, in names or in bytes of files.
+ * @param {string} a
+ * @param {string} b
+ * @returns {string | undefined} undefined when they hold the same.
+ */
+export function treeDifference(a, b) {
+  const [aPaths, bPaths] = [filesBelow(a), filesBelow(b)];
+  if (aPaths.join('\n') !== bPaths.join('\n')) return `${a} and ${b} have files of other names`;
+  for (const path of aPaths) {
+    const found = difference(join(a, path), join(b, path));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** @param {string} root */
+function filesBelow(root) {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .toSorted();
 }
 
 /**

@@ -14,9 +14,10 @@ import { measureLimits, NODE_START } from './limits.mjs';
 import { describeMachine } from './machine.mjs';
 import { findPeers } from './peers.mjs';
 import { pretty, terminalReport, writeReport } from './report.mjs';
-import { CASES, commandsOf, LAST_SNAPSHOT, SideBySide, STREAM_CASES } from './side-by-side.mjs';
+import { CASES, commandsOf, lastSnapshotOf, SideBySide, STREAM_CASES, TREE_CASES } from './side-by-side.mjs';
 import { PEERS, vecsnap } from './tools/index.mjs';
-import { makeWorkload } from './workloads.mjs';
+import { FILE, TREE } from './tools/tool.mjs';
+import { makeTreeWorkload, makeWorkload } from './workloads.mjs';
 
 /**
  * @typedef {import('./benchmark.mjs').Benchmark} Benchmark
@@ -28,8 +29,8 @@ const ROOT = resolve(import.meta.dirname, '..');
 const WORK = join(ROOT, '.work', 'bench');
 const RESULTS = join(ROOT, 'bench', 'results.json');
 
-const FULL = { rows: 200_000, dimension: 384, seed: 1, runs: 5, snapshots: 1000 };
-const QUICK = { rows: 10_000, dimension: 384, seed: 1, runs: 1, snapshots: 100 };
+const FULL = { rows: 200_000, dimension: 384, seed: 1, runs: 5, snapshots: 1000, files: 5000 };
+const QUICK = { rows: 10_000, dimension: 384, seed: 1, runs: 1, snapshots: 100, files: 100 };
 
 const HELP = `npm run bench -- [options]
 
@@ -39,6 +40,7 @@ const HELP = `npm run bench -- [options]
   --seed N          of the files (${FULL.seed})
   --runs N          how often everything is measured (${FULL.runs})
   --snapshots N     of the repository of many snapshots (${FULL.snapshots})
+  --files N         of the directory of many files (${FULL.files})
   --tools A,B,…     measure only these beside vecsnap
   --no-install      leave out the peers that are not installed
   --cli FILE        the command line to measure (dist/cli/main.js)
@@ -55,6 +57,7 @@ const { values: options } = parseArgs({
     seed: { type: 'string' },
     runs: { type: 'string' },
     snapshots: { type: 'string' },
+    files: { type: 'string' },
     tools: { type: 'string', default: Object.keys(PEERS).join() },
     install: { type: 'boolean' },
     cli: { type: 'string', default: join(ROOT, 'dist', 'cli', 'main.js') },
@@ -114,7 +117,8 @@ async function benchmarkAll() {
   const versions = versionsOf(all);
   say(`files: ${parameters.rows} rows of ${parameters.dimension}, seed ${parameters.seed}`);
   const steps = makeWorkload(join(WORK, 'data'), parameters);
-  const measured = measureSideBySide(all, steps, parameters);
+  const tree = makeTreeWorkload(join(WORK, 'data'), parameters);
+  const measured = measureSideBySide(all, steps, tree.steps, parameters);
   return {
     date: new Date().toISOString(),
     quick: options.quick,
@@ -126,6 +130,7 @@ async function benchmarkAll() {
     leftOut: [...missing, ...measured.failures],
     cases: measured.cases,
     asStream: measured.asStream,
+    tree: { bytes: tree.bytes, changedBytes: tree.changedBytes, cases: measured.ofTree },
     limits: measured.limits,
     start: measured.start,
     manySnapshots: measureManySnapshots(parameters),
@@ -136,29 +141,45 @@ async function benchmarkAll() {
 /**
  * @param {readonly Tool[]} tools
  * @param {import('./workloads.mjs').WorkloadStep[]} steps
+ * @param {{ path: string }[]} treeSteps
  * @param {Parameters} parameters
  */
-function measureSideBySide(tools, steps, { runs }) {
+function measureSideBySide(tools, steps, treeSteps, { runs }) {
   if (!canMeasureMemory) say('there is no /usr/bin/time here, so peak memory is not measured');
-  const sideBySide = new SideBySide(tools, steps, join(WORK, 'run'), say);
+  const file = { name: FILE, isTree: false, steps };
+  const sideBySide = new SideBySide(tools, { ...file, cases: CASES }, join(WORK, 'run'), say);
   /** @type {Benchmark['limits']} */
   const limits = { sha256: [], read: [], writeAndSync: [], nodeStart: [] };
   const plainly = vecsnap([process.execPath, options.cli], 'file:');
   const sayPlainly = (/** @type {string} */ line) => say(`${line}, as a plain file`);
-  const asStream = new SideBySide([plainly], steps, join(WORK, 'stream'), sayPlainly, STREAM_CASES);
+  const streams = { ...file, cases: STREAM_CASES };
+  const asStream = new SideBySide([plainly], streams, join(WORK, 'stream'), sayPlainly);
+  const trees = { name: TREE, isTree: true, steps: treeSteps, cases: TREE_CASES };
+  const sayOfTree = (/** @type {string} */ line) => say(`${line}, of many files`);
+  const ofTree = new SideBySide(tools, trees, join(WORK, 'tree'), sayOfTree);
   /** @type {number[]} */
   const start = [];
   for (let i = 0; i < runs; i++) {
+    ofTree.prepare(); // So that its files are left alone for some time before they are taken.
     sideBySide.run(i);
     asStream.run(i);
+    ofTree.run(i);
     start.push(measure([{ argv: [process.execPath, options.cli, '--version'] }]).seconds);
     const stored = sideBySide.results.cases['first']?.[OURS]?.storedBytes[0] ?? Infinity;
     const once = measureLimits(steps[0]?.path ?? '', stored, WORK);
     for (const [name, seconds] of Object.entries(once))
       limits[/** @type {keyof typeof limits} */ (name)].push(seconds);
   }
-  const failures = [...sideBySide.results.failures, ...asStream.results.failures];
-  return { cases: sideBySide.results.cases, asStream: asStream.results.cases, failures, limits, start };
+  const [cases, stream, tree] = [sideBySide, asStream, ofTree].map(({ results }) => results);
+  const failures = [cases, stream, tree].flatMap((results) => results?.failures ?? []);
+  return {
+    cases: cases?.cases ?? {},
+    asStream: stream?.cases ?? {},
+    ofTree: tree?.cases ?? {},
+    failures,
+    limits,
+    start,
+  };
 }
 
 /** @param {Parameters} parameters */
@@ -192,7 +213,7 @@ async function measureProfile(file) {
 function versionsOf(tools) {
   const home = join(WORK, 'home');
   mkdirSync(home, { recursive: true });
-  const place = { repository: home, home, data: home, output: home };
+  const place = { repository: home, home, data: home, output: home, name: FILE, isTree: false };
   const printed = tools.map((tool) => [tool.name, run(tool.version(place)).trim().split('\n')[0]]);
   rmSync(home, { recursive: true, force: true });
   return { 'Node.js': process.version, ...Object.fromEntries(printed) };
@@ -200,16 +221,24 @@ function versionsOf(tools) {
 
 /** The commands as the report prints them. @param {readonly Tool[]} peers */
 function describeTools(peers) {
-  const place = { repository: 'REPO', home: 'HOME', data: 'DATA', output: 'OUT' };
+  const place = {
+    repository: 'REPO',
+    home: 'HOME',
+    data: 'DATA',
+    output: 'OUT',
+    name: FILE,
+    isTree: false,
+  };
+  const last = lastSnapshotOf(CASES);
   return [vecsnap(['vecsnap']), ...peers].map((tool) => ({
     name: tool.name,
     settings: tool.settings,
     commands: Object.fromEntries([
       ['init, not measured', tool.init(place).map(asTyped)],
-      ['create', tool.create(place, LAST_SNAPSHOT).map(asTyped)],
+      ['create', tool.create(place, last).map(asTyped)],
       ...CASES.filter(({ kind }) => kind !== 'create').map(({ kind, title }) => [
         title,
-        (commandsOf(tool, kind, place, LAST_SNAPSHOT) ?? []).map(asTyped),
+        (commandsOf(tool, kind, place, last, last) ?? []).map(asTyped),
       ]),
     ]),
   }));

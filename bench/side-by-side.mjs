@@ -1,15 +1,14 @@
 // The cases, and the order in which they are measured: one tool after the other for each case, all cases in each run, each
 // run with new repositories. So whatever drifts on the machine meets all tools alike.
-import { closeSync, copyFileSync, fsyncSync, openSync, rmSync, utimesSync } from 'node:fs';
+import { closeSync, copyFileSync, cpSync, fsyncSync, openSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { measure, run, settle } from './command.mjs';
-import { difference, emptyFolder, folderBytes } from './folder.mjs';
-import { FILE } from './tools/tool.mjs';
+import { difference, emptyFolder, folderBytes, treeDifference } from './folder.mjs';
 
 /**
  * @typedef {import('./tools/tool.mjs').Tool} Tool
  * @typedef {import('./tools/tool.mjs').Place} Place
- * @typedef {import('./workloads.mjs').WorkloadStep} WorkloadStep
+ * @typedef {Pick<import('./workloads.mjs').WorkloadStep, 'path'>} Step
  */
 
 /**
@@ -51,8 +50,31 @@ export const STREAM_CASES = CASES.filter(({ name }) =>
   ['first', 'updated-1', 'restore', 'verify'].includes(name),
 );
 
-/** The number of the last snapshot that a run takes. */
-export const LAST_SNAPSHOT = CASES.filter(({ kind }) => kind === 'create').length - 1;
+/** The cases for a directory of many files. @type {readonly Case[]} */
+export const TREE_CASES = [
+  { name: 'first', title: 'first create', kind: 'create', step: 0, quietFor: 31 },
+  { name: 'unchanged', title: 'create, nothing changed', kind: 'create', step: 0 },
+  { name: 'updated-1', title: 'create, 1 % of files written anew', kind: 'create', step: 1 },
+  { name: 'restore', title: 'restore the last', kind: 'restore' },
+  { name: 'verify', title: 'verify every byte', kind: 'verify' },
+];
+
+/**
+ * The number of the last snapshot that a run takes.
+ * @param {readonly Case[]} cases
+ */
+export function lastSnapshotOf(cases) {
+  return cases.filter(({ kind }) => kind === 'create').length - 1;
+}
+
+/**
+ * What is taken.
+ * @typedef {object} Subject
+ * @property {string} name
+ * @property {boolean} isTree whether it is a directory; of steps after the first there are only the files that are written anew
+ * @property {readonly Step[]} steps
+ * @property {readonly Case[]} cases
+ */
 
 /**
  * @typedef {object} Results
@@ -65,27 +87,24 @@ export class SideBySide {
   /** @type {Results} */
   results = { cases: {}, failures: [] };
   #tools;
-  #steps;
+  #subject;
   #directory;
   #say;
-  #cases;
   /** @type {number | undefined} */
   #staged;
   #stagedAt = 0;
 
   /**
    * @param {readonly Tool[]} tools
-   * @param {readonly WorkloadStep[]} steps
+   * @param {Subject} subject
    * @param {string} directory for repositories and what is restored
    * @param {(line: string) => void} say told what is being done
-   * @param {readonly Case[]} [cases]
    */
-  constructor(tools, steps, directory, say, cases = CASES) {
+  constructor(tools, subject, directory, say) {
     this.#tools = [...tools];
-    this.#steps = steps;
+    this.#subject = subject;
     this.#directory = directory;
     this.#say = say;
-    this.#cases = cases;
   }
 
   /**
@@ -93,12 +112,10 @@ export class SideBySide {
    * @param {number} number of the run, from 0
    */
   run(number) {
-    emptyFolder(this.#directory);
-    emptyFolder(this.#dataFolder());
-    this.#staged = undefined;
+    if (this.#staged === undefined) this.prepare();
     this.#withEachTool(number, (tool) => this.#prepare(tool));
     let snapshot = 0;
-    for (const one of this.#cases) {
+    for (const one of this.#subject.cases) {
       if (one.step !== undefined) this.#stage(one.step);
       if (one.quietFor !== undefined) this.#waitUntilQuiet(one.quietFor);
       this.#withEachTool(number, (tool) => this.#measureCase(one, tool, snapshot));
@@ -107,6 +124,14 @@ export class SideBySide {
     }
     this.#withEachTool(number, (tool) => this.#restoreAndCompare(tool));
     rmSync(this.#directory, { recursive: true, force: true });
+    this.#staged = undefined;
+  }
+
+  /** Puts the first files where a run takes them from, which may begin later. */
+  prepare() {
+    emptyFolder(this.#directory);
+    emptyFolder(this.#dataFolder());
+    this.#stage(0);
   }
 
   /**
@@ -144,6 +169,8 @@ export class SideBySide {
       home: join(own, 'home'),
       data: this.#dataFolder(),
       output: join(own, 'output'),
+      name: this.#subject.name,
+      isTree: this.#subject.isTree,
     };
   }
 
@@ -152,20 +179,18 @@ export class SideBySide {
   }
 
   /**
-   * Puts the next file where all tools take it from, written in place as a database would, with a date that tells the steps apart.
+   * Puts the next file, or the next files of a directory, where all tools take them from, written in place as a database would.
    * @param {number} step
    */
   #stage(step) {
-    const path = this.#steps[step]?.path;
+    const { name, isTree, steps } = this.#subject;
+    const path = steps[step]?.path;
     if (path === undefined || this.#staged === step) return; // It must keep its date where nothing changed.
     this.#staged = step;
-    const staged = join(this.#dataFolder(), FILE);
-    copyFileSync(path, staged);
-    const date = Date.UTC(2001, 0, 1 + step) / 1000;
-    utimesSync(staged, date, date);
-    const file = openSync(staged, 'r+');
-    fsyncSync(file);
-    closeSync(file);
+    const staged = join(this.#dataFolder(), name);
+    if (isTree) cpSync(path, staged, { recursive: true });
+    else copyDated(path, staged, step);
+    settle(this.#directory);
     this.#stagedAt = Date.now();
   }
 
@@ -182,7 +207,7 @@ export class SideBySide {
    */
   #measureCase({ name, kind }, tool, snapshot) {
     const place = this.#placeOf(tool);
-    const commands = commandsOf(tool, kind, place, snapshot);
+    const commands = commandsOf(tool, kind, place, snapshot, lastSnapshotOf(this.#subject.cases));
     if (commands === undefined) return;
     if (kind === 'restore') emptyFolder(place.output);
     const before = name === 'first' ? 0 : folderBytes(place.repository);
@@ -202,13 +227,13 @@ export class SideBySide {
   #restoreAndCompare(tool) {
     const place = this.#placeOf(tool);
     emptyFolder(place.output);
-    tool.restore(place, LAST_SNAPSHOT).forEach(run);
+    tool.restore(place, lastSnapshotOf(this.#subject.cases)).forEach(run);
     this.#compare(place);
   }
 
   /** @param {Place} place @throws Error when what was restored is not what was taken. */
-  #compare({ data, output }) {
-    const found = difference(join(data, FILE), join(output, FILE));
+  #compare({ data, output, name, isTree }) {
+    const found = (isTree ? treeDifference : difference)(join(data, name), join(output, name));
     rmSync(output, { recursive: true, force: true });
     if (found !== undefined) throw new Error(`restored something else: ${found}`);
   }
@@ -231,10 +256,26 @@ export class SideBySide {
  * @param {Case['kind']} kind
  * @param {Place} place
  * @param {number} snapshot
+ * @param {number} last the number of the last snapshot
  */
-export function commandsOf(tool, kind, place, snapshot) {
+export function commandsOf(tool, kind, place, snapshot, last) {
   if (kind === 'create') return tool.create(place, snapshot);
-  if (kind === 'restore') return tool.restore(place, LAST_SNAPSHOT);
+  if (kind === 'restore') return tool.restore(place, last);
   if (kind === 'verify') return tool.verify?.(place);
-  return tool.forget(place, LAST_SNAPSHOT);
+  return tool.forget(place, last);
+}
+
+/**
+ * Copies a file with a date that tells the steps apart.
+ * @param {string} path
+ * @param {string} to
+ * @param {number} step
+ */
+function copyDated(path, to, step) {
+  copyFileSync(path, to);
+  const date = Date.UTC(2001, 0, 1 + step) / 1000;
+  utimesSync(to, date, date);
+  const file = openSync(to, 'r+');
+  fsyncSync(file);
+  closeSync(file);
 }

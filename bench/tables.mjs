@@ -1,6 +1,6 @@
 // The outcome of a benchmark as tables of text: the same ones for the terminal and for docs/benchmarks.md.
 import { OURS, ratioToBestPeer, summaryOf } from './benchmark.mjs';
-import { CASES, STREAM_CASES } from './side-by-side.mjs';
+import { CASES, STREAM_CASES, TREE_CASES } from './side-by-side.mjs';
 import { summarize } from './statistics.mjs';
 
 /**
@@ -29,6 +29,8 @@ export function tablesOf(benchmark) {
     storedTable(benchmark),
     memoryTable(benchmark),
     streamTable(benchmark),
+    treeTimeTable(benchmark),
+    treeStoredTable(benchmark),
     manySnapshotsTable(benchmark),
     limitsTable(benchmark),
     profileTable(benchmark),
@@ -111,7 +113,7 @@ function streamTable(benchmark) {
   return {
     title: 'The same bytes as a plain file',
     about:
-      'What vecsnap takes for `file:DATA/vectors.fbin`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above.',
+      'What vecsnap takes for `file:DATA/vectors.fbin`, which tells it nothing of rows and columns: seconds, and bytes stored, beside the best peer in the tables above, and memory.',
     head: ['', 'seconds', 'vecsnap ÷ best peer', 'bytes stored', 'vecsnap ÷ best peer', 'peak memory'],
     rows: STREAM_CASES.map(({ name, title, kind }) => [
       title,
@@ -119,7 +121,28 @@ function streamTable(benchmark) {
       ...(changesStore(kind)
         ? cells(name, 'storedBytes', ({ median }) => bytes(median))
         : [NOTHING, NOTHING]),
+      ...cells(name, 'peakBytes', ({ median }) => bytes(median, 0)).slice(0, 1),
     ]),
+  };
+}
+
+/** @param {Benchmark} benchmark @returns {Table} */
+function treeTimeTable(benchmark) {
+  const { parameters, tree, tools } = benchmark;
+  const changed = Math.ceil(parameters.files / 100);
+  return {
+    title: 'A directory of many small files',
+    about: `Seconds, for ${parameters.files} files of ${bytes(tree.bytes)} together: JSON, texts and vectors of 200 bytes to 64 KiB, left alone for half a minute; then ${changed} of them are written anew, which have ${bytes(tree.changedBytes)}. The commands are the same, with the directory for the file. Everything restored is compared.`,
+    ...casesByTools({ tools, cases: tree.cases }, TREE_CASES, 'seconds', seconds),
+  };
+}
+
+/** @param {Benchmark} benchmark @returns {Table} */
+function treeStoredTable({ tree, tools }) {
+  const cases = TREE_CASES.filter(({ kind }) => kind === 'create');
+  return {
+    title: 'Bytes stored for it',
+    ...casesByTools({ tools, cases: tree.cases }, cases, 'storedBytes', ({ median }) => bytes(median)),
   };
 }
 
@@ -208,7 +231,7 @@ function sumOf(stages) {
 
 /**
  * One row for each case, one column for each tool, and how vecsnap compares with the best peer.
- * @param {Benchmark} benchmark
+ * @param {Pick<Benchmark, 'cases' | 'tools'>} benchmark
  * @param {readonly import('./side-by-side.mjs').Case[]} cases
  * @param {Quantity} quantity
  * @param {(summary: Summary) => string} format
@@ -237,17 +260,17 @@ export function losses(benchmark) {
     ['storedBytes', 'Bytes stored'],
     ['peakBytes', 'Peak memory'],
   ];
-  /** @type {readonly [typeof benchmark.cases, string][]} */
+  const { cases, asStream, tools, tree } = benchmark;
   const measured = [
-    [benchmark.cases, ''],
-    [benchmark.asStream, ', as a plain file'],
+    { all: { cases, tools }, own: cases, how: '', list: CASES },
+    { all: { cases, tools }, own: asStream, how: ', as a plain file', list: CASES },
+    { all: { cases: tree.cases, tools }, own: tree.cases, how: ', of many files', list: TREE_CASES },
   ];
   return quantities.flatMap(([quantity, words]) => {
-    const cases = CASES.filter(({ kind }) => quantity !== 'storedBytes' || changesStore(kind));
-    const lost = measured.flatMap(([own, how]) =>
-      cases.flatMap(({ name, title }) =>
-        lossText(title + how, ratioToBestPeer(benchmark, name, quantity, own)),
-      ),
+    const lost = measured.flatMap(({ all, own, how, list }) =>
+      list
+        .filter(({ kind }) => quantity !== 'storedBytes' || changesStore(kind))
+        .flatMap(({ name, title }) => lossText(title + how, ratioToBestPeer(all, name, quantity, own))),
     );
     return lost.length === 0 ? [] : [`${words}: ${lost.join('; ')}.`];
   });

@@ -1,5 +1,4 @@
 // borg 1.x, without encryption. Its caches stand outside of the repository.
-import { FILE } from './tool.mjs';
 
 /** @returns {import('./tool.mjs').Tool} */
 export function borg() {
@@ -24,7 +23,7 @@ export function borg() {
     init: (place) => [command(place, 'init', '-e', 'none', place.repository)],
     create: (place, number) => [
       {
-        ...command(place, 'create', '-C', 'zstd,3', `${place.repository}::snapshot-${number}`, FILE),
+        ...command(place, 'create', '-C', 'zstd,3', `${place.repository}::snapshot-${number}`, place.name),
         cwd: place.data,
       },
     ],

@@ -1,10 +1,10 @@
 // casync: one index file for each snapshot, beside one store of chunks. It syncs nothing to the disk itself.
-import { FILE } from './tool.mjs';
 
 /** @returns {import('./tool.mjs').Tool} */
 export function casync() {
   /** @param {import('./tool.mjs').Place} place @param {number} number */
-  const index = ({ repository }, number) => `${repository}/snapshot-${number}.caibx`;
+  const index = ({ repository, isTree }, number) =>
+    `${repository}/snapshot-${number}.${isTree ? 'caidx' : 'caibx'}`;
   /**
    * @param {import('./tool.mjs').Place} place
    * @param {string} verb
@@ -19,8 +19,10 @@ export function casync() {
     settings: 'as it comes: zstd, not encrypted',
     version: (place) => ({ argv: ['casync', '--version'], env: { HOME: place.home } }),
     init: () => [],
-    create: (place, number) => [command(place, 'make', index(place, number), `${place.data}/${FILE}`)],
-    restore: (place, number) => [command(place, 'extract', index(place, number), `${place.output}/${FILE}`)],
+    create: (place, number) => [command(place, 'make', index(place, number), `${place.data}/${place.name}`)],
+    restore: (place, number) => [
+      command(place, 'extract', index(place, number), `${place.output}/${place.name}`),
+    ],
     verify: undefined,
     forget: (place, last) => [
       { argv: ['rm', ...Array.from({ length: last }, (_, number) => index(place, number))] },

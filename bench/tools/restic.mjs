@@ -1,5 +1,4 @@
 // restic. It always encrypts; its caches stand outside of the repository.
-import { FILE } from './tool.mjs';
 
 /** @returns {import('./tool.mjs').Tool} */
 export function restic() {
@@ -16,7 +15,7 @@ export function restic() {
     settings: 'as it comes: compression auto, always encrypted',
     version: () => ({ argv: ['restic', 'version'] }),
     init: (place) => [command(place, 'init')],
-    create: (place) => [{ ...command(place, 'backup', FILE), cwd: place.data }],
+    create: (place) => [{ ...command(place, 'backup', place.name), cwd: place.data }],
     restore: (place) => [command(place, 'restore', 'latest', '--target', place.output)],
     verify: (place) => [command(place, 'check', '--read-data')],
     forget: (place) => [command(place, 'forget', '--keep-last', '1', '--prune')],

@@ -1,5 +1,4 @@
 // vecsnap by its command line, as anybody runs it.
-import { FILE } from './tool.mjs';
 
 /**
  * @param {readonly string[]} launch the words that start the command line
@@ -14,8 +13,10 @@ export function vecsnap(launch, scheme = '') {
     settings: 'as it comes',
     version: () => command('--version'),
     init: ({ repository }) => [command('init', repository)],
-    create: ({ repository, data }) => [command('create', repository, `${scheme}${data}/${FILE}`)],
-    restore: ({ repository, output }) => [command('restore', repository, 'latest', `${output}/${FILE}`)],
+    create: ({ repository, data, name }) => [command('create', repository, `${scheme}${data}/${name}`)],
+    restore: ({ repository, output, name }) => [
+      command('restore', repository, 'latest', `${output}/${name}`),
+    ],
     verify: ({ repository }) => [command('verify', repository)],
     forget: ({ repository }) => [
       command('forget', repository, '--keep-last', '1'),
