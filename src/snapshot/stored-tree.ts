@@ -1,5 +1,5 @@
 /** A tree whose nodes are stored as they are complete. */
-import type { ChunkWriter, NewChunk } from '../cas/index.js';
+import type { NewChunk } from '../cas/index.js';
 import type { BuiltNode, BuiltTree, Entry } from '../manifest/index.js';
 import { TreeBuilder } from '../manifest/tree-builder.js';
 import type { Alignment } from './alignment.js';
@@ -8,19 +8,22 @@ import type { TakeParts } from './take.js';
 /** Nodes that are stored together. */
 const NODES_TOGETHER = 64;
 
+/** Stores nodes. */
+export type PutNodes = (nodes: readonly NewChunk[]) => Promise<unknown>;
+
 /** See the head of this file. */
 export class StoredTree {
   readonly #builder: TreeBuilder;
-  readonly #writer: ChunkWriter;
+  readonly #put: PutNodes;
   readonly #alignment: Alignment | undefined;
   #nodes: NewChunk[] = [];
   /** For each level, where the plaintext below the next node begins. */
   readonly #starts: number[] = [];
 
   /** @param alignment the tree of the snapshot before, whose nodes new ones are told by; it is closed when this is finished. */
-  constructor(builder: TreeBuilder, writer: ChunkWriter, alignment: Alignment | undefined) {
+  constructor(builder: TreeBuilder, put: PutNodes, alignment: Alignment | undefined) {
     this.#builder = builder;
-    this.#writer = writer;
+    this.#put = put;
     this.#alignment = alignment;
   }
 
@@ -48,14 +51,15 @@ export class StoredTree {
   async #flush(): Promise<void> {
     const nodes = this.#nodes;
     this.#nodes = [];
-    await this.#writer.put(nodes);
+    await this.#put(nodes);
   }
 }
 
-/** A tree that is told by another, where there is one. */
+/** A tree that is told by another, where there is one. @param put how its nodes are stored, if not at once. */
 export function newTree(
   { config, sha256, writer }: Pick<TakeParts, 'config' | 'sha256' | 'writer'>,
   alignment: Alignment | undefined,
+  put: PutNodes = (nodes) => writer.put(nodes),
 ): StoredTree {
-  return new StoredTree(new TreeBuilder(sha256, config.nodes), writer, alignment);
+  return new StoredTree(new TreeBuilder(sha256, config.nodes), put, alignment);
 }

@@ -5,9 +5,9 @@ import {
   concatBytes,
   inBatches,
   mapAhead,
+  mapConcurrent,
   quoteId,
   throwIfAborted,
-  totalLength,
   utf8,
   VecsnapError,
 } from '../core/index.js';
@@ -35,10 +35,12 @@ import type { TakeParts } from './take.js';
 
 /** Chunks are hashed and stored by about this many bytes at a time. */
 const BATCH_BYTES = 1024 * 1024;
-/** Batches that are being hashed, encoded and written at the same time. */
+/** Batches that are being hashed, encoded and written at the same time, of chunks or of files. */
 const BATCHES_AHEAD = 8;
-/** Files that are under way at the same time: opening and syncing them is mostly waiting. */
-const FILES_AHEAD = 12;
+/** For so many bytes more a file counts in a batch of files: what the way to its bytes takes. */
+const BYTES_PER_FILE = 8 * 1024;
+/** Files of a batch that are read at the same time: opening and syncing them is mostly waiting. */
+const FILES_AT_ONCE = 16;
 /** Of those with more bytes, which keep all threads busy and take memory for batches ahead, one at a time is read. */
 const LARGE_FILE_BYTES = 1024 * 1024;
 
@@ -52,8 +54,10 @@ export class FileTaking {
   readonly #parts: FileTakeParts;
   readonly #gear: StreamCutter;
   readonly #pages: StreamCutter;
-  /** The large file that is being read. */
-  #large: Promise<unknown> = Promise.resolve();
+  /** Until the large file is read that is being read now. */
+  #large: Promise<void> = Promise.resolve();
+  /** What a file failed with. Then the others that are under way are taken no further. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(parts: FileTakeParts) {
     this.#parts = parts;
@@ -65,59 +69,137 @@ export class FileTaking {
     const alignment = alignmentWith(this.#parts, this.#parts.base?.manifest.files?.root, () => []);
     const tree = newTree(this.#parts, alignment);
     const aligned = alignFiles(inPathOrder(files), alignment);
-    for await (const entry of mapAhead(aligned, FILES_AHEAD, (file) => this.#storeFile(file)))
-      await tree.append([entry]);
+    const batches = inBatches(aligned, bytesInBatch, BATCH_BYTES);
+    const stored = mapAhead(batches, BATCHES_AHEAD, (some) => this.#notingFailure(this.#storeFiles(some)));
+    for await (const entries of stored) await tree.append(entries);
     await this.#parts.fileStates?.flush();
     return tree.finish();
   }
 
-  async #storeFile({ file, before }: AlignedFile): Promise<Entry> {
-    throwIfAborted(this.#parts.signal);
+  /** So that what else is under way goes no further. */
+  #notingFailure<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      this.#failure ??= { error };
+      throw error;
+    });
+  }
+
+  async #storeFiles(files: readonly AlignedFile[]): Promise<Entry[]> {
+    this.#checkGoesOn();
+    const entries = await mapConcurrent(files, FILES_AT_ONCE, (file) => this.#withoutReading(file));
+    const positions = files.flatMap((_, i) => (entries[i] === undefined ? [i] : []));
+    const read = positions.map((i) => files[i] as AlignedFileToRead);
+    for (const [k, tree] of (await this.#takeStreams(read)).entries()) {
+      const { file } = read[k] as AlignedFileToRead;
+      if (tree !== undefined) await this.#parts.fileStates?.note(file, tree.root);
+      const { path, type, mode } = file;
+      const content = tree?.root ?? null;
+      entries[positions[k] as number] = fileToEntry({ path, type, mode, size: tree?.bytes ?? 0, content });
+    }
+    return entries as Entry[];
+  }
+
+  /** The entry of what has no bytes, or has those it had before. */
+  async #withoutReading({ file, before }: AlignedFile): Promise<Entry | undefined> {
     if (file.type !== 'file') return fileToEntry(file);
-    const { path, type, mode } = file;
     const { base, fileStates } = this.#parts;
     const content = before?.content ?? undefined;
     // What is not read is not looked up either.
-    const isWhole = base?.wholeNote !== undefined && content !== undefined;
-    if (before && isWhole && (await fileStates?.hasStill(file, content))) {
-      this.#parts.progress.add(0, before.size);
-      return fileToEntry({ ...before, path, mode });
-    }
-    const take = () => this.#takeStream(file, content);
-    const stream = await (file.size > LARGE_FILE_BYTES ? this.#afterLarge(take) : take());
-    if (stream.bytes === 0) return fileToEntry({ path, type, mode, size: 0, content: null });
-    await fileStates?.note(file, stream.root);
-    return fileToEntry({ path, type, mode, size: stream.bytes, content: stream.root });
+    if (before === undefined || base?.wholeNote === undefined || content === undefined) return undefined;
+    if (!(await fileStates?.hasStill(file, content))) return undefined;
+    this.#parts.progress.add(0, before.size);
+    return fileToEntry({ ...before, path: file.path, mode: file.mode });
   }
 
-  /** Takes a large file after those before it; when one of them fails, it fails with it. */
-  #afterLarge(take: () => Promise<BuiltTree>): Promise<BuiltTree> {
-    const taken = this.#large.then(take);
-    this.#large = taken;
-    return taken;
+  /** Takes what files contain; undefined for those without a byte. */
+  async #takeStreams(files: readonly AlignedFileToRead[]): Promise<(BuiltTree | undefined)[]> {
+    const isLarge = ({ file }: AlignedFileToRead): boolean => file.size > LARGE_FILE_BYTES;
+    const large = files.filter(isLarge).map((file) => this.#notingFailure(this.#takeLarge(file)));
+    const small = this.#notingFailure(this.#takeSmall(files.filter((file) => !isLarge(file))));
+    await Promise.allSettled([small, ...large]); // When one of them fails, nothing may be under way afterwards.
+    const [smallTrees, largeTrees] = [await small, await Promise.all(large)];
+    return files.map((file) => (isLarge(file) ? largeTrees : smallTrees).shift());
   }
 
-  async #takeStream(file: RegularFile, before: Address | undefined): Promise<BuiltTree> {
-    const alignment = alignmentWith(this.#parts, before, (entry) => [entryToStreamChunk(entry).address]);
+  async #takeLarge({ file, before }: AlignedFileToRead): Promise<BuiltTree | undefined> {
+    const alignment = this.#alignmentWith(before);
+    return this.#storeStream(alignChunks(this.#cutLarge(file), alignment), alignment);
+  }
+
+  /** Stores chunks while those behind them are read. */
+  async #storeStream(
+    chunks: AsyncIterable<NewChunk>,
+    alignment: Alignment | undefined,
+  ): Promise<BuiltTree | undefined> {
     const tree = newTree(this.#parts, alignment);
-    const chunks = inBatches(alignChunks(this.#cutFile(file), alignment), chunkBytes, BATCH_BYTES);
-    const stored = mapAhead(chunks, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
+    const batches = inBatches(chunks, chunkBytes, BATCH_BYTES);
+    const stored = mapAhead(batches, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
     for await (const references of stored) await tree.append(references.map(streamChunkToEntry));
-    return tree.finish();
+    const built = await tree.finish();
+    return built.bytes === 0 ? undefined : built;
+  }
+
+  /** All chunks of small files are put together, and then all nodes: one by one, each would be worth no thread. */
+  async #takeSmall(files: readonly AlignedFileToRead[]): Promise<(BuiltTree | undefined)[]> {
+    const streams = await mapConcurrent(files, FILES_AT_ONCE, (file) => this.#readSmall(file));
+    const references = await this.#storeStreamChunks(streams.flatMap(({ chunks }) => chunks));
+    const nodes: NewChunk[] = [];
+    const trees: (BuiltTree | undefined)[] = [];
+    for (const { chunks, alignment, stored } of streams) {
+      if (chunks.length === 0) {
+        trees.push(stored);
+        continue;
+      }
+      const tree = newTree(this.#parts, alignment, async (some) => void nodes.push(...some));
+      await tree.append(references.splice(0, chunks.length).map(streamChunkToEntry));
+      trees.push(await tree.finish());
+    }
+    await this.#parts.writer.put(nodes);
+    return trees;
+  }
+
+  /** All chunks of a small file; one that has more than its source said is stored, and has none left. */
+  async #readSmall({ file, before }: AlignedFileToRead): Promise<SmallStream> {
+    const alignment = this.#alignmentWith(before);
+    const rest = alignChunks(this.#cutFile(file), alignment)[Symbol.asyncIterator]();
+    const chunks = await first(rest, chunkBytes, LARGE_FILE_BYTES);
+    const isAll = chunks.reduce((sum, chunk) => sum + chunkBytes(chunk), 0) < LARGE_FILE_BYTES;
+    if (isAll) return { chunks, alignment, stored: undefined };
+    const stored = await this.#storeStream(resumed(chunks, rest), alignment);
+    return { chunks: [], alignment, stored };
+  }
+
+  #alignmentWith(before: AlignedFile['before']): Alignment | undefined {
+    const dataOf = (entry: Entry) => [entryToStreamChunk(entry).address];
+    return alignmentWith(this.#parts, before?.content ?? undefined, dataOf);
+  }
+
+  /** The chunks of a large file, once those before it are read. */
+  async *#cutLarge(file: RegularFile): AsyncGenerator<Uint8Array> {
+    const turn = this.#large;
+    let passOn = (): void => {};
+    this.#large = new Promise((resolve) => (passOn = resolve));
+    try {
+      await turn;
+      this.#checkGoesOn();
+      yield* this.#cutFile(file);
+    } catch (error) {
+      this.#failure ??= { error }; // Before the next one begins.
+      throw error;
+    } finally {
+      passOn();
+    }
   }
 
   async *#cutFile(file: RegularFile): AsyncGenerator<Uint8Array> {
     const pieces = file.read()[Symbol.asyncIterator]();
-    try {
-      const start = await firstBytes(pieces, PAGED_START_BYTES);
-      yield* cutStream(resumed(start, pieces), isPaged(start) ? this.#pages : this.#gear);
-    } finally {
-      await pieces.return?.(); // When nobody wants the rest, the file is closed all the same.
-    }
+    const start = await first(pieces, lengthOf, PAGED_START_BYTES);
+    const isOfPages = isPaged(start.length === 1 ? (start[0] as Uint8Array) : concatBytes(start));
+    yield* cutStream(resumed(start, pieces), isOfPages ? this.#pages : this.#gear);
   }
 
   async #storeStreamChunks(chunks: readonly NewChunk[]): Promise<ChunkReference[]> {
-    throwIfAborted(this.#parts.signal);
+    this.#checkGoesOn();
     const addresses = await this.#parts.writer.put(chunks);
     this.#parts.progress.add(
       0,
@@ -125,12 +207,30 @@ export class FileTaking {
     );
     return chunks.map(({ bytes }, i) => ({ address: addresses[i] as Address, length: bytes.length }));
   }
+
+  #checkGoesOn(): void {
+    throwIfAborted(this.#parts.signal);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }
 
 /** A file and the one that stood at its place in the snapshot before. */
 interface AlignedFile {
   readonly file: FileEntry;
   readonly before: (FileNodeEntry & { readonly type: 'file' }) | undefined;
+}
+
+/** What was read of a small file, or the tree that it was stored in meanwhile. */
+interface SmallStream {
+  readonly chunks: readonly NewChunk[];
+  readonly alignment: Alignment | undefined;
+  readonly stored: BuiltTree | undefined;
+}
+
+type AlignedFileToRead = AlignedFile & { readonly file: RegularFile };
+
+function bytesInBatch({ file }: AlignedFile): number {
+  return BYTES_PER_FILE + (file.type === 'file' ? file.size : 0);
 }
 
 async function* alignFiles(
@@ -163,21 +263,26 @@ async function* alignChunks(
   }
 }
 
-/** Pieces until they have `length` bytes or more, or all there are. */
-async function firstBytes(pieces: AsyncIterator<Uint8Array>, length: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  while (totalLength(parts) < length) {
-    const { done, value } = await pieces.next();
+/** Items until they have `length` bytes or more, or all there are. */
+async function first<T>(items: AsyncIterator<T>, bytesOf: (item: T) => number, length: number): Promise<T[]> {
+  const some: T[] = [];
+  for (let bytes = 0; bytes < length;) {
+    const { done, value } = await items.next();
     if (done) break;
-    parts.push(value);
+    some.push(value);
+    bytes += bytesOf(value);
   }
-  return parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(parts);
+  return some;
 }
 
 /** What is read first, and then the rest. */
-async function* resumed(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield first;
-  for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
+async function* resumed<T>(start: readonly T[], rest: AsyncIterator<T>): AsyncGenerator<T> {
+  try {
+    yield* start;
+    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
+  } finally {
+    await rest.return?.(); // When nobody wants the rest, its file is closed all the same.
+  }
 }
 
 /**
@@ -208,4 +313,8 @@ function fileError(code: 'SOURCE_INVALID' | 'SOURCE_UNORDERED', path: string, wh
 
 function chunkBytes({ bytes }: NewChunk): number {
   return bytes.length;
+}
+
+function lengthOf({ length }: Uint8Array): number {
+  return length;
 }
