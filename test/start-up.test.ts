@@ -77,7 +77,7 @@ describe('what a command loads', () => {
 
   it('has a ceiling for a snapshot of a small file, for which no thread is started', async () => {
     const { ours, others } = await loadedBy('create', path('repo'), path('docs.fbin'));
-    expect(ours.length).toBeLessThanOrEqual(132);
+    expect(ours.length).toBeLessThanOrEqual(131);
     expect(others.length).toBeLessThanOrEqual(49);
     expect(ours).not.toContain(WORKER);
   });

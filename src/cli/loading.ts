@@ -15,7 +15,7 @@ const FOR_CHUNKS = [
   ...FOR_LISTS,
   '../platform/pool.js',
   '../snapshot/snapshot-blob.js',
-  '../snapshot/content.js',
+  '../snapshot/read-manifest.js',
   '../source/registry.js',
 ];
 
@@ -28,7 +28,7 @@ const CODE: { readonly [command: string]: readonly string[] } = {
     '../snapshot/snapshot-encoding.js',
     '../platform/directory-lock.js',
   ],
-  restore: [...FOR_CHUNKS, '../cas/chunk-store.js'],
+  restore: [...FOR_CHUNKS, '../snapshot/content.js', '../cas/chunk-store.js'],
   verify: [...FOR_CHUNKS, '../platform/directory-index.js', '../snapshot/verify.js'],
   list: FOR_LISTS,
   show: FOR_LISTS,

@@ -8,7 +8,6 @@ import {
   regroup,
   type Schema,
   throwIfAborted,
-  VecsnapError,
   vectorBytes,
 } from '../core/index.js';
 import { decodeIdColumn, decodePayloadColumn } from '../chunker/columns.js';
@@ -23,14 +22,14 @@ import {
   type RowGroupEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
-import { decodeManifest, type Manifest, type TreeReference } from '../manifest/manifest.js';
+import type { Manifest, TreeReference } from '../manifest/manifest.js';
 import { type ToldTree, TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry } from '../source/port.js';
-import type { Snapshot } from './snapshot.js';
-import { manifestAddress } from './snapshot-blob.js';
+import { getChecked, wrongLength } from './checked-chunks.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import { type Selected, selected, selectFrom, type Selection } from './selection.js';
 import { checkWhole } from './settings.js';
+import type { StoredFile, TakeFile } from './small-files.js';
 
 /** What is read of a snapshot, and how far ahead. */
 export interface ReadOptions extends WorkOptions, Selection {
@@ -50,30 +49,8 @@ const BATCH_BYTES = 1024 * 1024;
 const FIRST_BATCH_BYTES = 64 * 1024;
 /** Batches that are under way at the same time, at least. */
 const BATCHES_AHEAD = 4;
-
-/**
- * The manifest of a snapshot.
- * @throws VecsnapError MANIFEST_DAMAGED when it holds more or less than the snapshot says, or what the store throws.
- */
-export async function readManifest(store: ChunkStore, snapshot: Snapshot): Promise<Manifest> {
-  const manifest = decodeManifest(await store.get(manifestAddress(snapshot)));
-  checkSize(snapshot, manifest);
-  return manifest;
-}
-
-/** @throws VecsnapError MANIFEST_DAMAGED: what a person is told of a snapshot is what it holds. */
-export function checkSize(
-  { vectorCount, fileCount, logicalBytes }: Snapshot,
-  { records, files }: Manifest,
-): void {
-  const bytes = (records?.bytes ?? 0) + (files?.bytes ?? 0);
-  const isSame =
-    (records?.count ?? 0) === vectorCount && (files?.count ?? 0) === fileCount && bytes === logicalBytes;
-  if (isSame) return;
-  throw new VecsnapError('MANIFEST_DAMAGED', 'The manifest holds more or less than the snapshot says.', {
-    remedy: 'Run verify to find which snapshots this concerns.',
-  });
-}
+/** For so many bytes more a file counts in a batch of files: what the way to its bytes takes. */
+const BYTES_PER_FILE = 8 * 1024;
 
 /**
  * The content that a manifest stands for; everything is read as it is asked for. With a selection, only those records.
@@ -157,6 +134,18 @@ function checkGroup(schema: Schema, group: RowGroupEntry): void {
   if (!areWhole || bytes > MAX_GROUP_BYTES) throw wrongLength();
 }
 
+async function* fileNodes(store: ChunkStore, tree: TreeReference): AsyncGenerator<readonly FileNodeEntry[]> {
+  for await (const leaf of new TreeReader(store).leaves(tree)) yield leaf.map(entryToFile);
+}
+
+function bytesInBatch(file: FileNodeEntry): number {
+  return BYTES_PER_FILE + (file.type === 'file' ? file.size : 0);
+}
+
+function isStored(file: FileNodeEntry): file is FileNodeEntry & StoredFile {
+  return file.type === 'file' && file.content !== null;
+}
+
 class Reading {
   readonly #store: ChunkStore;
   readonly #progress: ProgressCounter;
@@ -196,16 +185,38 @@ class Reading {
   }
 
   async *files(tree: TreeReference): AsyncGenerator<FileEntry> {
-    for await (const entry of new TreeReader(this.#store).entries(tree)) {
-      throwIfAborted(this.#signal);
-      yield this.#toFile(entryToFile(entry));
+    const most = this.#batchBytes();
+    const { SmallFiles } = await import('./small-files.js'); // Most snapshots have records alone.
+    const small = new SmallFiles(this.#store, Math.floor(this.#aheadBytes / most));
+    const batches = regroup(fileNodes(this.#store, tree), bytesInBatch, most);
+    for await (const files of batches) {
+      const takes = small.batch(files.filter(isStored).filter(({ size }) => size <= most));
+      for (const file of files) {
+        throwIfAborted(this.#signal);
+        yield this.#toFile(file, takes.get(file));
+      }
     }
   }
 
-  #toFile(file: FileNodeEntry): FileEntry {
+  #toFile(file: FileNodeEntry, take: TakeFile | undefined): FileEntry {
     if (file.type !== 'file') return file;
     const { path, type, mode, size, content } = file;
-    return { path, type, mode, size, read: () => this.#stream(content, size) };
+    const read = () => (take === undefined ? this.#stream(content, size) : this.#taken(content, size, take));
+    return { path, type, mode, size, read };
+  }
+
+  async *#taken(root: Address | null, bytes: number, take: TakeFile): AsyncGenerator<Uint8Array> {
+    throwIfAborted(this.#signal);
+    const pieces = await take();
+    if (pieces === undefined) {
+      yield* this.#stream(root, bytes);
+      return;
+    }
+    for (const piece of pieces) {
+      throwIfAborted(this.#signal);
+      yield piece;
+      this.#progress.add(0, piece.length);
+    }
   }
 
   async *#stream(root: Address | null, bytes: number): AsyncGenerator<Uint8Array> {
@@ -219,13 +230,17 @@ class Reading {
     }
   }
 
+  #batchBytes(): number {
+    return Math.min(BATCH_BYTES, this.#aheadBytes / BATCHES_AHEAD);
+  }
+
   /** Reads items ahead, many at a time, and gives what comes of them. @param items as they come, some at a time. */
   async *#ahead<T, R>(
     items: AsyncIterable<readonly T[]>,
     bytesOf: (item: T) => number,
     read: (items: readonly T[]) => Promise<R[]>,
   ): AsyncGenerator<R> {
-    const most = Math.min(BATCH_BYTES, this.#aheadBytes / BATCHES_AHEAD);
+    const most = this.#batchBytes();
     const runs = regroup(items, bytesOf, (n) => Math.min(most, FIRST_BATCH_BYTES * 2 ** n));
     const limits = { bytesOf: sumOver(bytesOf), limit: this.#aheadBytes };
     const readNow = async (run: readonly T[]): Promise<R[]> => {
@@ -249,15 +264,6 @@ class Reading {
   async *#streamChunks(tree: ToldTree): AsyncGenerator<readonly ChunkReference[]> {
     for await (const leaf of new TreeReader(this.#store).leaves(tree)) yield leaf.map(entryToStreamChunk);
   }
-}
-
-/** The plaintexts of chunks, each of the length that the manifest says. */
-async function getChecked(store: ChunkStore, references: readonly ChunkReference[]): Promise<Uint8Array[]> {
-  const addresses = references.map(({ address }) => address);
-  // What is far longer than the manifest says may not fit into memory.
-  return store.getMany(addresses, (lengths) => {
-    if (references.some(({ length }, i) => length !== lengths[i])) throw wrongLength();
-  });
 }
 
 function toBatch(
@@ -346,10 +352,4 @@ function columnBytes(chunks: readonly ChunkReference[]): number {
 function batchBytes({ vectors, payloads }: RecordBatch): number {
   const ofVectors = vectors.reduce((sum, { length }) => sum + length, 0);
   return ofVectors + (payloads ?? []).reduce((sum, { length }) => sum + length, 0);
-}
-
-function wrongLength(): VecsnapError {
-  return new VecsnapError('MANIFEST_DAMAGED', 'A chunk has another length than the manifest says.', {
-    remedy: 'Run verify to find which snapshots this concerns.',
-  });
 }

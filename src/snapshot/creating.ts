@@ -3,7 +3,7 @@ import { equalBytes, formatAddress, isUnreadable, isVecsnapError, utf8 } from '.
 import { ChunkWriter } from '../cas/chunk-writer.js';
 import type { WholeNote } from '../cas/index.js';
 import type { ChangeHints, OpenSource } from '../source/port.js';
-import { readManifest } from './content.js';
+import { readManifest } from './read-manifest.js';
 import type { CreateOptions } from './creation.js';
 import { knownSnapshot } from './find.js';
 import type { FileStates } from './file-states.js';

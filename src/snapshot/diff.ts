@@ -21,7 +21,8 @@ import {
   TreeReader,
   type TreeReference,
 } from '../manifest/index.js';
-import { contentOf, readManifest, readRowGroups } from './content.js';
+import { contentOf, readRowGroups } from './content.js';
+import { readManifest } from './read-manifest.js';
 import type { Snapshot } from './snapshot.js';
 
 /** A record that both snapshots have, with another vector or payload. */

@@ -4,6 +4,7 @@ export * from './config.js';
 export * from './config-encoding.js';
 export type * from './creation.js';
 export * from './content.js';
+export * from './read-manifest.js';
 export * from './diff.js';
 export * from './environment.js';
 export * from './find.js';

@@ -61,7 +61,14 @@ export type TargetOf = (format: FormatNote) => Target | Promise<Target>;
 const WORTH_WORKERS = 8 * 1024 * 1024;
 
 /** Loads what reads the content of snapshots. */
-const loadReading = () => import('./content.js');
+async function loadReading() {
+  const [{ contentOf }, { readManifest }] = await Promise.all([
+    import('./content.js'),
+    import('./read-manifest.js'),
+  ]);
+  return { contentOf, readManifest };
+}
+
 /**
  * Loads what reads snapshots while the caller does other things, so that its first reading starts at once. What goes wrong
  * goes wrong again, and is told, when it is needed.
@@ -217,7 +224,7 @@ export class SnapshotManager {
   /** The format that a snapshot's content came from. @throws VecsnapError SNAPSHOT_UNKNOWN, CHUNK_MISSING, … */
   async snapshotFormat(id: string): Promise<FormatNote> {
     const snapshot = await this.#mustGet(id);
-    const { readManifest } = await loadReading();
+    const { readManifest } = await import('./read-manifest.js');
     return this.#reading([id], async (store) => (await readManifest(store, snapshot)).format);
   }
 

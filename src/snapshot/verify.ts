@@ -18,7 +18,7 @@ import { checkTotals } from '../manifest/node.js';
 import { reachable } from '../manifest/reachable.js';
 import { TreeReader } from '../manifest/tree-reader.js';
 import { readWhole, snapshotForgotten } from './beside-sweeps.js';
-import { checkSize } from './content.js';
+import { checkSize } from './read-manifest.js';
 import { marksProblems } from './marks.js';
 import { POLICIES_NAME, readPolicies } from './policies.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
