@@ -12,7 +12,7 @@ export interface SnapshotConfig {
   readonly environment?: Environment;
   /** `auto` keeps each chunk in its smallest form, `none` keeps all as they are. Default: `auto`. */
   readonly compression?: 'auto' | 'none';
-  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 6. */
+  /** How hard to search for repetitions in what is not made of numbers, from 1 (fast) to 9 (small). Default: 5. */
   readonly compressionLevel?: number;
   /** Whether every chunk that is read is compared with its address. Default: true. Without it damage goes unnoticed. */
   readonly verifyChecksum?: boolean;
@@ -38,7 +38,7 @@ export interface SnapshotConfig {
 /** The defaults of {@link SnapshotConfig}. */
 export const DEFAULT_CONFIG = {
   compression: 'auto',
-  compressionLevel: 6,
+  compressionLevel: 5,
   verifyChecksum: true,
   maxConcurrentIo: 8,
   lockTimeoutMs: 10_000,
