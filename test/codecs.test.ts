@@ -446,6 +446,38 @@ describe('SHA-256 and deflate', () => {
   });
 });
 
+describe('inflating strictly', () => {
+  const strictly = (bytes: Uint8Array, length: number) => nodeDeflate.inflateStrictly?.(bytes, length);
+  const plaintext = fc.oneof(
+    fc.uint8Array({ maxLength: 100 }),
+    fc
+      .array(fc.constantFrom('a word', ' and', ' another', '\n'), { maxLength: 400 })
+      .map((words) => Buffer.from(words.join(''))),
+    fc.nat(300_000).map((length) => seededBytes(length, length).map((byte) => byte & 7)), // More than one piece.
+  );
+
+  it('refuses every bit behind the end of a stream, and nothing else', () => {
+    let behind = 0;
+    fc.assert(
+      fc.property(plaintext, fc.integer({ min: 0, max: 9 }), (plain, level) => {
+        const stream = nodeDeflate.deflate(plain, level);
+        expect(Buffer.compare(strictly(stream, plain.length) as Uint8Array, plain)).toBe(0);
+        const last = stream.at(-1) as number;
+        for (let bit = 32 - Math.clz32(last); bit < 8; bit++) {
+          const turned = Uint8Array.from(stream);
+          turned[stream.length - 1] = last | (1 << bit);
+          const found = outcome(() => nodeDeflate.inflate(turned, plain.length));
+          if (!('value' in found) || Buffer.compare(found.value, plain) !== 0) continue; // It belongs to the stream.
+          behind++;
+          expect(() => strictly(turned, plain.length), `bit ${bit}`).toThrow(RangeError);
+        }
+      }),
+      { numRuns: runs(200) },
+    );
+    expect(behind).toBeGreaterThan(runs(200));
+  });
+});
+
 describe('the coder in this thread', () => {
   it('gives undefined for a damaged chunk, and for one of another address only when it is to verify', async () => {
     const coder = inlineCoder({ sha256: nodeSha256, deflate: nodeDeflate });
