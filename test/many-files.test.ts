@@ -1,6 +1,8 @@
 /** Small files are taken and read many at a time, large ones one after the other, and nobody sees which is which. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { VecsnapError } from 'vecsnap/core';
@@ -13,6 +15,7 @@ import {
   type RegularFile,
   type Target,
 } from 'vecsnap/source';
+import { MAIN } from './support/cli.js';
 import { freshDirectory, seededBytes } from './support/files.js';
 import { fileTreeSource, regularFile } from './support/memory-source.js';
 
@@ -101,6 +104,44 @@ describe('a tree of many files', () => {
     expect(await treeAt(at('restored'))).toEqual(await treeAt(at('tree')));
     expect(files).toBe(310);
     await manager.close();
+  });
+});
+
+describe('directories that nobody may go into', () => {
+  const at = freshDirectory();
+  /** Whom permissions stop, which they do not do with root; undefined where that is who runs the tests. */
+  const somebody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined;
+  const restore = () => run(MAIN, 'restore', at('repo'), 'latest', `dir:${at('restored')}`);
+
+  function run(...args: readonly string[]) {
+    return spawnSync(process.execPath, args, { ...somebody, cwd: '/', encoding: 'utf8' });
+  }
+
+  const canUse = (folder: string) => run('-p', `fs.readdirSync(${JSON.stringify(folder)})`).status === 0;
+  const isOpenToAll = process.getuid !== undefined && canUse(tmpdir()) && run(MAIN, '--version').status === 0;
+  if (!isOpenToAll) console.log('skipped: no other user than root can run the command here');
+
+  it.skipIf(!isOpenToAll)('get these permissions once all in them have theirs', async () => {
+    const manager = await SnapshotManager.init({ snapshotDir: at('repo') });
+    const entries: FileEntry[] = [
+      { type: 'directory', path: 'a', mode: 0 },
+      { type: 'directory', path: 'a/b', mode: 0 },
+      regularFile('a/b/c', 0o400, seededBytes(10, 1)),
+    ];
+    await manager.createSnapshot(
+      fileTreeSource('tree', { name: 'directory', mode: 0o755 }, entries),
+      'closed',
+    );
+    await manager.close();
+    if (somebody !== undefined)
+      for (const name of ['', ...(await readdir(at(), { recursive: true }))])
+        await chown(at(name), somebody.uid, somebody.gid);
+    expect(restore()).toMatchObject({ status: 0, stderr: '' });
+    for (const path of ['a', 'a/b']) {
+      expect((await stat(at('restored', path))).mode & 0o7777).toBe(0);
+      await chmod(at('restored', path), 0o700);
+    }
+    expect(await readFile(at('restored', 'a', 'b', 'c'))).toEqual(Buffer.from(seededBytes(10, 1)));
   });
 });
 
