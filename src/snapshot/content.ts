@@ -26,6 +26,7 @@ import type { Manifest, TreeReference } from '../manifest/manifest.js';
 import { type ToldTree, TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry } from '../source/port.js';
 import { getChecked, wrongLength } from './checked-chunks.js';
+import { bytesInBatch } from './file-batches.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
 import { type Selected, selected, selectFrom, type Selection } from './selection.js';
 import { checkWhole } from './settings.js';
@@ -49,8 +50,6 @@ const BATCH_BYTES = 1024 * 1024;
 const FIRST_BATCH_BYTES = 64 * 1024;
 /** Batches that are under way at the same time, at least. */
 const BATCHES_AHEAD = 4;
-/** For so many bytes more a file counts in a batch of files: what the way to its bytes takes. */
-const BYTES_PER_FILE = 8 * 1024;
 
 /**
  * The content that a manifest stands for; everything is read as it is asked for. With a selection, only those records.
@@ -136,10 +135,6 @@ function checkGroup(schema: Schema, group: RowGroupEntry): void {
 
 async function* fileNodes(store: ChunkStore, tree: TreeReference): AsyncGenerator<readonly FileNodeEntry[]> {
   for await (const leaf of new TreeReader(store).leaves(tree)) yield leaf.map(entryToFile);
-}
-
-function bytesInBatch(file: FileNodeEntry): number {
-  return BYTES_PER_FILE + (file.type === 'file' ? file.size : 0);
 }
 
 function isStored(file: FileNodeEntry): file is FileNodeEntry & StoredFile {

@@ -33,7 +33,7 @@ export class SmallFiles {
    * Files that are read together, when the first of them is taken. A file must be read by itself that is taken again, or after so many others
    * that it is in memory no more; and so must all of a batch of which something cannot be read: that tells what is wrong, and with which file.
    */
-  batch(files: readonly StoredFile[]): Map<unknown, TakeFile> {
+  batch(files: readonly StoredFile[]): ReadonlyMap<object, TakeFile> {
     const batch = new Batch(files, this.#store);
     const take = async (i: number) => {
       if (batch.isUnread) this.#hold(batch);

@@ -7,6 +7,7 @@ import {
   mapAhead,
   mapConcurrent,
   quoteId,
+  Semaphore,
   throwIfAborted,
   utf8,
   VecsnapError,
@@ -28,6 +29,7 @@ import type { TreeReference } from '../manifest/manifest.js';
 import type { BuiltTree } from '../manifest/tree-builder.js';
 import type { FileEntry, RegularFile } from '../source/port.js';
 import { type Alignment, alignmentWith } from './alignment.js';
+import { bytesInBatch } from './file-batches.js';
 import type { ProgressCounter } from './progress.js';
 import { newTree } from './stored-tree.js';
 import { alignStream } from './stream-alignment.js';
@@ -37,8 +39,6 @@ import type { TakeParts } from './take.js';
 const BATCH_BYTES = 1024 * 1024;
 /** Batches that are being hashed, encoded and written at the same time, of chunks or of files. */
 const BATCHES_AHEAD = 8;
-/** For so many bytes more a file counts in a batch of files: what the way to its bytes takes. */
-const BYTES_PER_FILE = 8 * 1024;
 /** Files of a batch that are read at the same time: opening and syncing them is mostly waiting. */
 const FILES_AT_ONCE = 16;
 /** Of those with more bytes, which keep all threads busy and take memory for batches ahead, one at a time is read. */
@@ -54,8 +54,8 @@ export class FileTaking {
   readonly #parts: FileTakeParts;
   readonly #gear: StreamCutter;
   readonly #pages: StreamCutter;
-  /** Until the large file is read that is being read now. */
-  #large: Promise<void> = Promise.resolve();
+  /** Lets one large file be read at a time. */
+  readonly #large = new Semaphore(1);
   /** What a file failed with. Then the others that are under way are taken no further. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -69,7 +69,7 @@ export class FileTaking {
     const alignment = alignmentWith(this.#parts, this.#parts.base?.manifest.files?.root, () => []);
     const tree = newTree(this.#parts, alignment);
     const aligned = alignFiles(inPathOrder(files), alignment);
-    const batches = inBatches(aligned, bytesInBatch, BATCH_BYTES);
+    const batches = inBatches(aligned, ({ file }) => bytesInBatch(file), BATCH_BYTES);
     const stored = mapAhead(batches, BATCHES_AHEAD, (some) => this.#notingFailure(this.#storeFiles(some)));
     for await (const entries of stored) await tree.append(entries);
     await this.#parts.fileStates?.flush();
@@ -162,9 +162,8 @@ export class FileTaking {
   async #readSmall({ file, before }: AlignedFileToRead): Promise<SmallStream> {
     const alignment = this.#alignmentWith(before);
     const rest = alignChunks(this.#cutFile(file), alignment)[Symbol.asyncIterator]();
-    const chunks = await first(rest, chunkBytes, LARGE_FILE_BYTES);
-    const isAll = chunks.reduce((sum, chunk) => sum + chunkBytes(chunk), 0) < LARGE_FILE_BYTES;
-    if (isAll) return { chunks, alignment, stored: undefined };
+    const chunks = await first(rest, chunkBytes, LARGE_FILE_BYTES + 1);
+    if (sumOfBytes(chunks) <= LARGE_FILE_BYTES) return { chunks, alignment, stored: undefined };
     const stored = await this.#storeStream(resumed(chunks, rest), alignment);
     return { chunks: [], alignment, stored };
   }
@@ -176,18 +175,15 @@ export class FileTaking {
 
   /** The chunks of a large file, once those before it are read. */
   async *#cutLarge(file: RegularFile): AsyncGenerator<Uint8Array> {
-    const turn = this.#large;
-    let passOn = (): void => {};
-    this.#large = new Promise((resolve) => (passOn = resolve));
+    await this.#large.enter();
     try {
-      await turn;
       this.#checkGoesOn();
       yield* this.#cutFile(file);
     } catch (error) {
       this.#failure ??= { error }; // Before the next one begins.
       throw error;
     } finally {
-      passOn();
+      this.#large.leave();
     }
   }
 
@@ -201,10 +197,7 @@ export class FileTaking {
   async #storeStreamChunks(chunks: readonly NewChunk[]): Promise<ChunkReference[]> {
     this.#checkGoesOn();
     const addresses = await this.#parts.writer.put(chunks);
-    this.#parts.progress.add(
-      0,
-      chunks.reduce((sum, chunk) => sum + chunkBytes(chunk), 0),
-    );
+    this.#parts.progress.add(0, sumOfBytes(chunks));
     return chunks.map(({ bytes }, i) => ({ address: addresses[i] as Address, length: bytes.length }));
   }
 
@@ -228,10 +221,6 @@ interface SmallStream {
 }
 
 type AlignedFileToRead = AlignedFile & { readonly file: RegularFile };
-
-function bytesInBatch({ file }: AlignedFile): number {
-  return BYTES_PER_FILE + (file.type === 'file' ? file.size : 0);
-}
 
 async function* alignFiles(
   files: AsyncIterable<FileEntry>,
@@ -313,6 +302,10 @@ function fileError(code: 'SOURCE_INVALID' | 'SOURCE_UNORDERED', path: string, wh
 
 function chunkBytes({ bytes }: NewChunk): number {
   return bytes.length;
+}
+
+function sumOfBytes(chunks: readonly NewChunk[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunkBytes(chunk), 0);
 }
 
 function lengthOf({ length }: Uint8Array): number {
