@@ -14,6 +14,8 @@ export const nodeDeflate: Deflate = {
   },
 };
 
+/** Bytes that one symbol of deflate stands for, at most. */
+const LONGEST_COPY = 258;
 /** In memory that is one piece if it need not be large: joining pieces takes as long as inflating them. */
 const LARGEST_PIECE = 1 << 18;
 /** The shortest that zlib takes. */
@@ -50,9 +52,6 @@ function mayInflateTo(bytes: Uint8Array, length: number): boolean {
     return false; // The bit belongs to the stream.
   }
 }
-
-/** Bytes that one symbol of deflate stands for, at most. */
-const LONGEST_COPY = 258;
 
 function inflatesTo(bytes: Uint8Array, plain: Uint8Array): boolean {
   try {

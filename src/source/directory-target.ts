@@ -17,7 +17,7 @@ import {
 } from '../core/index.js';
 import { writeRegularFile } from './file.js';
 import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
-import type { Content, FileEntry, RegularFile, Target, WriteReport } from './port.js';
+import type { FileEntry, RegularFile, Target, WriteReport } from './port.js';
 
 /** Permissions of a root that the content says nothing about, and of parents that it leaves out. */
 const DEFAULT_MODE = 0o755;
@@ -35,9 +35,11 @@ export function directoryTarget(path: string): Target {
     place,
     prepare: (options) => checkTargetFree(path, options),
     async write(content, options) {
-      if (content.schema !== undefined || content.files === undefined) throw noFiles(place);
+      const { schema, files, format } = content;
+      if (schema !== undefined || files === undefined) throw noFiles(place);
+      const tree = { files: files(), mode: format['mode'] };
       return replaceAtomically(path, options, (temporary) =>
-        writeTree(place, temporary, content, options.signal),
+        writeTree(place, temporary, tree, options.signal),
       );
     },
   };
@@ -53,21 +55,18 @@ function noFiles(place: string): VecsnapError {
 async function writeTree(
   place: string,
   root: string,
-  content: Content,
+  { files, mode }: { readonly files: AsyncIterable<FileEntry>; readonly mode: unknown },
   signal: AbortSignal | undefined,
 ): Promise<WriteReport> {
   const tree = new TreeWriter(place, root, signal);
   await tree.begin();
-  const files = tree.make(content.files?.() ?? noEntries());
+  const written = mapAhead(tree.make(files), FILES_AT_ONCE, (file) => tree.write(file));
   let bytes = 0;
-  for await (const written of mapAhead(files, FILES_AT_ONCE, (file) => tree.write(file))) bytes += written;
+  for await (const ofFile of written) bytes += ofFile;
   throwIfAborted(signal);
-  const mode = content.format['mode'];
   await tree.finish(typeof mode === 'number' ? mode : DEFAULT_MODE);
   return { records: 0, files: tree.entries, bytes };
 }
-
-async function* noEntries(): AsyncGenerator<FileEntry> {}
 
 /**
  * Whether a path of a content stays inside of a tree when it is written below its root.
