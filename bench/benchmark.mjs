@@ -11,8 +11,8 @@ import { summarize } from './statistics.mjs';
  * @property {Omit<import('./workloads.mjs').WorkloadStep, 'path'>[]} steps
  * @property {MeasuredTool[]} tools vecsnap first
  * @property {{ tool: string, reason: string }[]} leftOut
- * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
- * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} asStream what vecsnap takes for the same bytes as a plain file, by case and tool
+ * @property {import('./side-by-side.mjs').CaseSamples} cases
+ * @property {import('./side-by-side.mjs').CaseSamples} asStream what vecsnap takes for the same bytes as a plain file
  * @property {Tree} tree a directory of many small files
  * @property {Record<keyof import('./limits.mjs').Limits, number[]>} limits in seconds
  * @property {number[]} start seconds that vecsnap takes to start and to do nothing
@@ -34,7 +34,7 @@ import { summarize } from './statistics.mjs';
  * @typedef {object} Tree
  * @property {number} bytes of its files
  * @property {number} changedBytes of those that are written anew
- * @property {Record<string, Record<string, import('./side-by-side.mjs').Samples>>} cases by case and tool
+ * @property {import('./side-by-side.mjs').CaseSamples} cases
  */
 
 /**

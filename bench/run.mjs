@@ -17,7 +17,8 @@ import { pretty, terminalReport, writeReport } from './report.mjs';
 import { CASES, commandsOf, lastSnapshotOf, SideBySide, STREAM_CASES, TREE_CASES } from './side-by-side.mjs';
 import { PEERS, vecsnap } from './tools/index.mjs';
 import { FILE, TREE } from './tools/tool.mjs';
-import { makeTreeWorkload, makeWorkload } from './workloads.mjs';
+import { makeTreeWorkload } from './tree-workload.mjs';
+import { makeWorkload } from './workloads.mjs';
 
 /**
  * @typedef {import('./benchmark.mjs').Benchmark} Benchmark
@@ -170,13 +171,12 @@ function measureSideBySide(tools, steps, treeSteps, { runs }) {
     for (const [name, seconds] of Object.entries(once))
       limits[/** @type {keyof typeof limits} */ (name)].push(seconds);
   }
-  const [cases, stream, tree] = [sideBySide, asStream, ofTree].map(({ results }) => results);
-  const failures = [cases, stream, tree].flatMap((results) => results?.failures ?? []);
+  const results = [sideBySide, asStream, ofTree].map((measured) => measured.results);
   return {
-    cases: cases?.cases ?? {},
-    asStream: stream?.cases ?? {},
-    ofTree: tree?.cases ?? {},
-    failures,
+    cases: sideBySide.results.cases,
+    asStream: asStream.results.cases,
+    ofTree: ofTree.results.cases,
+    failures: results.flatMap(({ failures }) => failures),
     limits,
     start,
   };

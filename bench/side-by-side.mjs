@@ -1,6 +1,6 @@
 // The cases, and the order in which they are measured: one tool after the other for each case, all cases in each run, each
 // run with new repositories. So whatever drifts on the machine meets all tools alike.
-import { closeSync, copyFileSync, cpSync, fsyncSync, openSync, rmSync, utimesSync } from 'node:fs';
+import { copyFileSync, cpSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { measure, run, settle } from './command.mjs';
 import { difference, emptyFolder, folderBytes, treeDifference } from './folder.mjs';
@@ -19,6 +19,11 @@ import { difference, emptyFolder, folderBytes, treeDifference } from './folder.m
  * @property {number[]} cpuSeconds
  * @property {number[]} peakBytes
  * @property {number[]} storedBytes growth of the repository's folder; the size of it for the first case and the last
+ */
+
+/**
+ * By case and tool.
+ * @typedef {Record<string, Record<string, Samples>>} CaseSamples
  */
 
 /**
@@ -78,7 +83,7 @@ export function lastSnapshotOf(cases) {
 
 /**
  * @typedef {object} Results
- * @property {Record<string, Record<string, Samples>>} cases by case and tool
+ * @property {CaseSamples} cases
  * @property {{ tool: string, reason: string }[]} failures tools that failed or restored something else, and are left out from there on
  */
 
@@ -275,7 +280,4 @@ function copyDated(path, to, step) {
   copyFileSync(path, to);
   const date = Date.UTC(2001, 0, 1 + step) / 1000;
   utimesSync(to, date, date);
-  const file = openSync(to, 'r+');
-  fsyncSync(file);
-  closeSync(file);
 }

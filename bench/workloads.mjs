@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Random } from './random.mjs';
 
 /**
  * What the workload is made from.
@@ -69,118 +70,6 @@ export function makeWorkload(directory, parameters) {
   /** @type {Omit<WorkloadStep, 'path'>[]} */
   const steps = JSON.parse(readFileSync(list, 'utf8'));
   return steps.map((step) => ({ ...step, path: join(place, `${step.name}.fbin`) }));
-}
-
-/**
- * What a directory of many files is made from.
- * @typedef {object} TreeParameters
- * @property {number} files
- * @property {number} seed any whole number
- */
-
-const FILES_PER_FOLDER = 50;
-/** The part of the files that the second step writes anew. */
-const TREE_CHANGES = 0.01;
-const WORDS = 20_000;
-
-/**
- * Makes a directory of many small files below `directory`, as the folder of a collection may hold them: metadata as JSON, texts, and some
- * vectors; and beside it those files that a second step writes anew. Or finds both there.
- * @param {string} directory
- * @param {TreeParameters} parameters
- * @returns {{ steps: { path: string }[], bytes: number, changedBytes: number }}
- */
-export function makeTreeWorkload(directory, { files, seed }) {
-  const place = join(directory, `t${GENERATOR}-${files}-seed${seed}`);
-  const list = join(place, 'steps.json');
-  const steps = ['first', 'second'].map((name) => ({ path: join(place, name) }));
-  if (!existsSync(list)) {
-    rmSync(place, { recursive: true, force: true });
-    const maker = new FileMaker(seed);
-    const [first, second] = steps.map(({ path }) => path);
-    let [bytes, changedBytes] = [0, 0];
-    for (let i = 0; i < files; i++) bytes += maker.write(first ?? '', i);
-    for (const i of maker.random.distinct(Math.ceil(files * TREE_CHANGES), files))
-      changedBytes += maker.write(second ?? '', i);
-    writeFileSync(`${list}.new`, JSON.stringify({ bytes, changedBytes }));
-    renameSync(`${list}.new`, list);
-  }
-  return { steps, ...JSON.parse(readFileSync(list, 'utf8')) };
-}
-
-/** Writes files of all kinds, from 200 bytes to 64 KiB, small ones more often. */
-class FileMaker {
-  /** @param {number} seed */
-  constructor(seed) {
-    this.random = new Random(seed);
-    this.words = Array.from({ length: WORDS }, () =>
-      this.random
-        .word()
-        .toString(36)
-        .slice(0, 2 + this.#below(8)),
-    );
-  }
-
-  /**
-   * @param {string} root
-   * @param {number} number which of the files
-   * @returns {number} its bytes
-   */
-  write(root, number) {
-    const folder = join(root, `segment-${Math.floor(number / FILES_PER_FOLDER)}`);
-    mkdirSync(folder, { recursive: true });
-    const length = Math.round(200 * 320 ** this.#unit());
-    const kind = /** @type {const} */ (['json', 'txt', 'vec'])[number % 3] ?? 'txt';
-    const bytes =
-      kind === 'vec'
-        ? this.#vectors(length)
-        : Buffer.from(kind === 'txt' ? this.#text(length) : this.#json(length));
-    writeFileSync(join(folder, `${number}.${kind}`), bytes);
-    return bytes.length;
-  }
-
-  #unit() {
-    return this.random.word() / 2 ** 32;
-  }
-
-  /** @param {number} limit */
-  #below(limit) {
-    return Math.floor(this.#unit() * limit);
-  }
-
-  /** Few words are frequent, as in any text. */
-  #word() {
-    return this.words[Math.floor(WORDS * this.#unit() ** 4)] ?? '';
-  }
-
-  /** @param {number} length */
-  #text(length) {
-    let text = '';
-    while (text.length < length) text += `${this.#word()} `;
-    return text;
-  }
-
-  /** @param {number} length */
-  #json(length) {
-    let text = '';
-    while (text.length < length) {
-      const fields = {
-        id: this.random.word(),
-        title: this.#text(20),
-        score: this.#unit(),
-        source: this.#word(),
-      };
-      text += `${JSON.stringify(fields)}\n`;
-    }
-    return text;
-  }
-
-  /** @param {number} length */
-  #vectors(length) {
-    const values = new Float64Array(2 * Math.ceil(length / 8));
-    for (let i = 0; i < values.length; i += 2) this.random.normals(values, i);
-    return new Uint8Array(Float32Array.from(values).buffer);
-  }
 }
 
 /**
@@ -360,55 +249,6 @@ class RowMaker {
       for (const [i, value] of row.subarray(0, dimension).entries()) values[at + i] = value * scale;
     }
     return new Uint8Array(values.buffer);
-  }
-}
-
-/** Numbers that look random and follow from a seed: sfc32. */
-class Random {
-  #a;
-  #b = 0x9e3779b9;
-  #c = 0x243f6a88;
-  #counter = 1;
-
-  /** @param {number} seed */
-  constructor(seed) {
-    this.#a = seed | 0;
-    for (let i = 0; i < 15; i++) this.word(); // The first words still show the seed.
-  }
-
-  /** The next 32 bits, from 0. */
-  word() {
-    const sum = (((this.#a + this.#b) | 0) + this.#counter) | 0;
-    this.#counter = (this.#counter + 1) | 0;
-    this.#a = this.#b ^ (this.#b >>> 9);
-    this.#b = (this.#c + (this.#c << 3)) | 0;
-    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
-    return sum >>> 0;
-  }
-
-  /**
-   * Writes two independent normal numbers into `out` (Box and Muller).
-   * @param {Float64Array} out
-   * @param {number} at
-   */
-  normals(out, at) {
-    const radius = Math.sqrt(-2 * Math.log((this.word() + 1) / 2 ** 32));
-    const angle = (2 * Math.PI * this.word()) / 2 ** 32;
-    out[at] = radius * Math.cos(angle);
-    out[at + 1] = radius * Math.sin(angle);
-  }
-
-  /**
-   * `count` different numbers below `limit`.
-   * @param {number} count
-   * @param {number} limit
-   * @returns {number[]}
-   */
-  distinct(count, limit) {
-    /** @type {Set<number>} */
-    const chosen = new Set();
-    while (chosen.size < count) chosen.add(Math.floor((this.word() / 2 ** 32) * limit));
-    return [...chosen];
   }
 }
 
