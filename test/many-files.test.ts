@@ -238,9 +238,8 @@ describe('the files of a snapshot', () => {
   });
 
   it('are read but for the one that is damaged, which says so', async () => {
-    const [packs] = [await readdir(at('repo', 'packs'))];
     const damaged = 'many/250'; // Random bytes, which are kept as they are.
-    for (const name of packs) {
+    for (const name of await readdir(at('repo', 'packs'))) {
       const pack = await readFile(at('repo', 'packs', name));
       const place = pack.indexOf(files.get(damaged) as Uint8Array);
       if (place < 0) continue;
