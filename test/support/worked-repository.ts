@@ -9,20 +9,20 @@ import { recordText, type TestRecord } from './records.js';
 const SCHEMA: Schema = {
   id: 'string',
   payload: 'json',
-  vectors: [{ name: 'v', dtype: 'f32', dimension: 256 }],
+  vectors: [{ name: 'v', dtype: 'f32', dimension: 128 }],
 };
 
-/** Small groups, chunks, nodes and packs, so that there are many of each. */
+/** Small groups, chunks, nodes and packs, so that there are many of each, and so that what is damaged is mended soon: that takes their square. */
 export const PARAMETERS = {
-  rowGroups: { targetBytes: 8000, minRecords: 3, maxRecords: 64 },
+  rowGroups: { targetBytes: 4000, minRecords: 3, maxRecords: 64 },
   gear: { min: 256, avg: 1024, max: 4096 },
   fixed: { size: 1024 },
   nodes: { window: 2, max: 12 },
-  packBytes: 20_000,
+  packBytes: 10_000,
 };
 
 function vectorOf(seed: number): Uint8Array {
-  const bytes = seededBytes(256, seed);
+  const bytes = seededBytes(128, seed);
   return new Uint8Array(Float32Array.from(bytes, (byte) => (byte - 128) / 500).buffer);
 }
 
