@@ -15,7 +15,7 @@ import {
   throwIfAborted,
   VecsnapError,
 } from '../core/index.js';
-import { writeRegularFile } from './file.js';
+import { writeRegularFile } from './file-writer.js';
 import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
 import type { FileEntry, RegularFile, Target, WriteReport } from './port.js';
 

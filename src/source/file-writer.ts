@@ -9,9 +9,11 @@ import {
   BlockMemory,
   BlockWriter,
   insteadOfDirect,
+  throwIfAborted,
   totalLength,
   type WriteAt,
 } from '../core/index.js';
+import type { RegularFile } from './port.js';
 
 /** Bytes and pieces that are gathered for one write. */
 const GATHERED_BYTES = 1 << 20;
@@ -236,4 +238,27 @@ function without(pieces: readonly Uint8Array[], written: number): Uint8Array[] {
     before += piece.length;
   }
   return rest;
+}
+
+/**
+ * Writes a new file with the bytes and the permissions of `entry`.
+ * @param memory for large files, where several are written one after the other.
+ * @returns its bytes.
+ */
+export async function writeRegularFile(
+  path: string,
+  entry: RegularFile,
+  signal: AbortSignal | undefined,
+  memory?: BlockMemory,
+): Promise<number> {
+  let bytes = 0;
+  await FileWriter.run(path, { mode: entry.mode, memory }, async (writer) => {
+    for await (const piece of entry.read()) {
+      throwIfAborted(signal);
+      bytes += piece.length;
+      await writer.write(piece);
+    }
+    throwIfAborted(signal);
+  });
+  return bytes;
 }

@@ -1,10 +1,9 @@
 /** Any single file, kept byte for byte with its permissions. Its times and its owner are not kept. */
 import { basename } from 'node:path';
-import { type BlockMemory, throwIfAborted, VecsnapError } from '../core/index.js';
+import { throwIfAborted, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
-import { FileWriter } from './file-writer.js';
 import { checkTargetFree, LocalFile, replaceAtomically, sizeOfFile } from './local-file.js';
-import type { Content, FileEntry, OpenSource, RegularFile, Source, Target, WriteReport } from './port.js';
+import type { Content, FileEntry, OpenSource, Source, Target, WriteReport } from './port.js';
 
 /** A source that reads the file at `path`. */
 export function fileSource(path: string): Source {
@@ -60,6 +59,7 @@ async function writeOnly(
   content: Content,
   signal: AbortSignal | undefined,
 ): Promise<WriteReport> {
+  const { writeRegularFile } = await import('./file-writer.js');
   let bytes: number | undefined;
   for await (const entry of content.files?.() ?? []) {
     throwIfAborted(signal);
@@ -80,27 +80,4 @@ function notOneFile(place: string, what: string): VecsnapError {
       remedy: 'Restore files to dir:, and records to a file of their own format or to jsonl:.',
     },
   );
-}
-
-/**
- * Writes a new file with the bytes and the permissions of `entry`.
- * @param memory for large files, where several are written one after the other.
- * @returns its bytes.
- */
-export async function writeRegularFile(
-  path: string,
-  entry: RegularFile,
-  signal: AbortSignal | undefined,
-  memory?: BlockMemory,
-): Promise<number> {
-  let bytes = 0;
-  await FileWriter.run(path, { mode: entry.mode, memory }, async (writer) => {
-    for await (const piece of entry.read()) {
-      throwIfAborted(signal);
-      bytes += piece.length;
-      await writer.write(piece);
-    }
-    throwIfAborted(signal);
-  });
-  return bytes;
 }

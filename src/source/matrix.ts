@@ -15,7 +15,7 @@ import {
 } from '../core/index.js';
 import { collectionName } from './collection-name.js';
 import { openedFile } from './file.js';
-import { FileWriter } from './file-writer.js';
+import type { FileWriter } from './file-writer.js';
 import { checkTargetFree, LocalFile, replaceAtomically, sourceChanged, sizeOfFile } from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
 import { ROOM_SLACK_BYTES, roomToRead, SlabRing } from './read-memory.js';
@@ -167,7 +167,8 @@ async function writeMatrix(
   const column = content.schema?.vectors[index] as VectorColumn;
   const head = format.planHead(column, content.format, content.expected.records);
   let [records, bytes] = [0, 0];
-  await FileWriter.run(path, { start: head.length }, async (writer) => {
+  const writing = await import('./file-writer.js');
+  await writing.FileWriter.run(path, { start: head.length }, async (writer) => {
     const rows = new RowWriter(writer, format.rowHead(column.dimension), vectorBytes(column));
     for await (const batch of content.records?.() ?? []) {
       throwIfAborted(signal);
