@@ -12,7 +12,7 @@ export { decode, encode } from './huffman';
 export { unpack } from './planes';
 export { fingerprint } from './fingerprints';
 export { countRepeats, sumPlaces, weightsAt } from './look';
-export { matchBytes } from './match';
+export { matchAnywhere, matchInPlace } from './match';
 export { join, split } from './split';
 export {
   addAddress,

@@ -1,4 +1,4 @@
-/** Runs of equal bytes, as `matchBytes` in src/cas/delta.ts finds them in TypeScript. */
+/** Runs of equal bytes, as src/cas/match.ts finds them in TypeScript. */
 
 const HASH_BITS: u32 = 15;
 const HASHED_BYTES: i32 = 8;
@@ -7,12 +7,50 @@ const LEAST_MATCH: i32 = 12;
 const TABLE_BYTES: usize = 4 << HASH_BITS;
 const table: usize = memory.data(4 << 15, 16);
 
+/** Of what is compared at the same places, one byte of so many may be untold. */
+const UNTOLD_IN_PLACE: i32 = 16;
+
+/**
+ * Runs of the bytes at `target` that stand at the same places of a base.
+ * @param start where the base begins among all of them.
+ * @param out what {@link matchAnywhere} takes.
+ * @returns how many runs there are, or -1 when they leave too much untold.
+ */
+export function matchInPlace(
+  target: usize,
+  end: i32,
+  bases: usize,
+  start: i32,
+  baseEnd: i32,
+  out: usize,
+): i32 {
+  const base = bases + start;
+  let runs: i32 = 0;
+  let untold: i32 = 0;
+  for (let at: i32 = 0; at < end;) {
+    const length = matchLength(target, at, end, base, at, baseEnd);
+    if (length >= LEAST_MATCH) {
+      const place = out + 12 * runs++;
+      store<i32>(place, start + at);
+      store<i32>(place, at, 4);
+      store<i32>(place, length, 8);
+      at += length;
+      continue;
+    }
+    const passed = length < end - at ? length + 1 : length; // The byte behind a run is another one.
+    untold += passed;
+    at += passed;
+    if (untold * UNTOLD_IN_PLACE > end) return -1;
+  }
+  return runs;
+}
+
 /**
  * Tells the bytes at `target` by those at `base`. For each run three words are written to `out`: where it stands in the base, where in the
  * target, and its length. No two runs in the target overlap, and each has 12 bytes or more.
  * @returns how many runs there are.
  */
-export function matchBytes(target: usize, end: i32, base: usize, baseEnd: i32, out: usize): u32 {
+export function matchAnywhere(target: usize, end: i32, base: usize, baseEnd: i32, out: usize): u32 {
   memory.fill(table, 0xff, TABLE_BYTES);
   for (let i = baseEnd - HASHED_BYTES; i >= 0; i--) store<i32>(slotOf(base + i), i);
   const first = out;

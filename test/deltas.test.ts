@@ -47,6 +47,12 @@ function told(plain: PlainChunk, unit: number, bases: readonly StoredChunk[]): S
   };
 }
 
+/** Numbers of 4 bytes of which two bytes are anything. */
+function numbers(count: number, seed: number): Uint8Array {
+  const bytes = seededBytes(4 * count, seed);
+  return bytes.map((byte, i) => (i % 4 === 3 ? 60 + (byte & 3) : i % 4 === 2 ? byte & 31 : byte));
+}
+
 /** Records made of records of the bases and of new ones, in any order: what edits of any kind make of them. */
 const anyEdit = fc.record({
   unit: fc.constantFrom(1, 2, 4, 12, 16, 100),
@@ -88,6 +94,29 @@ describe('a delta', () => {
     );
   });
 
+  it('comes back whatever was edited in place, on any machine', () => {
+    const anyPlace = fc.record({ at: fc.nat({ max: 9000 }), length: fc.integer({ min: 1, max: 300 }) });
+    fc.assert(
+      fc.property(
+        fc.array(anyPlace, { maxLength: 8 }),
+        fc.nat({ max: 9 }),
+        fc.nat({ max: 40 }),
+        fc.nat({ max: 40 }),
+        (places, shift, less, more) => {
+          const base = numbers(2200, 1).slice(shift);
+          const target = new Uint8Array(Buffer.concat([base.slice(less), seededBytes(more, 2)]));
+          for (const { at, length } of places)
+            target.set(numbers(75, at).subarray(0, length), Math.min(at, target.length - 300));
+          const chunk = told({ bytes: target, width: 0 }, 1, [alone(base.slice(less))]);
+          expect(chunk.codec).toBe(CODECS.delta);
+          for (const machine of [NODE, PORTABLE])
+            expect(Buffer.compare(decodeChunk(chunk, true, machine), target)).toBe(0);
+        },
+      ),
+      { numRuns: runs(300) },
+    );
+  });
+
   it.each([
     ['records that changed in place', 384 * 4, 4],
     ['bytes', 1, 0],
@@ -112,6 +141,35 @@ describe('a delta', () => {
     expect(chunk.bases?.length).toBe(3);
     expect(chunk.bytes.length).toBeLessThan(unit + 24);
     expect(decodeChunk(chunk, true, NODE)).toEqual(target);
+  });
+
+  it.each([
+    ['in the first base', 0, 0],
+    ['in the second base', 1, 0],
+    ['from an odd place on', 0, 3],
+  ])(
+    'of bytes of no known kind keeps what changed in place %s as the numbers they are',
+    (_, which, shift) => {
+      const base = numbers(16_000, 1).slice(shift);
+      const target = base.slice();
+      for (const [i, place] of [36_000, 50_004].entries()) target.set(numbers(384, 2 + i), place - shift);
+      const bases = [alone(seededBytes(64_000, 5)), alone(seededBytes(64_000, 6))].with(which, alone(base));
+      const chunk = told({ bytes: target, width: 0 }, 1, bases);
+      expect(chunk.bases?.map(({ address }) => toHex(address))).toEqual([toHex(nodeSha256(base))]);
+      expect(chunk.bytes.length).toBeLessThan(2 * 1536 * 0.8);
+      expect(decodeChunk(chunk, true, NODE)).toEqual(target);
+      expect(decodeChunk(chunk, true, PORTABLE)).toEqual(target);
+    },
+  );
+
+  it('finds bytes that moved, however few others changed', () => {
+    const base = seededBytes(64_000, 1);
+    const moved = new Uint8Array(Buffer.concat([base.subarray(30_001), base.subarray(0, 30_001)]));
+    expect(told({ bytes: moved, width: 0 }, 1, [alone(base)]).bytes.length).toBeLessThan(24);
+    const exchanged = base.slice(); // More than a 16th of it, where the rest is in its place.
+    exchanged.set(base.subarray(40_000, 42_500), 10_000);
+    exchanged.set(base.subarray(10_000, 12_500), 40_000);
+    expect(told({ bytes: exchanged, width: 0 }, 1, [alone(base)]).bytes.length).toBeLessThan(40);
   });
 
   it('has only those bases that it copies from', () => {

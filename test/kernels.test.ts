@@ -237,7 +237,14 @@ describe('the kernels', () => {
         const chunks = [base, { ...base, codec: 0, bytes: other, address: nodeSha256(other), length: other.length }];
         const kin = { unit: 1, chunks: round % 2 ? chunks : chunks.slice(0, 1) };
         const delta = encodeChunk({ bytes: edited, width: 0, kin }, { compression: 'auto', compressionLevel: 6 }, primitives);
-        for (const { codec, bytes } of [alone, delta]) told.update(codec + ':').update(bytes), codecs.add(codec);
+        const inPlace = Buffer.concat([bytes, bytes.subarray(0, round % 3)]);
+        for (let edits = random(9); edits > 0; edits--) {
+          const start = random(length);
+          inPlace.subarray(start, start + random(2 + Math.ceil(length / 90))).fill(random(256));
+        }
+        const swapped = { unit: 1, chunks: round % 2 ? chunks.toReversed() : chunks };
+        const edits = encodeChunk({ bytes: inPlace, width: 0, kin: swapped }, { compression: 'auto', compressionLevel: 6 }, primitives);
+        for (const { codec, bytes } of [alone, delta, edits]) told.update(codec + ':').update(bytes), codecs.add(codec);
       }
       const stream = Uint8Array.from({ length: 1_000_000 }, (_, i) => (i % 90_000 < 30_000 ? 0 : random(256)));
       for (const min of [64, 200]) for (const from of [0, 3])

@@ -54,6 +54,12 @@ export function encodeBytes(most: number, bytes: Uint8Array, options: ByteOption
   return deflated !== undefined && deflated.length <= most ? { kind: 'deflate', bytes: deflated } : undefined;
 }
 
+/** Bytes of the numbers that these bytes are likely made of, when little of them comes again; 0 when they may be anything. */
+export function likelyNumbers(bytes: Uint8Array): PlaneWidth | 0 {
+  const { repeated, width } = lookAt(bytes);
+  return repeated < REPETITIVE_SHARE ? width : 0;
+}
+
 interface Look {
   /** Which part of the bytes comes again. */
   readonly repeated: number;

@@ -11,14 +11,15 @@
  * Columns of numbers are compared record by record (the unit is the record), all else byte by byte. A base may be kept as a
  * delta itself; resolving follows the copies down to the bytes and copies each of them once, however long the chain.
  */
-import { concatBytes, copyBytes, totalLength, viewOf } from '../core/bytes.js';
+import { concatBytes } from '../core/bytes.js';
 import { VecsnapError } from '../core/errors.js';
 import type { CompareRanges, Deflate } from '../core/platform.js';
 import { ByteReader, ByteWriter } from '../core/binary.js';
 import { type ByteSource, type Fresh, Pieces } from './pieces.js';
 import { decodePlanes, encodePlanes, type PlaneWidth } from './planes.js';
 import { FINGERPRINT_BYTES } from './fingerprints.js';
-import { kernelsWithRoom } from './kernels.js';
+import { likelyNumbers } from './byte-forms.js';
+import { compareInLoops, type Copy, findCopies, trimToNumbers } from './match.js';
 
 /** How a chunk is compared with its bases. */
 export interface DeltaShape {
@@ -32,8 +33,8 @@ const RAW = 0;
 const DEFLATED = 1;
 const PLANES = 2;
 
-/** A run that is copied must be worth the bytes that tell of it. */
-const LEAST_MATCH_BYTES = 12;
+/** Fewer bytes than this are deflated, whatever they are: the heads of planes would take what is saved. */
+const LEAST_AS_NUMBERS = 512;
 
 /** What telling a chunk by bases needs of the machine. */
 export interface DeltaPrimitives {
@@ -60,7 +61,31 @@ export function encodeDelta(
   { deflate, compareRanges = compareInLoops }: DeltaPrimitives,
 ): Delta | undefined {
   const found = copiesOfUsed(target, bases, shape.unit, compareRanges);
-  return found && { bytes: writeDelta(target, found.copies, shape, level, deflate), used: found.used };
+  if (found === undefined) return undefined;
+  const bytes =
+    writeAsNumbers(target, found.copies, shape, level, deflate) ??
+    writeDelta(target, found.copies, shape, level, deflate);
+  return { bytes, used: found.used };
+}
+
+/**
+ * A delta of bytes of which nothing is known, where they are likely numbers: copies end somewhat earlier and begin somewhat later, so that
+ * whole numbers are literal, which planes are made of.
+ * @returns undefined when they are no numbers, or nothing is saved by that.
+ */
+function writeAsNumbers(
+  target: Uint8Array,
+  copies: readonly Copy[],
+  shape: DeltaShape,
+  level: number,
+  deflate: Deflate,
+): Uint8Array | undefined {
+  if (shape.unit > 1 || shape.width > 0) return undefined;
+  const literal = copies.reduce((left, { count }) => left - count, target.length);
+  const width = literal < LEAST_AS_NUMBERS ? 0 : likelyNumbers(target);
+  if (width <= 1) return undefined;
+  const delta = writeDelta(target, trimToNumbers(copies, width, target.length), shape, level, deflate, width);
+  return delta.length < literal ? delta : undefined;
 }
 
 /** A chunk told by bases, and so its fingerprints by theirs. */
@@ -118,19 +143,6 @@ function copiesOfUsed(
   return { copies: findCopies(target, kept, unit, compareRanges), used };
 }
 
-function findCopies(
-  target: Uint8Array,
-  bases: readonly Uint8Array[],
-  unit: number,
-  compareRanges: CompareRanges,
-): Copy[] {
-  if (unit > 1) return matchRecords(target, bases, unit, compareRanges);
-  return (
-    matchBytesByKernels(target, bases) ??
-    matchBytes(target, bases.length === 1 ? (bases[0] as Uint8Array) : concatBytes(bases))
-  );
-}
-
 function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: number): number[] {
   let start = 0;
   return bases.flatMap(({ length }, i) => {
@@ -140,16 +152,17 @@ function usedBases(copies: readonly Copy[], bases: readonly Uint8Array[], unit: 
   });
 }
 
-/** Tells `target` by copies, and by itself where there are none. */
+/** Tells `target` by copies, and by itself where there are none. @param width of the numbers that its literals may be kept as. */
 export function writeDelta(
   target: Uint8Array,
   copies: readonly Copy[],
   shape: DeltaShape,
   level: number,
   deflate: Deflate,
+  width = shape.width,
 ): Uint8Array {
   const literals = concatBytes(literalsOf(target, copies, shape.unit));
-  const { form, bytes } = packLiterals(literals, shape.width, level, deflate);
+  const { form, bytes } = packLiterals(literals, width, level, deflate);
   const writer = new ByteWriter();
   writer.varint(shape.unit);
   writer.varint(shape.width);
@@ -265,226 +278,6 @@ function takeSteps(
   }
   if (literal < literals.length) result.add(literals, literal, literals.length - literal);
   return result;
-}
-
-/** Units `from` on of the base stand at `to` on in the target. */
-export interface Copy {
-  readonly from: number;
-  readonly to: number;
-  readonly count: number;
-}
-
-/**
- * Runs of equal records. A record is looked for where the last run would go on, and then anywhere; but not when the next one is
- * where it should be, because then this one was most likely changed where it stands, and looking everywhere takes ten times as long.
- */
-function matchRecords(
-  target: Uint8Array,
-  bases: readonly Uint8Array[],
-  unit: number,
-  compareRanges: CompareRanges,
-): Copy[] {
-  let byHash: ReadonlyMap<number, readonly number[]> | undefined; // Made when a record is first not where it should be.
-  const elsewhere = (): ReadonlyMap<number, readonly number[]> => (byHash ??= recordsByHash(bases, unit));
-  const areEqual = comparerOfUnits(target, bases, unit, compareRanges);
-  const isEqual: UnitComparer = (i, j) => areEqual(i, j, 1);
-  const copies: { from: number; to: number; count: number }[] = [];
-  const targetCount = target.length / unit;
-  const baseCount = totalLength(bases) / unit;
-  /** Whether the record after one that is another is where it should be, so that this one was changed in place. */
-  const goesOn = (i: number, from: number): boolean => {
-    if (i + 1 === targetCount) return from + 1 === baseCount;
-    return i + 1 < targetCount && from + 1 < baseCount && isEqual(i + 1, from + 1);
-  };
-  const copy = (from: number, to: number, count: number): void => {
-    const last = copies.at(-1);
-    if (last !== undefined && last.to + last.count === to && last.from + last.count === from)
-      last.count += count;
-    else copies.push({ from, to, count });
-  };
-  let expected = 0;
-  for (let i = 0; i < targetCount; i++, expected++) {
-    const run = equalRun(areEqual, i, expected, Math.min(targetCount - i, baseCount - expected));
-    if (run > 0) copy(expected, i, run);
-    i += run;
-    expected += run;
-    if (i === targetCount || goesOn(i, expected)) continue;
-    const from = findRecord(target, i, unit, isEqual, elsewhere());
-    if (from === undefined) continue;
-    copy(from, i, 1);
-    expected = from;
-  }
-  return copies;
-}
-
-/** Records that are compared at a time: in most chunks few are others, and each comparison has its price. */
-const COMPARED_TOGETHER = 16;
-
-/** How many units of the target, from `i` on, equal those of the base from `j` on, of at most `most`. */
-function equalRun(areEqual: UnitRangeComparer, i: number, j: number, most: number): number {
-  let run = 0;
-  while (run + COMPARED_TOGETHER <= most && areEqual(i + run, j + run, COMPARED_TOGETHER))
-    run += COMPARED_TOGETHER;
-  for (let step = COMPARED_TOGETHER / 2; step >= 1; step /= 2)
-    if (run + step <= most && areEqual(i + run, j + run, step)) run += step;
-  return run;
-}
-
-/** Says whether a record of the target equals one of the bases, counted over all of them. */
-type UnitComparer = (targetIndex: number, baseIndex: number) => boolean;
-/** Says it of so many, one after the other. */
-type UnitRangeComparer = (targetIndex: number, baseIndex: number, count: number) => boolean;
-
-/** Compares with bases as if they were joined, which would take longer than to compare them. */
-function comparerOfUnits(
-  target: Uint8Array,
-  bases: readonly Uint8Array[],
-  unit: number,
-  compareRanges: CompareRanges,
-): UnitRangeComparer {
-  let end = 0;
-  const parts = bases.map((base) => {
-    const start = end;
-    end += base.length / unit;
-    return { start, end, areEqual: compareRanges(target, base) };
-  });
-  return (i, j, count) =>
-    parts.every(({ start, end, areEqual }) => {
-      const [from, to] = [Math.max(j, start), Math.min(j + count, end)];
-      return from >= to || areEqual((i + from - j) * unit, (from - start) * unit, (to - from) * unit);
-    });
-}
-
-function findRecord(
-  target: Uint8Array,
-  index: number,
-  unit: number,
-  isEqual: UnitComparer,
-  byHash: ReadonlyMap<number, readonly number[]>,
-): number | undefined {
-  const candidates = byHash.get(hashUnit(target, index * unit, unit)) ?? [];
-  return candidates.find((from) => isEqual(index, from));
-}
-
-/** Compares word by word where the bytes allow it, which is four times as fast. */
-const compareInLoops: CompareRanges = (bytes, other) => {
-  const areWords = bytes.length % 4 === 0 && other.length % 4 === 0;
-  if (!areWords) return (from, otherFrom, length) => areBytesEqual(bytes, from, other, otherFrom, length);
-  const [a, b] = [wordsOf(bytes), wordsOf(other)];
-  return (from, otherFrom, length) =>
-    from % 4 === 0 && otherFrom % 4 === 0 && length % 4 === 0
-      ? areWordsEqual(a, from / 4, b, otherFrom / 4, length / 4)
-      : areBytesEqual(bytes, from, other, otherFrom, length);
-};
-
-// Two functions, not one: each is compiled for one kind of array.
-function areWordsEqual(a: Int32Array, i: number, b: Int32Array, j: number, count: number): boolean {
-  for (const end = i + count; i < end; i++, j++) if (a[i] !== b[j]) return false;
-  return true;
-}
-
-function areBytesEqual(a: Uint8Array, i: number, b: Uint8Array, j: number, count: number): boolean {
-  for (const end = i + count; i < end; i++, j++) if (a[i] !== b[j]) return false;
-  return true;
-}
-
-/** Copied where the memory is not aligned. */
-function wordsOf(bytes: Uint8Array): Int32Array {
-  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : copyBytes(bytes);
-  return new Int32Array(buffer, byteOffset, length / 4);
-}
-
-/** The numbers of records, counted over all bases. */
-function recordsByHash(bases: readonly Uint8Array[], unit: number): Map<number, number[]> {
-  const byHash = new Map<number, number[]>();
-  let number = 0;
-  for (const base of bases) {
-    for (let at = 0; at < base.length; at += unit, number++) {
-      const hash = hashUnit(base, at, unit);
-      const there = byHash.get(hash);
-      if (there === undefined) byHash.set(hash, [number]);
-      else there.push(number);
-    }
-  }
-  return byHash;
-}
-
-/** FNV-1a over at most 32 bytes that are spread over the unit: enough to find candidates, which are then compared. */
-function hashUnit(bytes: Uint8Array, start: number, unit: number): number {
-  const stride = Math.max(1, Math.floor(unit / 32)) | 1;
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < unit; i += stride) hash = Math.imul(hash ^ (bytes[start + i] as number), 0x01000193);
-  return hash;
-}
-
-const HASH_BITS = 15;
-const HASHED_BYTES = 8;
-/** What is left free between the parts of the memory of the kernels. */
-const ROOM_BYTES = 1024;
-
-/**
- * Runs of equal bytes. Where a run ended, the bytes that follow at the same distance are tried first, which finds what was
- * changed in place; then the last place in the base whose eight bytes hash alike.
- */
-function matchBytes(target: Uint8Array, base: Uint8Array): Copy[] {
-  const table = new Int32Array(1 << HASH_BITS).fill(-1);
-  const baseView = viewOf(base);
-  for (let i = base.length - HASHED_BYTES; i >= 0; i--) table[hashAt(baseView, i)] = i;
-  const targetView = viewOf(target);
-  const copies: Copy[] = [];
-  const end = target.length;
-  let shift = 0; // From a position in the target to the one in the base.
-  let at = 0;
-  let literalFrom = 0;
-  while (at < end) {
-    let from = at + shift;
-    let length = matchLength(target, at, base, from);
-    if (length < LEAST_MATCH_BYTES && at + HASHED_BYTES <= end) {
-      const candidate = table[hashAt(targetView, at)] as number;
-      const candidateLength = candidate < 0 ? 0 : matchLength(target, at, base, candidate);
-      if (candidateLength > length) {
-        from = candidate;
-        length = candidateLength;
-      }
-    }
-    if (length < LEAST_MATCH_BYTES) {
-      at++;
-      continue;
-    }
-    let back = 0;
-    while (at - back > literalFrom && from - back > 0 && target[at - back - 1] === base[from - back - 1])
-      back++;
-    copies.push({ from: from - back, to: at - back, count: length + back });
-    shift = from - at;
-    at += length;
-    literalFrom = at;
-  }
-  return copies;
-}
-
-/** The same in WebAssembly (kernels/match.ts); undefined when the machine has not that much room. */
-function matchBytesByKernels(target: Uint8Array, bases: readonly Uint8Array[]): Copy[] | undefined {
-  const room = 2 * target.length + totalLength(bases) + ROOM_BYTES;
-  const runs = kernelsWithRoom(room)?.matchBytes(target, bases);
-  if (runs === undefined) return undefined;
-  const copies: Copy[] = [];
-  for (let i = 0; i < runs.length; i += 3)
-    copies.push({ from: runs[i] as number, to: runs[i + 1] as number, count: runs[i + 2] as number });
-  return copies;
-}
-
-function hashAt(view: DataView, at: number): number {
-  const low = Math.imul(view.getUint32(at, true), 0x9e3779b1);
-  const high = Math.imul(view.getUint32(at + 4, true), 0x85ebca77);
-  return (low ^ high) >>> (32 - HASH_BITS);
-}
-
-function matchLength(target: Uint8Array, at: number, base: Uint8Array, from: number): number {
-  if (from < 0) return 0;
-  const most = Math.min(target.length - at, base.length - from);
-  let length = 0;
-  while (length < most && target[at + length] === base[from + length]) length++;
-  return length;
 }
 
 function packLiterals(

@@ -54,7 +54,15 @@ interface KernelFunctions {
   readonly resolve: (table: number, count: number, pieces: number, piecesEnd: number) => void;
   readonly build: (number: number, to: number, work: number, workEnd: number) => number;
   readonly fingerprint: (from: number, unit: number, count: number, key: number, to: number) => void;
-  readonly matchBytes: (
+  readonly matchInPlace: (
+    target: number,
+    length: number,
+    bases: number,
+    start: number,
+    baseLength: number,
+    to: number,
+  ) => number;
+  readonly matchAnywhere: (
     target: number,
     length: number,
     base: number,
@@ -214,7 +222,14 @@ export class KernelEngine implements PlaneEngine {
     const { byteOffset } = this.load(target);
     const base = copyParts(bases, this.#take(totalLength(bases)));
     const runs = this.#take(target.length + 12).byteOffset;
-    const count = this.functions.matchBytes(byteOffset, target.length, base.byteOffset, base.length, runs);
+    const { matchInPlace, matchAnywhere } = this.functions;
+    let count = -1;
+    let start = 0;
+    for (const { length } of bases) {
+      if (count < 0) count = matchInPlace(byteOffset, target.length, base.byteOffset, start, length, runs);
+      start += length;
+    }
+    if (count < 0) count = matchAnywhere(byteOffset, target.length, base.byteOffset, base.length, runs);
     return new Uint32Array(this.#memory.buffer, runs, 3 * count);
   }
 

@@ -19,7 +19,8 @@ import {
   fingerprintsStandAlone,
   type StoredChunk,
 } from './codec.js';
-import { type Copy, copiesBetween, literalsOf, writeDelta, writeFingerprints } from './delta.js';
+import { copiesBetween, literalsOf, writeDelta, writeFingerprints } from './delta.js';
+import type { Copy } from './match.js';
 import type { PlaneWidth } from './planes.js';
 import { type Fingerprinting, type StoredFingerprints, fingerprintRecords } from './fingerprints.js';
 
