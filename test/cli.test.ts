@@ -1,5 +1,5 @@
 /** Every command of the command line, as people and as programs see it, on real files. */
-import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type RepositoryStats,
@@ -288,6 +288,23 @@ describe('diff', () => {
       expect(output).toContain(part);
     expect(await text('diff', repo, 'before', 'before')).toMatch(/identical\.\n$/);
     expect(await text('diff', repo, 'before', 'after', '--ids', '0')).not.toContain('r5 (by');
+  });
+
+  it('tells of permissions that only the directory itself has', async () => {
+    await mkdir(path('tree'), { mode: 0o755 });
+    await writeFile(path('tree', 'a'), 'a');
+    await create(repo, `dir:${path('tree')}`, '--name', 'before');
+    await chmod(path('tree'), 0o700);
+    await create(repo, `dir:${path('tree')}`, '--name', 'after');
+    const found = await json<SnapshotDifference>('diff', repo, 'before', 'after');
+    expect(found).toMatchObject({ identical: false, formatChanged: true, files: { changed: [] } });
+    expect(await text('diff', repo, 'before', 'after')).toContain('of a directory, its own permissions');
+    await chmod(path('tree'), 0o755);
+    await create(repo, `dir:${path('tree')}`, '--name', 'again');
+    expect(await json('diff', repo, 'before', 'again')).toMatchObject({
+      identical: true,
+      formatChanged: false,
+    });
   });
 
   it('names files', async () => {

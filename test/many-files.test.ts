@@ -107,6 +107,27 @@ describe('a tree of many files', () => {
   });
 });
 
+describe('more files than a process may open', () => {
+  const at = freshDirectory();
+
+  it.skipIf(process.platform === 'win32')('are taken and restored all the same', async () => {
+    const files = new Map(Array.from({ length: 1500 }, (_, i) => [`${i}`, seededBytes(600, i)]));
+    await mkdir(at('tree'));
+    await writeFiles(at('tree'), files);
+    const limited = (...args: readonly string[]) =>
+      spawnSync('sh', ['-c', 'ulimit -n 128; exec "$@"', 'sh', process.execPath, MAIN, ...args], {
+        encoding: 'utf8',
+      });
+    expect(limited('init', at('repo'))).toMatchObject({ status: 0, stderr: '' });
+    expect(limited('create', at('repo'), `dir:${at('tree')}`)).toMatchObject({ status: 0, stderr: '' });
+    expect(limited('restore', at('repo'), 'latest', `dir:${at('out')}`)).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+    expect(await treeAt(at('out'))).toEqual(await treeAt(at('tree')));
+  });
+});
+
 describe('directories that nobody may go into', () => {
   const at = freshDirectory();
   /** Whom permissions stop, which they do not do with root; undefined where that is who runs the tests. */
@@ -224,6 +245,30 @@ describe('the files of a snapshot', () => {
     await manager.restoreSnapshot(snapshot.id, target);
   });
 
+  it.each([1, 200_000, 8 << 20])(
+    'are in memory of their own, also where others have the same bytes, with %s bytes ahead',
+    async (readAheadBytes) => {
+      const alike = new Map<string, Uint8Array>();
+      for (let i = 0; i < 5; i++) alike.set(`alike/${i}`, seededBytes(5000, 77)); // Kept as they are.
+      const pages = Buffer.alloc(40 * 4096, seededBytes(4096, 78));
+      pages.set(Buffer.from('SQLite format 3\0'));
+      alike.set('pages', pages);
+      const source = fileTreeSource('alike', { name: 'test' }, entriesOf(alike));
+      const { id } = await manager.createSnapshot(source, 'alike');
+      const target = filesTo(async (read) => {
+        for (const file of read) {
+          const hash = createHash('sha256');
+          for await (const piece of file.read()) {
+            hash.update(piece);
+            piece.fill(0xaa);
+          }
+          expect(hash.digest('hex'), file.path).toBe(hashOf(alike.get(file.path) as Uint8Array));
+        }
+      });
+      await manager.restoreSnapshot(id, target, { readAheadBytes });
+    },
+  );
+
   it('are held in memory no longer than so many others are read, though they were never asked for', async () => {
     const target = filesTo(async (read) => {
       const late = read.find(({ path }) => path === 'many/10') as RegularFile; // Which is read with those beside it.
@@ -258,11 +303,17 @@ describe('the files of a snapshot', () => {
         );
     });
     await manager.restoreSnapshot(snapshot.id, target);
-    expect(outcomes.get(damaged)).toMatchObject({ code: 'CHUNK_DAMAGED' });
+    expect(outcomes.get(damaged)).toMatchObject({
+      code: 'CHUNK_DAMAGED',
+      place: expect.stringMatching(/^"many\/250": bafkrei/) as string,
+    });
     outcomes.delete(damaged);
     expect([...outcomes.values()].every((outcome) => outcome === true)).toBe(true);
     await expect(manager.restoreSnapshot(snapshot.id, directoryTarget(at('restored')))).rejects.toThrow(
-      expect.objectContaining({ code: 'CHUNK_DAMAGED' }),
+      expect.objectContaining({
+        code: 'CHUNK_DAMAGED',
+        place: expect.stringContaining(damaged) as string,
+      }),
     );
     expect(await readdir(at())).toEqual(['repo']);
   });

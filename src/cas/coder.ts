@@ -1,6 +1,7 @@
 /** The port to the work that takes time: hashing, encoding and decoding many chunks. A pool of workers may stand behind it. */
 // Straight from their files and not from core's index: a worker that starts with these loads nothing else.
 import type { Address } from '../core/address.js';
+import { copyBytes } from '../core/bytes.js';
 import {
   type CoderPrimitives,
   type EncodeOptions,
@@ -93,7 +94,13 @@ export function inlineCoder(primitives: InlinePrimitives): ChunkCoder {
       read(graph).map((chunk, i) => patchChunk(chunk, patches[i] as UnitPatch, options, primitives)),
     async decode(graph, verify) {
       const plain: (Uint8Array | undefined)[] = [];
-      decodeGraph(graph, verify, reading, primitives, (bytes) => void plain.push(bytes));
+      const given = new Set<number>();
+      decodeGraph(graph, verify, reading, primitives, (bytes, i) => {
+        const number = graph.roots[i] as number;
+        // What is kept as it is would be the same memory again, and whoever has the one may write to it.
+        plain.push(bytes !== undefined && given.has(number) ? copyBytes(bytes) : bytes);
+        given.add(number);
+      });
       return plain;
     },
     check: async (graph) => damagedAmong(read(graph), primitives),

@@ -2,13 +2,16 @@
 import {
   type Address,
   concatBytes,
+  isDamage,
   MAX_GROUP_BYTES,
   prefetch,
+  quoteId,
   type RecordBatch,
   regroup,
   type Schema,
   throwIfAborted,
   vectorBytes,
+  VecsnapError,
 } from '../core/index.js';
 import { decodeIdColumn, decodePayloadColumn } from '../chunker/columns.js';
 import type { ChunkStore } from '../cas/index.js';
@@ -196,7 +199,8 @@ class Reading {
   #toFile(file: FileNodeEntry, take: TakeFile | undefined): FileEntry {
     if (file.type !== 'file') return file;
     const { path, type, mode, size, content } = file;
-    const read = () => (take === undefined ? this.#stream(content, size) : this.#taken(content, size, take));
+    const read = () =>
+      namingFile(path, take === undefined ? this.#stream(content, size) : this.#taken(content, size, take));
     return { path, type, mode, size, read };
   }
 
@@ -258,6 +262,17 @@ class Reading {
 
   async *#streamChunks(tree: ToldTree): AsyncGenerator<readonly ChunkReference[]> {
     for await (const leaf of new TreeReader(this.#store).leaves(tree)) yield leaf.map(entryToStreamChunk);
+  }
+}
+
+/** Passes pieces of a file on, and says which file cannot be read. */
+async function* namingFile(path: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const place = `${quoteId(path)}${error.place === undefined ? '' : `: ${error.place}`}`;
+    throw new VecsnapError(error.code, error.message, { place, remedy: error.remedy, cause: error });
   }
 }
 

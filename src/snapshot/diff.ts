@@ -1,6 +1,7 @@
 /** What differs between two snapshots: records and files that were added, removed and changed. */
 import {
   compareIds,
+  encodeCanonical,
   equalBytes,
   NUMBER_READERS,
   type RecordBatch,
@@ -65,6 +66,8 @@ export interface SnapshotDifference {
   readonly a: string;
   readonly b: string;
   readonly identical: boolean;
+  /** Whether the formats differ, or what belongs to them, for example the permissions of the directory that holds the files. */
+  readonly formatChanged: boolean;
   readonly records: RecordDifference;
   readonly files: FileDifference;
 }
@@ -81,6 +84,7 @@ export async function diffSnapshots(
     a: a.id,
     b: b.id,
     identical: a.checksum === b.checksum,
+    formatChanged: !equalBytes(encodeCanonical(left.format), encodeCanonical(right.format)),
     records: await diffRecords(store, left, right),
     files: await diffFiles(store, left.files, right.files),
   };

@@ -41,6 +41,8 @@ const BATCH_BYTES = 1024 * 1024;
 const BATCHES_AHEAD = 8;
 /** Files of a batch that are read at the same time: opening and syncing them is mostly waiting. */
 const FILES_AT_ONCE = 16;
+/** Small files that are open at the same time, in all batches: a process may often have no more than a few hundred. */
+const MOST_OPEN_FILES = 64;
 /** Of those with more bytes, which keep all threads busy and take memory for batches ahead, one at a time is read. */
 const LARGE_FILE_BYTES = 1024 * 1024;
 
@@ -56,6 +58,7 @@ export class FileTaking {
   readonly #pages: StreamCutter;
   /** Lets one large file be read at a time. */
   readonly #large = new Semaphore(1);
+  readonly #small = new Semaphore(MOST_OPEN_FILES);
   /** What a file failed with. Then the others that are under way are taken no further. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -141,7 +144,8 @@ export class FileTaking {
 
   /** All chunks of small files are put together, and then all nodes: one by one, each would be worth no thread. */
   async #takeSmall(files: readonly AlignedFileToRead[]): Promise<(BuiltTree | undefined)[]> {
-    const streams = await mapConcurrent(files, FILES_AT_ONCE, (file) => this.#readSmall(file));
+    const read = (file: AlignedFileToRead) => this.#small.run(() => this.#readSmall(file));
+    const streams = await mapConcurrent(files, FILES_AT_ONCE, read);
     const references = await this.#storeStreamChunks(streams.flatMap(({ chunks }) => chunks));
     const nodes: NewChunk[] = [];
     const trees: (BuiltTree | undefined)[] = [];

@@ -73,6 +73,9 @@ function differenceText(a: Snapshot, b: Snapshot, difference: SnapshotDifference
   const hasRecords = a.vectorCount > 0 || b.vectorCount > 0 || !hasFiles;
   return [
     `${head}:`,
+    ...(difference.formatChanged
+      ? ['  the format is another one, or what belongs to it (of a directory, its own permissions)']
+      : []),
     ...(hasRecords ? recordLines(difference, ids) : []),
     ...(hasFiles ? fileLines(difference, ids) : []),
   ].join('\n');
