@@ -23,7 +23,7 @@ import {
   VecsnapError,
   viewOf,
 } from '../core/index.js';
-import { readFailure, readRegular, replaceAtomically, systemCode } from './local-file.js';
+import { readFailure, readRegular, systemCode } from './local-file.js';
 
 /** What a frame says: a tracker began its work, something is about to be written, or an earlier write is over. */
 export type FrameKind = 'opened' | 'write' | 'settled';
@@ -262,10 +262,14 @@ function marksPath(path: string): string {
 
 /** Puts a file in the place of another, durably: there is always the one or the other. */
 export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const { FileWriter } = await import('./file-writer.js');
-  await replaceAtomically(path, { overwrite: true }, (temporary) =>
-    FileWriter.run(temporary, { mode: 0o600 }, (writer) => writer.write(bytes)),
-  );
+  const [{ FileWriter }, { replaceAtomically }] = await Promise.all([
+    import('./file-writer.js'),
+    import('./replace.js'),
+  ]);
+  await replaceAtomically(path, { overwrite: true }, async (temporary) => {
+    await FileWriter.run(temporary, { mode: 0o600 }, (writer) => writer.write(bytes));
+    return {};
+  });
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

@@ -16,8 +16,9 @@ import {
   VecsnapError,
 } from '../core/index.js';
 import { writeRegularFile } from './file-writer.js';
-import { checkTargetFree, replaceAtomically, systemCode } from './local-file.js';
+import { systemCode } from './local-file.js';
 import type { FileEntry, RegularFile, Target, WriteReport } from './port.js';
+import { checkTargetFree, replaceAtomically } from './replace.js';
 
 /** Permissions of a root that the content says nothing about, and of parents that it leaves out. */
 const DEFAULT_MODE = 0o755;

@@ -183,9 +183,17 @@ async function reading<T>(place: string, read: () => Promise<T>): Promise<T> {
   });
 }
 
-/** When what was listed a moment ago is gone, the tree changes meanwhile. */
+/** What the system says when what was listed a moment ago is gone, or something else: the tree changes meanwhile. */
+const SIGNS_OF_CHANGE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'EINVAL', 'ELOOP']);
+
 function readingFailure(place: string, cause: unknown): VecsnapError {
-  return systemCode(cause) === 'ENOENT' ? sourceChanged(place) : readFailure(place, cause);
+  return SIGNS_OF_CHANGE.has(systemCode(cause)) ? sourceChanged(place) : readFailure(place, cause);
+}
+
+/** Whether a file that was listed a moment ago is none any more. */
+function isNoFileAnyMore(error: unknown): boolean {
+  if (isVecsnapError(error, 'SOURCE_MISSING', 'SOURCE_INVALID')) return true;
+  return isVecsnapError(error, 'SOURCE_FAILED') && SIGNS_OF_CHANGE.has(systemCode(error.cause));
 }
 
 function modeOf(stats: BigIntStats): number {
@@ -262,7 +270,7 @@ class TreeFile implements RegularFile {
 
   async *read(): AsyncGenerator<Uint8Array> {
     const file = await LocalFile.open(this.#place, this.#open).catch((error: unknown) => {
-      throw isVecsnapError(error, 'SOURCE_MISSING') ? sourceChanged(this.#place) : error;
+      throw isNoFileAnyMore(error) ? sourceChanged(this.#place) : error;
     });
     try {
       if (file.identity !== this.#identity) throw sourceChanged(this.#place);

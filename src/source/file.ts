@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { throwIfAborted, VecsnapError } from '../core/index.js';
 import { collectionName } from './collection-name.js';
-import { checkTargetFree, LocalFile, replaceAtomically, sizeOfFile } from './local-file.js';
+import { LocalFile, sizeOfFile } from './local-file.js';
 import type { Content, FileEntry, OpenSource, Source, Target, WriteReport } from './port.js';
 
 /** A source that reads the file at `path`. */
@@ -43,9 +43,13 @@ export function fileTarget(path: string): Target {
   const place = `file:${path}`;
   return {
     place,
-    prepare: (options) => checkTargetFree(path, options),
+    async prepare(options) {
+      const { checkTargetFree } = await import('./replace.js');
+      await checkTargetFree(path, options);
+    },
     async write(content, options) {
       if (content.schema !== undefined || content.files === undefined) throw notOneFile(place, 'records');
+      const { replaceAtomically } = await import('./replace.js');
       return replaceAtomically(path, options, (temporary) =>
         writeOnly(place, temporary, content, options.signal),
       );

@@ -15,8 +15,9 @@ import {
   viewOf,
 } from '../core/index.js';
 import { FILE_TYPES, FOLDER_FILES, FOLDER_VERSION, formatChecksums } from './folder-layout.js';
-import { checkTargetFree, replaceAtomically, syncDirectory, systemCode, writeFailure } from './local-file.js';
+import { systemCode } from './local-file.js';
 import type { Content, FileEntry, Target, WriteOptions, WriteReport } from './port.js';
+import { checkTargetFree, replaceAtomically, syncDirectory, writeFailure } from './replace.js';
 
 /**
  * A target that makes the folder `path`, and those above it that are missing.

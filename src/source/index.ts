@@ -4,6 +4,7 @@ export { directorySource } from './directory.js';
 export { directoryTarget, isInnerFilePath } from './directory-target.js';
 export { fileSource, fileTarget } from './file.js';
 export * from './local-file.js';
+export * from './replace.js';
 export {
   type HeadPlan,
   type MatrixFormat,

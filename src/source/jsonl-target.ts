@@ -21,8 +21,8 @@ import {
 import { canonicalJson } from './canonical-json.js';
 import { FileWriter } from './file-writer.js';
 import { ONE_VECTOR, VECTOR_KEYS } from './jsonl-line.js';
-import { checkTargetFree, replaceAtomically } from './local-file.js';
 import type { Content, Target, WriteOptions, WriteReport } from './port.js';
+import { checkTargetFree, replaceAtomically } from './replace.js';
 
 /** Characters of text that are encoded and written together. */
 const PIECE_LENGTH = 1 << 18;

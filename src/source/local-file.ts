@@ -1,23 +1,8 @@
-/** Local files as sources read them and targets write them: whole, checked for change, and replaced atomically. */
-import { randomBytes } from 'node:crypto';
+/** Local files as sources read them: whole, and checked for change. */
 import { type BigIntStats, constants, readSync } from 'node:fs';
-import {
-  chmod,
-  type FileHandle,
-  link,
-  lstat,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-} from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { type FileHandle, lstat, open, readFile, stat, statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
-import type { WriteOptions } from './port.js';
+import { VecsnapError } from '../core/index.js';
 import { ROOM_SLACK_BYTES, roomToRead } from './read-memory.js';
 
 /** What a file is read by once it is open. */
@@ -39,6 +24,9 @@ export type OpenHandle = (path: string, flags: number) => Promise<ReadHandle>;
 
 /** Where less is read, the copy takes little, and the system gives memory wherever it has some. */
 const LARGE_BYTES = 1 << 16;
+
+/** Files whose size is not told are read by so many bytes: most are empty. */
+const UNTOLD_PIECE_BYTES = 1 << 12;
 
 /** A regular file that is open for reading, and that knows whether it changed since. */
 export class LocalFile {
@@ -171,12 +159,24 @@ export class LocalFile {
    * collected so late that twelve files of 63 MB left 430 MB resident, in place of 210, for a tenth of the time.
    */
   async *stream(start = 0, pieceBytes = 1 << 18): AsyncGenerator<Uint8Array> {
+    if (this.size === 0) yield* this.#streamUntold();
     for (let position = start; position < this.size; position += pieceBytes) {
       const length = Math.min(pieceBytes, this.size - position);
       const memory = new Uint8Array(length + ROOM_SLACK_BYTES);
       const piece = roomToRead(memory, position, length);
       await this.fill(piece, position);
       yield piece;
+    }
+  }
+
+  /** Files that are made up as they are read, by the kernel or by a program, say that they are empty. */
+  async *#streamUntold(): AsyncGenerator<Uint8Array> {
+    for (let position = 0; ;) {
+      const piece = new Uint8Array(UNTOLD_PIECE_BYTES);
+      const filled = await this.read(piece, position);
+      if (filled > 0) yield piece.subarray(0, filled);
+      if (filled < piece.length) return;
+      position += filled;
     }
   }
 
@@ -339,7 +339,8 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
-function messageOf(error: unknown): string {
+/** What an error says. */
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
@@ -357,148 +358,4 @@ export async function sizeOfFile(path: string): Promise<number | undefined> {
     (stats) => (stats.isFile() ? stats.size : undefined),
     () => undefined,
   );
-}
-
-/**
- * @throws VecsnapError TARGET_IN_REPOSITORY when what is written to `path` would touch the repository, TARGET_EXISTS when something
- * stands there and `overwrite` is not set.
- */
-export async function checkTargetFree(path: string, { overwrite, repository }: WriteOptions): Promise<void> {
-  if (repository !== undefined) await (await import('./apart.js')).checkApart(path, repository);
-  if (overwrite || !(await pathExists(path))) return;
-  throw targetExists(path);
-}
-
-function targetExists(path: string): VecsnapError {
-  return new VecsnapError('TARGET_EXISTS', 'Something already stands at the target.', {
-    place: path,
-    remedy: 'Restore to another path, or say that it may be replaced (--overwrite).',
-  });
-}
-
-/**
- * Runs `produce` on a path beside `path`, then moves the result to `path`. When anything fails, what stood at `path` stands
- * there still and the other path is removed (docs/ordering.md, T1 to T4).
- * @throws VecsnapError TARGET_IN_REPOSITORY, TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
- */
-export async function replaceAtomically<T>(
-  path: string,
-  options: WriteOptions,
-  produce: (temporary: string) => Promise<T>,
-): Promise<T> {
-  await checkTargetFree(path, options);
-  const place = resolve(path);
-  const temporary = `${place}.${toHex(randomBytes(6))}.partial`;
-  try {
-    const result = await produce(temporary);
-    await moveIntoPlace(temporary, place, options.overwrite === true);
-    await syncDirectory(dirname(place));
-    return result;
-  } catch (cause) {
-    await removeTree(temporary);
-    throw writeFailure(path, cause);
-  }
-}
-
-async function moveIntoPlace(temporary: string, path: string, overwrite: boolean): Promise<void> {
-  const isDirectory = await isDirectoryAt(temporary);
-  if (overwrite && (isDirectory || (await isDirectoryAt(path))) && (await pathExists(path))) {
-    await swapIntoPlace(temporary, path);
-  } else if (overwrite) {
-    await rename(temporary, path);
-  } else if (isDirectory) {
-    await checkTargetFree(path, {});
-    await rename(temporary, path);
-  } else {
-    await nameFile(temporary, path);
-  }
-}
-
-/** Errors of file systems that have no hard links. */
-const NO_LINKS: ReadonlySet<string | undefined> = new Set([
-  'EPERM',
-  'ENOTSUP',
-  'EOPNOTSUPP',
-  'ENOSYS',
-  'EMLINK',
-]);
-
-/** A link fails when something came to stand at the path meanwhile; a rename, where there are no links, would replace it. */
-async function nameFile(temporary: string, path: string): Promise<void> {
-  try {
-    await link(temporary, path);
-  } catch (error) {
-    if (!NO_LINKS.has(systemCode(error))) throw error;
-    await checkTargetFree(path, {});
-    await rename(temporary, path);
-    return;
-  }
-  await rm(temporary);
-}
-
-/** A rename cannot replace a directory that has entries, so the old one steps aside first, and back when that was in vain. */
-async function swapIntoPlace(temporary: string, path: string): Promise<void> {
-  const displaced = `${temporary}.old`;
-  await rename(path, displaced);
-  try {
-    await rename(temporary, path);
-  } catch (cause) {
-    await rename(displaced, path);
-    throw cause;
-  }
-  await removeTree(displaced);
-}
-
-async function isDirectoryAt(path: string): Promise<boolean> {
-  return lstat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-}
-
-/** Removes all that stands at `path`, directories without permission to write included. Nothing there is no error. */
-async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (cause) {
-    if (systemCode(cause) !== 'EACCES') throw cause;
-    await makeWritable(path);
-    await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function makeWritable(path: string): Promise<void> {
-  if (!(await isDirectoryAt(path))) return;
-  await chmod(path, 0o700);
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) await makeWritable(join(path, entry.name));
-  }
-}
-
-/** A failed write of a target as a {@link VecsnapError}; those pass unchanged. */
-export function writeFailure(path: string, cause: unknown): VecsnapError {
-  if (isVecsnapError(cause)) return cause;
-  if (systemCode(cause) === 'EEXIST') return targetExists(path);
-  const full = systemCode(cause) === 'ENOSPC' || systemCode(cause) === 'EDQUOT';
-  return new VecsnapError(
-    full ? 'STORE_FULL' : 'TARGET_FAILED',
-    `The target could not be written: ${messageOf(cause)}.`,
-    {
-      place: path,
-      remedy: full
-        ? 'Free some space or restore to another disk.'
-        : 'Check that the directory exists and can be written.',
-      cause,
-    },
-  );
-}
-
-/** Makes the names in a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path === '' ? '.' : path, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -16,7 +16,7 @@ import {
 import { collectionName } from './collection-name.js';
 import { openedFile } from './file.js';
 import type { FileWriter } from './file-writer.js';
-import { checkTargetFree, LocalFile, replaceAtomically, sourceChanged, sizeOfFile } from './local-file.js';
+import { LocalFile, sourceChanged, sizeOfFile } from './local-file.js';
 import type { Content, FormatNote, OpenSource, Source, Target, WriteReport } from './port.js';
 import { ROOM_SLACK_BYTES, roomToRead, SlabRing } from './read-memory.js';
 
@@ -147,9 +147,13 @@ export function matrixTarget(format: MatrixFormat, path: string, options: Matrix
   const place = `${format.scheme}:${path}`;
   return {
     place,
-    prepare: (writeOptions) => checkTargetFree(path, writeOptions),
+    async prepare(writeOptions) {
+      const { checkTargetFree } = await import('./replace.js');
+      await checkTargetFree(path, writeOptions);
+    },
     async write(content, writeOptions) {
       const index = columnOf(format, place, content, options.column);
+      const { replaceAtomically } = await import('./replace.js');
       return replaceAtomically(path, writeOptions, (temporary) =>
         writeMatrix(format, temporary, content, index, writeOptions.signal),
       );

@@ -32,7 +32,10 @@ export interface RegularFile extends FileBase {
    * when it was; writes that come after the first reading must show in it. Undefined where that cannot be told.
    */
   state?(): string | undefined;
-  /** The bytes, in pieces of any size. The receiver owns each piece. */
+  /**
+   * The bytes, in pieces of any size. The receiver owns the bytes of each piece, but not its `buffer`, in which others may lie: it may write
+   * to them, and must not transfer it.
+   */
   read(): AsyncIterable<Uint8Array>;
 }
 
@@ -162,6 +165,8 @@ export interface WriteReport {
   readonly files: number;
   /** Bytes of vectors, payloads and files handed to the target. */
   readonly bytes: number;
+  /** What a person should know of it, for example what could not be removed of that which stood there before. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** Something that snapshots are restored into. */
@@ -174,7 +179,7 @@ export interface Target {
    */
   prepare(options: WriteOptions): Promise<void>;
   /**
-   * Writes all of `content`, or nothing: a failure leaves the place as it was.
+   * Writes all of `content`, or nothing: a failure leaves the place as it was, or says that all of it stands there and may not outlast a crash.
    * @throws VecsnapError TARGET_EXISTS, TARGET_IN_REPOSITORY, TARGET_UNSUITABLE, TARGET_FAILED, STORE_FULL, ABORTED, PEER_MISSING.
    */
   write(content: Content, options: WriteOptions): Promise<WriteReport>;

@@ -21,8 +21,8 @@ import {
   viewOf,
 } from '../core/index.js';
 import { canonicalJson } from './canonical-json.js';
-import { checkTargetFree, replaceAtomically } from './local-file.js';
 import type { Content, Target, WriteOptions, WriteReport } from './port.js';
+import { checkTargetFree, replaceAtomically } from './replace.js';
 import { RedbFile } from './redb.js';
 import { RuvectorFile } from './ruvector.js';
 import {

@@ -57,11 +57,16 @@ exit code is 3 when anything is lost; --json lists it.`,
           ...written,
           ...(lost === undefined ? {} : { lost: lossesJson(lost) }),
         },
-        text: () => [reportText(snapshot, target, report), ...lossLines(lost)].join('\n'),
+        text: () =>
+          [reportText(snapshot, target, report), ...noteLines(report), ...lossLines(lost)].join('\n'),
         exitCode: lost !== undefined && lossLines(lost).length > 0 ? EXIT.damage : EXIT.done,
       };
     }),
 };
+
+function noteLines({ notes = [] }: WriteReport): string[] {
+  return notes.map((note) => `  note     ${shown(note, 1000)}`);
+}
 
 /** Losses beyond these are only counted. */
 const MOST_LINES = 20;
