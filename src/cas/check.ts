@@ -6,6 +6,7 @@
  */
 import {
   type Address,
+  ADDRESS_LENGTH,
   DigestTable,
   equalBytes,
   formatAddress,
@@ -24,7 +25,7 @@ import {
   type WantedChunks,
 } from './found-chunks.js';
 import type { Location } from './index-port.js';
-import { checkPackHeader, type DirectoryEntry, readPackDirectory, readRange } from './pack.js';
+import { checkPackHeader, type DirectoryCursor, type DirectoryEntry, readRange } from './pack.js';
 
 /** Something wrong with a pack or with a chunk in it. */
 export interface PackFinding {
@@ -37,8 +38,11 @@ export interface PackFinding {
 }
 
 const READ_BYTES = 4 * 1024 * 1024;
-/** Plaintext bytes that are checked together. */
+/** Plaintext bytes, and chunks, that are checked together. */
 const PLAIN_BYTES = 1024 * 1024;
+const RUN_ENTRIES = 1024;
+/** Entries of a directory that are made at a time: a pack of tiny chunks has hundreds of thousands. */
+const ENTRIES_TOGETHER = 4096;
 /** Runs of chunks that are read and checked at the same time. */
 const RUNS_AHEAD = 10;
 
@@ -77,10 +81,9 @@ class PackCheck {
 
   /** Checks what a pack says of itself. */
   async *checkDirectory(name: string, size: number): AsyncGenerator<PackFinding> {
-    const { blobs, sha256 } = this.#store.parts;
     try {
-      checkPackHeader(name, await readRange(blobs, name, 0, Math.min(8, size)));
-      this.#noteBases(await readPackDirectory(blobs, { name, size }, sha256));
+      checkPackHeader(name, await readRange(this.#store.parts.blobs, name, 0, Math.min(8, size)));
+      this.#noteBases(await this.#store.openDirectory(name));
     } catch (error) {
       if (!isVecsnapError(error, 'PACK_MISSING', 'PACK_DAMAGED', 'REPOSITORY_NEWER')) throw error;
       this.#unreadable.add(name);
@@ -103,29 +106,31 @@ class PackCheck {
 
   async *#firstSteps(): AsyncGenerator<Step> {
     for (const [name, size] of this.#store.packs) {
-      const entries = (await this.#entries(name)).filter((entry) => !this.#isKnown(name, entry));
-      const located = await this.#store.locate(entries.map(({ address }) => address));
-      for (const [i, entry] of entries.entries()) {
-        if (!agrees(entry, name, located[i]))
-          yield {
-            finding: { error: indexDisagrees(entry, name), blob: name, address: entry.address },
-          };
-      }
-      const first = entries.filter(
-        (entry, i) => !this.#copied.has(entry.address) || !isAt(located[i], name, entry),
-      );
-      for (const run of inRuns(first)) yield { name, run };
+      for await (const entries of this.#entries(name)) yield* this.#firstStepsOf(name, entries);
       yield { checkedBytes: size };
     }
+  }
+
+  async *#firstStepsOf(name: string, entries: readonly DirectoryEntry[]): AsyncGenerator<Step> {
+    const located = await this.#store.locate(entries.map(({ address }) => address));
+    for (const [i, entry] of entries.entries()) {
+      if (!agrees(entry, name, located[i]))
+        yield {
+          finding: { error: indexDisagrees(entry, name), blob: name, address: entry.address },
+        };
+    }
+    const first = entries.filter(
+      (entry, i) => !this.#copied.has(entry.address) || !isAt(located[i], name, entry),
+    );
+    for (const run of inRuns(first)) yield { name, run };
   }
 
   async *#restOfSteps(): AsyncGenerator<Step> {
     const isLeft = ({ address }: DirectoryEntry): boolean =>
       this.#copied.has(address) && !this.#checked.has(address);
-    for (const name of this.#store.packs.keys()) {
-      const isFresh = (entry: DirectoryEntry): boolean => isLeft(entry) && !this.#isKnown(name, entry);
-      for (const run of inRuns((await this.#entries(name)).filter(isFresh))) yield { name, run };
-    }
+    for (const name of this.#store.packs.keys())
+      for await (const entries of this.#entries(name))
+        for (const run of inRuns(entries.filter(isLeft))) yield { name, run };
   }
 
   /** Whether the copy is known to be damaged. Where somebody needs the chunk, it is missed there. */
@@ -133,13 +138,24 @@ class PackCheck {
     return this.#store.parts.damage?.isBad(name, offset) === true;
   }
 
-  #noteBases(entries: readonly DirectoryEntry[]): void {
-    for (const { bases = [] } of entries) for (const base of bases) this.#copied.add(base);
+  #noteBases(cursor: DirectoryCursor): void {
+    while (cursor.next())
+      for (let i = 0; i < cursor.baseCount; i++)
+        this.#copied.addAt(cursor.bytes, cursor.basesAt + i * ADDRESS_LENGTH);
   }
 
-  /** What the pack has, or as much as the index knows of it: its chunks may be whole although its directory is damaged. */
-  async #entries(name: string): Promise<readonly DirectoryEntry[]> {
-    if (!this.#unreadable.has(name)) return this.#store.directory(name);
+  /**
+   * What the pack has, or as much as the index knows of it: its chunks may be whole although its directory is damaged. Some at a time, without
+   * those that are known to be damaged.
+   */
+  async *#entries(name: string): AsyncGenerator<readonly DirectoryEntry[]> {
+    const parts = this.#unreadable.has(name)
+      ? [await this.#indexedEntries(name)]
+      : inParts(await this.#store.openDirectory(name));
+    for (const entries of parts) yield entries.filter((entry) => !this.#isKnown(name, entry));
+  }
+
+  async #indexedEntries(name: string): Promise<DirectoryEntry[]> {
     const entries: DirectoryEntry[] = [];
     if ((await this.#store.parts.blobs.stat(name)) === undefined) return entries; // They are missed where somebody needs them.
     for await (const some of this.#store.parts.index.entries())
@@ -348,14 +364,26 @@ async function stateOf(store: ChunkStore, used: UsedChunks, number: number): Pro
   return bases.includes(undefined) ? 'baseless' : 'bad';
 }
 
+/** The entries of a directory, some at a time. */
+function* inParts(cursor: DirectoryCursor): Generator<DirectoryEntry[]> {
+  let part: DirectoryEntry[] = [];
+  while (cursor.next()) {
+    part.push(cursor.entry());
+    if (part.length < ENTRIES_TOGETHER) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
+}
+
 /** Consecutive entries of a pack, so many that they are worth one read. */
 export function* inRuns(entries: readonly DirectoryEntry[]): Generator<DirectoryEntry[]> {
   let run: DirectoryEntry[] = [];
   let plain = 0;
   for (const entry of entries) {
     const start = run[0]?.offset ?? entry.offset;
-    const isFull =
-      entry.offset + entry.storedLength - start > READ_BYTES || plain + entry.length > PLAIN_BYTES;
+    const bytes = entry.offset + entry.storedLength - start;
+    const isFull = bytes > READ_BYTES || plain + entry.length > PLAIN_BYTES || run.length === RUN_ENTRIES;
     if (run.length > 0 && isFull) {
       yield run;
       run = [];
