@@ -1,4 +1,4 @@
-/** What the pool of coders and its workers say to each other. Bytes in shared memory are not copied. */
+/** What the pool of coders and its workers say to each other. Chunks in shared memory are not copied, others once. */
 import type { Address } from '../core/address.js';
 import type { ChunkGraph } from '../cas/chunk-graph.js';
 import type { ChunkToEncode } from '../cas/coder.js';
@@ -78,6 +78,61 @@ export type Reply =
     }
   | { readonly operation: 'decode'; readonly chunks: readonly DecodedReply[]; readonly bytes: Uint8Array };
 
+/** Gives memory of at least so many bytes, of any content. */
+type TakeMemory = (length: number) => ArrayBuffer;
+
+/** A job on its way, and the memory that its chunks are in if they are not in shared memory: it moves there, and back with the answer. */
+export interface SentJob {
+  readonly job: Job;
+  readonly memory: ArrayBuffer | undefined;
+}
+
+/**
+ * What is sent for a job. Chunks that are not in shared memory are copied side by side into memory that moves: sent as they are, they would
+ * be copied twice, each with all of the memory that it is a part of.
+ */
+export function toSent(job: Job, take: TakeMemory): SentJob {
+  if (job.operation === 'address') {
+    const { chunks, memory } = sideBySide(job.chunks, take);
+    return { job: { ...job, chunks }, memory };
+  }
+  if (job.operation === 'encode') {
+    const plain = job.chunks.map(({ bytes }) => bytes);
+    const { chunks, memory } = sideBySide(plain, take);
+    if (memory === undefined) return { job, memory };
+    const copies = job.chunks.map((chunk, i) => ({ ...chunk, bytes: chunks[i] as Uint8Array }));
+    return { job: { ...job, chunks: copies }, memory };
+  }
+  return { job, memory: undefined };
+}
+
+function sideBySide(
+  chunks: readonly Uint8Array[],
+  take: TakeMemory,
+): { readonly chunks: readonly Uint8Array[]; readonly memory: ArrayBuffer | undefined } {
+  const room = chunks.reduce((sum, chunk) => sum + (isOwn(chunk) ? aligned(chunk.length) : 0), 0);
+  if (room === 0) return { chunks, memory: undefined };
+  const memory = take(room);
+  let start = 0;
+  const copies = chunks.map((chunk) => {
+    if (!isOwn(chunk)) return chunk;
+    const copy = new Uint8Array(memory, start, chunk.length);
+    copy.set(chunk);
+    start += aligned(chunk.length);
+    return copy;
+  });
+  return { chunks: copies, memory };
+}
+
+function isOwn({ buffer }: Uint8Array): boolean {
+  return buffer instanceof ArrayBuffer;
+}
+
+/** Numbers of all kinds stand at whole multiples of their width. */
+function aligned(length: number): number {
+  return (length + 7) & ~7;
+}
+
 /** What a worker says first: all of its code is loaded. */
 export const LOADED = 'loaded';
 
@@ -85,4 +140,6 @@ export const LOADED = 'loaded';
 export interface Envelope<T> {
   readonly id: number;
   readonly content: T;
+  /** See {@link SentJob}. */
+  readonly memory?: ArrayBuffer | undefined;
 }

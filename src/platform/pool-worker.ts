@@ -5,12 +5,13 @@ import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js'
 
 const runner = new JobRunner();
 
-parentPort?.on('message', ({ id, content }: Envelope<Job>) => {
+parentPort?.on('message', ({ id, content, memory }: Envelope<Job>) => {
   const reply = runner.run(content);
   const moved = 'fingerprints' in reply ? [reply.bytes, reply.fingerprints] : [reply.bytes];
+  const buffers = moved.map(({ buffer }) => buffer as ArrayBuffer);
   parentPort?.postMessage(
-    { id, content: reply } satisfies Envelope<Reply>,
-    moved.map(({ buffer }) => buffer as ArrayBuffer),
+    { id, content: reply, memory } satisfies Envelope<Reply>,
+    memory === undefined ? buffers : [...buffers, memory],
   );
 });
 

@@ -1,7 +1,7 @@
 /** Threads that do jobs: workers, and the calling thread where that may help. */
 import { VecsnapError } from '../core/errors.js';
 import { JobRunner } from './job-runner.js';
-import { type Envelope, type Job, LOADED, type Reply } from './pool-protocol.js';
+import { type Envelope, type Job, LOADED, type Reply, toSent } from './pool-protocol.js';
 import { type StartedWorker, takeWorker } from './workers.js';
 
 /**
@@ -9,6 +9,10 @@ import { type StartedWorker, takeWorker } from './workers.js';
  * than so many under way gets no help from the calling thread: with six, `verify` took a fifth longer than with ten.
  */
 const JOBS_OF_WORKER = 5;
+
+/** Buffers for chunks of jobs that are kept, and the steps in which they grow, so that most serve most jobs. */
+const MOST_SPARE = 8;
+const MEMORY_STEP = 1 << 18;
 
 interface Waiting {
   readonly job: Job;
@@ -27,6 +31,8 @@ export class ThreadPool {
   readonly #helper: JobRunner | undefined;
   readonly #members: Member[] = [];
   readonly #queue: Waiting[] = [];
+  /** What came back with answers, for jobs to come: fresh memory takes longer to come by than to fill. */
+  readonly #memory: ArrayBuffer[] = [];
   #lastId = 0;
   #isHelpDue = false;
 
@@ -98,8 +104,9 @@ export class ThreadPool {
   #send({ worker, waiting }: Member, { job, resolve, reject }: Waiting): void {
     const id = ++this.#lastId;
     try {
-      const envelope: Envelope<Job> = { id, content: job };
-      worker.postMessage(envelope, job.spare === undefined ? [] : [job.spare]);
+      const { job: content, memory } = toSent(job, (length) => this.#takeMemory(length));
+      const moved = [job.spare, memory].filter((buffer) => buffer !== undefined);
+      worker.postMessage({ id, content, memory } satisfies Envelope<Job>, moved);
     } catch (error) {
       reject(error); // For what cannot be sent.
       return;
@@ -108,12 +115,20 @@ export class ThreadPool {
     worker.ref(); // An idle worker keeps no process alive; one that has work does.
   }
 
+  #takeMemory(length: number): ArrayBuffer {
+    const at = this.#memory.findIndex(({ byteLength }) => byteLength >= length);
+    if (at >= 0) return this.#memory.splice(at, 1)[0] as ArrayBuffer;
+    this.#memory.shift(); // Or what is too small would stay for ever.
+    return new ArrayBuffer(Math.ceil(length / MEMORY_STEP) * MEMORY_STEP);
+  }
+
   #newMember(): Member {
     const { worker, loaded } = takeWorker();
     const member: Member = { worker, loaded, waiting: new Map() };
     worker.on('message', (message: Envelope<Reply> | typeof LOADED) => {
       if (message === LOADED) return;
-      const { id, content } = message;
+      const { id, content, memory } = message;
+      if (memory !== undefined && this.#memory.length < MOST_SPARE) this.#memory.push(memory);
       const waiting = member.waiting.get(id);
       member.waiting.delete(id);
       if (member.waiting.size === 0) worker.unref();
