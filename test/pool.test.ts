@@ -96,6 +96,21 @@ describe('a pool', () => {
     );
   });
 
+  it('takes little, then much, then little again, and leaves it with the caller', async () => {
+    for (const length of [60_000, 400_000, 3_000_000, 70_000, 9_000_000, 3_000_000]) {
+      const chunks = [seededBytes(length, length), seededBytes(100, 1), seededBytes(50_001, 2)];
+      const expected = texts(chunks);
+      const addresses = await inline.address(chunks);
+      expect((await pool.address(chunks)).map(toHex)).toEqual(addresses.map(toHex));
+      const encoded = await pool.addressAndEncode(
+        chunks.map((bytes) => ({ bytes, width: 0 })),
+        OPTIONS,
+      );
+      expect(encoded.map(({ address }) => toHex(address))).toEqual(addresses.map(toHex));
+      expect(texts(chunks)).toEqual(expected);
+    }
+  });
+
   it('gives nothing for nothing', async () => {
     expect(await pool.address([])).toEqual([]);
     expect(await pool.encode([], OPTIONS)).toEqual([]);
