@@ -14,7 +14,7 @@ import type { WriteOptions } from './port.js';
 export async function checkTargetFree(path: string, { overwrite, repository }: WriteOptions): Promise<void> {
   if (repository !== undefined) await (await import('./apart.js')).checkApart(path, repository);
   const found = await lstat(path).catch((cause: unknown) => {
-    if (systemCode(cause) === 'ENAMETOOLONG') throw writeFailure(path, cause);
+    if (systemCode(cause) === 'ENAMETOOLONG') throw targetFailed(path, cause, 'Give a shorter name.');
     return undefined;
   });
   if (overwrite !== true && found !== undefined) throw targetExists(path);
