@@ -1,10 +1,8 @@
 // Everything that must hold before a change lands: install, build, all checks, all tests, the examples and the quickstart.
 // Runs on a fresh machine with Node.js and npm. The last line is "N passed, N failed".
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
-import { text } from 'node:stream/consumers';
 
 const results = '.work/test-results.json';
 
@@ -19,10 +17,10 @@ const foundation = [
 ];
 
 /**
- * Steps that read and change nothing that others read. As many at a time as there are processors, whatever becomes of the others.
+ * Steps that are all run, whatever becomes of the others.
  * @type {[string, string][]}
  */
-const readings = [
+const checks = [
   ['types of tests and scripts', 'npm run --silent typecheck'],
   ['lint', 'npm run --silent lint'],
   ['kernels as compiled', 'npm run --silent build:kernels -- --check'],
@@ -30,13 +28,6 @@ const readings = [
   ['import directions', 'npm run --silent check:imports'],
   ['dead code', 'npm run --silent check:unused'],
   ['package shape', 'npm run --silent check:package'],
-];
-
-/**
- * Steps that need the machine for themselves. All are run, whatever becomes of the others.
- * @type {[string, string][]}
- */
-const trials = [
   ['tests', `npx vitest run --reporter=default --reporter=json --outputFile.json=${results}`],
   ['examples', 'npm run --silent examples'],
   ['quickstart', 'node examples/quickstart.mjs'],
@@ -45,37 +36,12 @@ const trials = [
 
 function run([name, command]) {
   console.log(`\n── ${name}: ${command}`);
-  const started = performance.now();
+  const started = process.hrtime.bigint();
   const { status } = spawnSync(command, { shell: true, stdio: ['ignore', 'inherit', 'inherit'] });
-  return outcome(name, status, started);
-}
-
-function outcome(name, status, started) {
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   const ok = status === 0;
-  console.log(`── ${name}: ${ok ? 'passed' : `FAILED with exit code ${status}`} in ${seconds} s`);
+  console.log(`── ${name}: ${ok ? 'passed' : `FAILED with exit code ${status}`} in ${seconds.toFixed(1)} s`);
   return { name, ok };
-}
-
-/** What a step prints is shown when it has ended, whole. */
-async function runQuietly([name, command]) {
-  const started = performance.now();
-  const child = spawn(`(${command}) 2>&1`, { shell: true, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  const [printed, status] = await Promise.all([text(child.stdout), ended]);
-  console.log(`\n── ${name}: ${command}\n${printed.trimEnd()}`);
-  return outcome(name, status, started);
-}
-
-async function runTogether(steps) {
-  const outcomes = [];
-  const waiting = [...steps];
-  const work = async () => {
-    for (let step = waiting.shift(); step !== undefined; step = waiting.shift())
-      outcomes.push(await runQuietly(step));
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
-  return outcomes;
 }
 
 function countTests() {
@@ -107,7 +73,7 @@ for (const step of foundation) {
   outcomes.push(run(step));
   if (!outcomes.at(-1).ok) break;
 }
-if (outcomes.every(({ ok }) => ok)) outcomes.push(...(await runTogether(readings)), ...trials.map(run));
+if (outcomes.every(({ ok }) => ok)) outcomes.push(...checks.map(run));
 
 const tests = countTests();
 const failedSteps = outcomes.filter(({ name, ok }) => !ok && name !== 'tests');
