@@ -2,7 +2,8 @@
 export { fbin, i8bin, u8bin } from './bin.js';
 export { directorySource } from './directory.js';
 export { directoryTarget, isInnerFilePath } from './directory-target.js';
-export { fileSource, fileTarget } from './file.js';
+export { fileSource } from './file.js';
+export { fileTarget } from './file-target.js';
 export * from './local-file.js';
 export * from './replace.js';
 export {
@@ -11,9 +12,8 @@ export {
   type MatrixScheme,
   type MatrixShape,
   matrixSource,
-  matrixTarget,
-  type MatrixTargetOptions,
 } from './matrix.js';
+export { matrixTarget, type MatrixTargetOptions } from './matrix-target.js';
 export { npy } from './npy.js';
 export * from './port.js';
 export { type ResolveOptions, resolveSource, resolveTarget, SCHEMES } from './registry.js';

@@ -51,7 +51,7 @@ const KINDS: readonly Kind[] = [
     scheme: 'file',
     endings: [],
     source: async (location) => (await import('./file.js')).fileSource(location),
-    target: async (location) => (await import('./file.js')).fileTarget(location),
+    target: async (location) => (await import('./file-target.js')).fileTarget(location),
   },
   {
     scheme: 'dir',
@@ -66,7 +66,7 @@ function matrixKind(scheme: MatrixScheme, load: () => Promise<MatrixFormat>): Ki
     scheme,
     endings: [`.${scheme}`],
     source: async (location) => (await import('./matrix.js')).matrixSource(await load(), location),
-    target: async (location) => (await import('./matrix.js')).matrixTarget(await load(), location),
+    target: async (location) => (await import('./matrix-target.js')).matrixTarget(await load(), location),
   };
 }
 

@@ -5,7 +5,7 @@ import { chmod, link, lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path';
 import { isVecsnapError, toHex, VecsnapError } from '../core/index.js';
 import { messageOf, pathExists, systemCode } from './local-file.js';
-import type { WriteOptions } from './port.js';
+import type { WriteOptions, WriteReport } from './port.js';
 
 /**
  * @throws VecsnapError TARGET_IN_REPOSITORY when what is written to `path` would touch the repository, TARGET_EXISTS when something
@@ -27,22 +27,17 @@ function targetExists(path: string): VecsnapError {
   });
 }
 
-/** What {@link replaceAtomically} has to say beside its result. */
-interface Noted {
-  /** What could not be removed. */
-  readonly notes?: readonly string[];
-}
-
 /**
  * Runs `produce` on a path beside `path`, then moves the result to `path` (docs/ordering.md, T1 to T4). When anything fails before the result
  * stands there, what stood there stands there still and the other path is removed. Afterwards only durability can fail, which the error says.
+ * @returns what `produce` gave, and a note when something that stood there before could not be removed.
  * @throws VecsnapError TARGET_IN_REPOSITORY, TARGET_EXISTS, TARGET_FAILED, STORE_FULL, or what `produce` throws when that is a VecsnapError.
  */
 export async function replaceAtomically<T extends object>(
   path: string,
   options: WriteOptions,
   produce: (temporary: string) => Promise<T>,
-): Promise<T & Noted> {
+): Promise<T & Pick<WriteReport, 'notes'>> {
   await checkTargetFree(path, options);
   const place = resolve(path);
   const temporary = pathBeside(place);
