@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { SnapshotManager } from 'vecsnap';
-import { directorySource, directoryTarget, fileTarget } from 'vecsnap/source';
+import { directorySource, directoryTarget, fileSource, fileTarget } from 'vecsnap/source';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MAIN } from './support/cli.js';
 import { freshDirectory } from './support/files.js';
@@ -11,24 +11,39 @@ import { fileTreeSource, regularFile } from './support/memory-source.js';
 const at = freshDirectory();
 const NEW = Buffer.from('the new content');
 
+/** What happens at a call besides: statements in which `from` or `path` is its first argument. */
+interface AtCall {
+  readonly rename?: string;
+  readonly rm?: string;
+  readonly sync?: string;
+}
+
 /**
- * A module that goes before the command line: it notes renames, removals and syncs of directories, and does `onSync` at the latter.
+ * A module that goes before the command line: it notes renames, removals and syncs of directories.
  * What Node.js exports by name is only changed by saying so.
  */
-function watching(onSync = ''): string {
+function watching({ rename = '', rm = '', sync = '' }: AtCall = {}): string {
   const program = `
     import fs from 'node:fs';
     import { syncBuiltinESMExports } from 'node:module';
     const note = (line) => fs.appendFileSync(process.env.NOTES, line + '\\n');
     const short = (path) => String(path).replace(/^.*\\//, '').replace(/\\.[0-9a-f]{12}\\./, '.ID.');
     const { rename, rm, open } = fs.promises;
-    fs.promises.rename = (from, to) => (note('rename ' + short(from) + ' ' + short(to)), rename(from, to));
-    fs.promises.rm = (path, options) => (note('rm ' + short(path)), rm(path, options));
+    fs.promises.rename = async (from, to) => {
+      note('rename ' + short(from) + ' ' + short(to));
+      ${rename}
+      return rename(from, to);
+    };
+    fs.promises.rm = async (path, options) => {
+      note('rm ' + short(path));
+      ${rm}
+      return rm(path, options);
+    };
     fs.promises.open = async (path, ...how) => {
       const handle = await open(path, ...how);
       const sync = handle.sync.bind(handle);
       if (String(path) === process.env.PLACE)
-        handle.sync = async () => { note('sync'); ${onSync}; return sync(); };
+        handle.sync = async () => { note('sync'); ${sync}; return sync(); };
       return handle;
     };
     syncBuiltinESMExports();`;
@@ -70,7 +85,7 @@ describe('a directory in the place of another', () => {
   });
 
   it('stands beside the other when it may not be durable, which is said', async () => {
-    const { status, stderr } = restore(at('out'), watching(`throw new Error('the disk is gone')`));
+    const { status, stderr } = restore(at('out'), watching({ sync: `throw new Error('the disk is gone')` }));
     expect(status).toBe(1);
     expect(stderr).toMatch(/stands at its place, whole, but may not outlast a crash: the disk is gone\./);
     expect(stderr).toMatch(/before is \S+\.partial\.old\./);
@@ -81,15 +96,53 @@ describe('a directory in the place of another', () => {
   });
 
   it('lets the other come back when it cannot be moved there', async () => {
-    const module = watching().replace(
-      encodeURIComponent('rename(from, to));'),
-      encodeURIComponent(`/partial$/.test(from) ? Promise.reject(new Error('no room')) : rename(from, to));`),
-    );
-    const { status, stderr } = restore(at('out'), module);
+    const rename = `if (from.endsWith('.partial')) throw new Error('no room');`;
+    const { status, stderr } = restore(at('out'), watching({ rename }));
     expect(status).toBe(1);
     expect(stderr).toMatch(/could not be written: no room\./);
     expect(await names()).toEqual(['notes', 'out', 'repo']);
     expect(await readFile(at('out', 'old', 'b'), 'utf8')).toBe('old');
+  });
+});
+
+describe('what can be done when no step back is left', () => {
+  it('is told: where the other is that cannot be moved back', async () => {
+    const rename = `if (/\\.(partial|old)$/.test(from)) throw new Error('no room');`;
+    const { status, stderr } = restore(at('out'), watching({ rename }));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(
+      /could not be written: no room\.\n.*\n.*What stood there is \S+\.old now: move it back\./,
+    );
+    expect(await names()).toEqual(['notes', 'out.ID.partial.old', 'repo']);
+  });
+
+  it('is told before what cannot be cleaned up', async () => {
+    const rename = `if (from.endsWith('.partial')) throw new Error('no room');`;
+    const { stderr } = restore(at('out'), watching({ rename, rm: `throw new Error('no rights');` }));
+    expect(stderr).toMatch(/could not be written: no room\./);
+    expect(await names()).toEqual(['notes', 'out', 'out.ID.partial', 'repo']);
+  });
+
+  it('is nothing for a file that has its name, and its old one too', async () => {
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo') });
+    await manager.createSnapshot(fileSource(at('out', 'old', 'b')), 'file');
+    await manager.close();
+    const args = [
+      '--import',
+      watching({ rm: `throw new Error('no rights');` }),
+      MAIN,
+      'restore',
+      at('repo'),
+      'file',
+      at('b'),
+    ];
+    const env = { ...process.env, NOTES: at('notes'), PLACE: at() };
+    expect(spawnSync(process.execPath, args, { env, encoding: 'utf8' })).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+    expect(await readFile(at('b'), 'utf8')).toBe('old');
+    expect(await names()).toEqual(['b', 'b.ID.partial', 'notes', 'out', 'repo']);
   });
 });
 
