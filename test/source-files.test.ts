@@ -294,19 +294,19 @@ describe('a tree that would be written elsewhere', () => {
     [
       'a file through a link',
       () => [link('a', path('outside')), fileEntry('a/escaped')],
-      /and something else/,
+      /of something else/,
     ],
     [
       'a directory through a link',
       () => [link('a', path('outside')), directory('a/escaped')],
-      /and something else/,
+      /of something else/,
     ],
     [
       'a file over a link',
       () => [link('a', path('outside', 'escaped')), fileEntry('a')],
       /does not come after/,
     ],
-    ['a file below a file', () => [fileEntry('a'), fileEntry('a/b')], /and something else/],
+    ['a file below a file', () => [fileEntry('a'), fileEntry('a/b')], /of something else/],
     ['one path twice', () => [fileEntry('a'), fileEntry('a')], /does not come after/],
     ['paths out of order', () => [fileEntry('b'), fileEntry('a')], /does not come after/],
   ];
@@ -320,6 +320,30 @@ describe('a tree that would be written elsewhere', () => {
     expect(error.message).toMatch(why);
     expect(await readdir(path())).toEqual(['outside']);
     expect(await readdir(path('outside'))).toEqual([]);
+  });
+
+  it('a file below a file that is not written yet', async () => {
+    let giveBytes = (): void => undefined;
+    const isGiven = new Promise<void>((resolve) => (giveBytes = resolve));
+    const large = (name: string): FileEntry => ({
+      type: 'file',
+      path: name,
+      mode: 0o644,
+      size: 2 ** 21, // Such are written one at a time: the second waits, and its place is free.
+      read: async function* () {
+        await isGiven;
+        yield new Uint8Array(2 ** 21);
+      },
+    });
+    const files = async function* () {
+      yield* [large('A'), large('a'), fileEntry('a/b')];
+      giveBytes();
+    };
+    const error = await expectCode('TARGET_UNSUITABLE', () =>
+      directoryTarget(path('out')).write({ ...contentOf(), files }, {}),
+    );
+    expect(error.message).toMatch(/of something else/);
+    expect(await readdir(path())).toEqual([]);
   });
 
   it('makes parents that the content leaves out', async () => {

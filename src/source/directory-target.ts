@@ -114,7 +114,7 @@ class TreeWriter {
       await this.#makeParents(entry.path);
       this.#entries++;
       if (entry.type === 'file') yield entry;
-      else if (entry.type === 'link') await symlink(entry.target, join(this.#root, entry.path));
+      else if (entry.type === 'link') await this.#makeLink(entry.path, entry.target);
       else await this.#makeDirectory(entry.path, entry.mode);
     }
   }
@@ -123,7 +123,8 @@ class TreeWriter {
   async write(file: RegularFile): Promise<number> {
     const path = join(this.#root, file.path);
     const write = () => writeRegularFile(path, file, this.#signal, this.#memory);
-    return file.size > LARGE_FILE_BYTES ? this.#large.run(write) : write();
+    const written = file.size > LARGE_FILE_BYTES ? this.#large.run(write) : write();
+    return written.catch(this.#refuseTaken(file.path));
   }
 
   /** Gives the directories their permissions, deepest first because one may forbid to go into it, and makes them durable. */
@@ -163,13 +164,20 @@ class TreeWriter {
   }
 
   async #makeDirectory(path: string, mode: number): Promise<void> {
-    await mkdir(join(this.#root, path), BUILDING_MODE).catch((cause: unknown) => {
-      if (systemCode(cause) === 'EEXIST') {
-        throw this.#refuse(path, 'is a directory and something else', cause);
-      }
-      throw cause;
-    });
+    await mkdir(join(this.#root, path), BUILDING_MODE).catch(this.#refuseTaken(path));
     this.#directories.set(path, mode);
+  }
+
+  async #makeLink(path: string, target: string): Promise<void> {
+    await symlink(target, join(this.#root, path)).catch(this.#refuseTaken(path));
+  }
+
+  /** A file is written while what comes after it is made, so either of two with one path may be the one that is too late. */
+  #refuseTaken(path: string): (cause: unknown) => never {
+    return (cause) => {
+      if (systemCode(cause) !== 'EEXIST') throw cause;
+      throw this.#refuse(path, 'is that of something else too', cause);
+    };
   }
 
   #refuse(path: string, why: string, cause?: unknown): VecsnapError {
