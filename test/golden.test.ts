@@ -15,7 +15,14 @@ import {
   portableDeflate,
   portableSha256,
 } from 'vecsnap/platform';
-import { type FormatNote, directoryTarget, fbin, matrixTarget, type Source } from 'vecsnap/source';
+import {
+  type FormatNote,
+  directoryTarget,
+  fbin,
+  fileTarget,
+  matrixTarget,
+  type Source,
+} from 'vecsnap/source';
 import { type Environment, type RepositoryConfig, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { freshDirectory, seededBytes } from './support/files.js';
@@ -114,6 +121,21 @@ function matrixSource(bytes: Uint8Array, rows: number, dimension: number): Sourc
   return recordSource('matrix', records, { format: { name: 'fbin' } });
 }
 
+/** One file has several chunks, one has a single one, and one has none. */
+const FILES = [...TREE, regularFile('one chunk', 0o640, text('short'))];
+
+/** Takes everything that files-v2 holds; and files-v1, when manifests still had version 1, in which each file refers to a tree. */
+async function makeFiles(environment: Environment): Promise<Snapshot[]> {
+  const manager = await SnapshotManager.init({ environment }, PARAMETERS);
+  const files = await manager.createSnapshot(fileTreeSource('tree', NOTE, FILES), 'tree');
+  const single = await manager.createSnapshot(
+    fileTreeSource('single', { name: 'file' }, [regularFile('file', 0o600, text('alone'))]),
+    'single',
+  );
+  await manager.close();
+  return [files, single];
+}
+
 /** Takes everything that repository-v1 holds. */
 async function makeRepository(environment: Environment): Promise<Snapshot[]> {
   const manager = await SnapshotManager.init({ environment }, PARAMETERS);
@@ -149,7 +171,17 @@ async function makeExample(environment: Environment): Promise<Snapshot[]> {
   return [snapshot];
 }
 
-const MADE = { 'repository-v1': makeRepository, 'worked-example': makeExample };
+const MADE = {
+  'repository-v1': makeRepository,
+  'files-v2': makeFiles,
+  'worked-example': makeExample,
+};
+
+/** What SHA-256 and deflate may come from. */
+const PLATFORMS = [
+  ['Node.js', nodeSha256, nodeDeflate],
+  ['JavaScript alone', portableSha256, portableDeflate],
+] as const;
 
 beforeAll(async () => {
   if (process.env['VECSNAP_MAKE_GOLDEN'] === undefined) return;
@@ -157,7 +189,7 @@ beforeAll(async () => {
     const directory = join(GOLDEN, name);
     if (existsSync(directory)) continue;
     await make(fixedEnvironment(directory));
-    rmSync(join(directory, 'tmp'), { recursive: true, force: true });
+    for (const name of ['tmp', 'reserve']) rmSync(join(directory, name), { recursive: true, force: true });
   }
 });
 
@@ -243,19 +275,101 @@ describe('the repository of version 1', () => {
     expect(repository.methodsSeen).toEqual(new Set([0, 1, 2, 3]));
   });
 
-  it.each([
-    ['Node.js', nodeSha256, nodeDeflate],
-    ['JavaScript alone', portableSha256, portableDeflate],
-  ])('has the addresses that the same content has today, with %s', async (_, sha256, deflate) => {
-    const environment = { ...fixedEnvironment(at('now')), sha256, coder: inlineCoder({ sha256, deflate }) };
-    const snapshots = await makeRepository(environment);
-    const repository = new IndependentRepository(golden());
-    expect(snapshots.map(({ id, checksum }) => [id, checksum])).toEqual(
-      [...repository.snapshots.keys()].map((id) => [id, repository.read(id).checksum]),
-    );
-    expect(readFileSync(at('now', 'config')).equals(readFileSync(join(GOLDEN, 'repository-v1/config')))).toBe(
-      true,
-    );
+  it.each(PLATFORMS)(
+    'has the addresses that the same records have today, with %s',
+    async (_, sha256, deflate) => {
+      const environment = { ...fixedEnvironment(at('now')), sha256, coder: inlineCoder({ sha256, deflate }) };
+      const snapshots = (await makeRepository(environment)).filter(({ name }) => name !== 'tree'); // files-v2
+      const repository = new IndependentRepository(golden());
+      expect(snapshots.map(({ id, checksum }) => [id, checksum])).toEqual(
+        [...repository.snapshots.keys()]
+          .map((id) => repository.read(id))
+          .filter(({ files }) => files.length === 0)
+          .map(({ snapshot, checksum }) => [snapshot['id'], checksum]),
+      );
+      expect(
+        readFileSync(at('now', 'config')).equals(readFileSync(join(GOLDEN, 'repository-v1/config'))),
+      ).toBe(true);
+    },
+  );
+});
+
+describe.each(['files-v1', 'files-v2'])('the repository %s', (name) => {
+  const at = freshDirectory();
+
+  async function opened(): Promise<{ manager: SnapshotManager; tree: Snapshot; single: Snapshot }> {
+    cpSync(join(GOLDEN, name), at('repo'), { recursive: true });
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const [tree, single] = [await manager.findSnapshot('tree'), await manager.findSnapshot('single')];
+    return { manager, tree, single };
+  }
+
+  it('is whole, and restores exactly', async () => {
+    const { manager, tree, single } = await opened();
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true, checked: { snapshots: 2 } });
+    await manager.restoreSnapshot(tree.id, directoryTarget(at('tree')));
+    expect(readFileSync(at('tree', 'folder', 'stream ü')).equals(STREAM)).toBe(true);
+    expect(readFileSync(at('tree', 'folder', 'nothing'))).toHaveLength(0);
+    expect(readFileSync(at('tree', 'one chunk'), 'utf8')).toBe('short');
+    await manager.restoreSnapshot(single.id, fileTarget(at('file')));
+    expect(readFileSync(at('file'), 'utf8')).toBe('alone');
+    await manager.close();
+  });
+
+  it.each(['full', 'incremental'])('has what a %s snapshot of the same files has today', async (kind) => {
+    const { manager, tree } = await opened();
+    const source = fileTreeSource('tree', NOTE, FILES);
+    const today =
+      kind === 'full'
+        ? await manager.createSnapshot(source, 'today')
+        : await manager.createIncrementalSnapshot(source, 'today', tree.id);
+    const difference = (a: Snapshot, b: Snapshot) => manager.diffSnapshots(a.id, b.id);
+    const none = { added: [], removed: [], changed: [] };
+    expect((await difference(tree, today)).files).toEqual(none);
+    expect((await difference(today, tree)).files).toEqual(none);
+    expect(today.checksum === tree.checksum).toBe(name === 'files-v2');
+    await manager.close();
+  });
+
+  it('differs from files that differ', async () => {
+    const { manager, tree } = await opened();
+    const isFile = ({ type }: { readonly type: string }) => type === 'file';
+    for (const [mode, bytes] of [
+      [0o640, text('other')],
+      [0o600, text('short')],
+      [0o640, STREAM],
+      [0o640, new Uint8Array(0)],
+    ] as const) {
+      const entries = FILES.map((file) => (isFile(file) ? regularFile(file.path, mode, bytes) : file));
+      const other = await manager.createSnapshot(fileTreeSource('tree', NOTE, entries), 'other');
+      const { changed } = (await manager.diffSnapshots(tree.id, other.id)).files;
+      expect(changed).toEqual(FILES.filter(isFile).map(({ path }) => path));
+    }
+    await manager.close();
+  });
+});
+
+describe('the repository files-v2', () => {
+  const at = freshDirectory();
+
+  it.each(PLATFORMS)(
+    'has the addresses that the same files have today, with %s',
+    async (_, sha256, deflate) => {
+      const environment = { ...fixedEnvironment(at('now')), sha256, coder: inlineCoder({ sha256, deflate }) };
+      const snapshots = await makeFiles(environment);
+      const repository = new IndependentRepository(join(GOLDEN, 'files-v2'));
+      expect(snapshots.map(({ id, checksum }) => [id, checksum])).toEqual(
+        [...repository.snapshots.keys()].map((id) => [id, repository.read(id).checksum]),
+      );
+    },
+  );
+
+  it('is read by the independent reader as the one of version 1', () => {
+    const contents = ['files-v1', 'files-v2'].map((name) => {
+      const repository = new IndependentRepository(join(GOLDEN, name));
+      return [...repository.snapshots.keys()].map((id) => repository.read(id).files);
+    });
+    expect(contents[1]).toEqual(contents[0]);
   });
 });
 

@@ -212,6 +212,22 @@ describe('a length or a count that lies', () => {
     expect(await codeOf(restore(repository, id))).toBe('MANIFEST_DAMAGED');
     await expect(stat(at('out'))).rejects.toThrow('ENOENT');
   });
+
+  it.each([4, 6, 10 ** 15])('of a file, about its only chunk: %d in place of 5', async (length) => {
+    const make = async (): Promise<{ repository: HostileRepository; id: string }> => {
+      const repository = new HostileRepository();
+      const chunk = { address: repository.chunk(utf8('hello')), length };
+      const { id } = await repository.snapshot({ files: repository.fileOfChunk('x', chunk) });
+      return { repository, id };
+    };
+    const { repository, id } = await make();
+    expect(await codeOf(restore(repository, id))).toBe('MANIFEST_DAMAGED');
+    await expect(stat(at('out'))).rejects.toThrow('ENOENT');
+    const manager = await (await make()).repository.open();
+    const { lost } = await manager.restoreSnapshot(id, new MemoryTarget(), { allowDamaged: true });
+    expect(lost?.files).toEqual([{ count: 1, path: 'x' }]);
+    await manager.close();
+  });
 });
 
 describe('a tree', () => {

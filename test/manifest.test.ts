@@ -56,9 +56,27 @@ const NODES: Readonly<Record<string, Node>> = {
     level: 0,
     entries: [
       fileToEntry({ path: 'a', type: 'directory', mode: 0o755 }),
-      fileToEntry({ path: 'a/b', type: 'file', mode: 0o644, size: 5, content: A }),
+      fileToEntry({
+        path: 'a/b',
+        type: 'file',
+        mode: 0o644,
+        size: 5,
+        content: { kind: 'stream', address: A },
+      }),
       fileToEntry({ path: 'a/c', type: 'file', mode: 0o600, size: 0, content: null }),
       fileToEntry({ path: 'é', type: 'link', mode: 0o777, target: '../x' }),
+    ],
+  },
+  'a file of one chunk': {
+    level: 0,
+    entries: [
+      fileToEntry({
+        path: 'a/b',
+        type: 'file',
+        mode: 0o644,
+        size: 5,
+        content: { kind: 'chunk', address: A },
+      }),
     ],
   },
   children: {
@@ -81,18 +99,33 @@ const SCHEMA: Schema = {
 };
 
 const MANIFESTS: Readonly<Record<string, Manifest>> = {
-  'of nothing': { format: { name: 'files' }, schema: undefined, records: undefined, files: undefined },
+  'of nothing': {
+    version: 1,
+    format: { name: 'files' },
+    schema: undefined,
+    records: undefined,
+    files: undefined,
+  },
   'of records': {
+    version: 1,
     format: { name: 'jsonl' },
     schema: SCHEMA,
     records: { root: A, count: 778, bytes: 1_200_000 },
     files: undefined,
   },
   'of a matrix and files': {
+    version: 1,
     format: { name: 'npy', header: Uint8Array.of(1, 2), rows: 2 },
     schema: { id: 'none', payload: 'none', vectors: [{ name: 'vectors', dtype: 'f16', dimension: 3 }] },
     records: { root: A, count: 2, bytes: 12 },
     files: { root: A, count: 0, bytes: 0 },
+  },
+  'of files': {
+    version: 2,
+    format: { name: 'file' },
+    schema: undefined,
+    records: undefined,
+    files: { root: A, count: 1, bytes: 5 },
   },
 };
 
@@ -115,6 +148,7 @@ const anyReference = fc.option(fc.record({ root: anyAddress, count: fc.nat(), by
 });
 const anyManifest: fc.Arbitrary<Manifest> = fc
   .record({
+    version: fc.constantFrom(1, 2),
     format: fc.record({ name: anyText, detail: fc.oneof(fc.integer(), anyText, fc.uint8Array()) }),
     schema: fc.option(
       fc
@@ -139,10 +173,17 @@ describe('a manifest', () => {
     );
   });
 
-  it('of another version is newer', () => {
-    expect(() => decodeManifest(encodeCanonical({ version: 2 }))).toThrow(
-      expect.objectContaining({ code: 'REPOSITORY_NEWER' }),
-    );
+  it('of a later version is newer, and one without a version is damaged', () => {
+    const decode = (version: Canonical) => () => decodeManifest(encodeCanonical({ ...good, version }));
+    expect(decode(3)).toThrow(expect.objectContaining({ code: 'REPOSITORY_NEWER' }));
+    for (const none of [0, -1, '2', null])
+      expect(decode(none)).toThrow(expect.objectContaining({ code: 'MANIFEST_DAMAGED' }));
+  });
+
+  it('without files has the version that it always had', () => {
+    const { version: _, ...rest } = MANIFESTS['of records'] as Manifest;
+    expect(decodeManifest(encodeManifest(rest)).version).toBe(1);
+    expect(decodeManifest(encodeManifest({ ...rest, files: rest.records })).version).toBe(2);
   });
 
   const good = {
@@ -368,7 +409,8 @@ describe('an entry', () => {
   });
 
   const files: FileNodeEntry[] = [
-    { path: 'a/b c', type: 'file', mode: 0o7777, size: 3, content: A },
+    { path: 'a/b c', type: 'file', mode: 0o7777, size: 3, content: { kind: 'stream', address: A } },
+    { path: 'one chunk', type: 'file', mode: 0o644, size: 3, content: { kind: 'chunk', address: A } },
     { path: '...', type: 'file', mode: 0, size: 0, content: null },
     { path: 'é', type: 'directory', mode: 0o755 },
     { path: 'link', type: 'link', mode: 0o777, target: '/anywhere' },
@@ -409,12 +451,17 @@ describe('an entry', () => {
     ['content but no bytes', { bytes: 0 }],
     ['bytes but no content', { value: ['file', 0, null] }],
     ['a part too many', { value: ['file', 0, A, 1] }],
+    ['a list of no chunk', { value: ['file', 0, []] }],
+    ['a list of two chunks', { value: ['file', 0, [A, A]] }],
+    ['a chunk without an address', { value: ['file', 0, [null]] }],
+    ['a chunk but no bytes', { bytes: 0, value: ['file', 0, [A]] }],
     ['an unknown type', { value: ['socket', 0] }],
     ['a link without a target', { value: ['link', 0] }],
     ['a link to bytes', { value: ['link', 0, A] }],
     ['a directory with content', { value: ['directory', 0, A] }],
   ])('of a file with %s is damaged', (_, harm) => {
-    const entry = { ...fileToEntry({ path: 'a', type: 'file', mode: 0, size: 3, content: A }), ...harm };
+    const content = { kind: 'stream', address: A } as const;
+    const entry = { ...fileToEntry({ path: 'a', type: 'file', mode: 0, size: 3, content }), ...harm };
     expect(() => entryToFile(entry)).toThrow(expect.objectContaining({ code: 'MANIFEST_DAMAGED' }));
   });
 
@@ -448,8 +495,13 @@ describe('what a manifest reaches', () => {
       Array.from({ length: 20 }, (_, i) => streamChunkToEntry(put(`stream ${i}`))),
       cuts,
     );
+    const content = { kind: 'stream', address: stream.root } as const;
     const files = ['x', 'y', 'z'].map((path) =>
-      fileToEntry({ path, type: 'file', mode: 0, size: stream.bytes, content: stream.root }),
+      fileToEntry({ path, type: 'file', mode: 0, size: stream.bytes, content }),
+    );
+    const { address: chunk, length: size } = put('all of a file');
+    files.push(
+      fileToEntry({ path: 'z1', type: 'file', mode: 0, size, content: { kind: 'chunk', address: chunk } }),
     );
     const records = buildTree(chunks, groups, cuts);
     const tree = buildTree(

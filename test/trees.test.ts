@@ -271,7 +271,8 @@ describe('a walk', () => {
     chunks: MemoryChunks,
     { root, bytes }: TestTree,
   ): { manifest: Address; above: string[] } {
-    const file = fileToEntry({ path: 'file', type: 'file', mode: 0, size: bytes, content: root });
+    const content = { kind: 'stream', address: root } as const;
+    const file = fileToEntry({ path: 'file', type: 'file', mode: 0, size: bytes, content });
     const files = buildTree(chunks, [file], { window: 1, max: 2 });
     const manifest = chunks.put(
       encodeManifest({ format: { name: 'files' }, schema: undefined, records: undefined, files }),

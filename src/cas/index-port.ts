@@ -31,7 +31,7 @@ export interface FileNote {
   readonly file: Uint8Array;
   /** A digest of the state. */
   readonly state: Uint8Array;
-  /** The root of its stream. */
+  /** Its only chunk, or the root of its stream. */
   readonly content: Address;
 }
 

@@ -3,7 +3,7 @@
  *
  * Keys: `c` and the 32 bytes of an address → the place of that chunk; `p` and the name of a pack → its number and size;
  * `w` and the address of a root → what is kept with the note that all of its tree is here; `f` and the digest of a file → the digest of the
- * state in which it was, and the root of the stream that it had then; `v` → the version of this layout. Places and packs are varints
+ * state in which it was, and what it had then: its only chunk or the root of its stream; `v` → the version of this layout. Places and packs are varints
  * (see encodePlace and encodePack). A pack and its chunks go in with one atomic batch, so a pack that has its key has all of its chunks (docs/ordering.md, R2 and R3).
  */
 import type { AbstractLevel } from 'abstract-level';

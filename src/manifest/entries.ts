@@ -24,6 +24,12 @@ export interface RowGroupEntry {
   readonly columns: readonly (readonly ChunkReference[])[];
 }
 
+/** Where the bytes of a file are: one chunk that has all of them, or the tree of a stream, by its root. */
+export interface FileContent {
+  readonly kind: 'chunk' | 'stream';
+  readonly address: Address;
+}
+
 /** A file as a tree of files holds it. */
 export type FileNodeEntry =
   | {
@@ -31,7 +37,7 @@ export type FileNodeEntry =
       readonly type: 'file';
       readonly mode: number;
       readonly size: number;
-      readonly content: Address | null;
+      readonly content: FileContent | null;
     }
   | { readonly path: string; readonly type: 'directory'; readonly mode: number }
   | { readonly path: string; readonly type: 'link'; readonly mode: number; readonly target: string };
@@ -113,11 +119,15 @@ export function entryToStreamChunk({ key, count, bytes, value }: Entry): ChunkRe
   return { address: decodeAddress(value), length: bytes };
 }
 
-/** `value`: `['file', mode, root of its stream or null]`, `['directory', mode]` or `['link', mode, target]`. */
+/**
+ * `value`: `['file', mode, content]`, `['directory', mode]` or `['link', mode, target]`. `content`: null, `[address of the only chunk]`, or the
+ * address of the root of a stream.
+ */
 export function fileToEntry(file: FileNodeEntry): Entry {
   const key: Key = utf8(file.path);
   const common = { key, count: 1 };
-  if (file.type === 'file') return { ...common, bytes: file.size, value: ['file', file.mode, file.content] };
+  if (file.type === 'file')
+    return { ...common, bytes: file.size, value: ['file', file.mode, encodeContent(file.content)] };
   if (file.type === 'link') return { ...common, bytes: 0, value: ['link', file.mode, file.target] };
   return { ...common, bytes: 0, value: ['directory', file.mode] };
 }
@@ -144,9 +154,16 @@ function isLinkTarget(target: string): boolean {
   return target !== '' && !target.includes('\0');
 }
 
-function decodeContent(content: Canonical | undefined, bytes: number): Address | null {
+function encodeContent(content: FileContent | null): Canonical {
+  return content?.kind === 'chunk' ? [content.address] : (content?.address ?? null);
+}
+
+function decodeContent(content: Canonical | undefined, bytes: number): FileContent | null {
   if ((content === null) !== (bytes === 0)) throw damaged('a file has no content, or an empty one has some');
-  return content === null ? null : decodeAddress(content);
+  if (content === null) return null;
+  if (!Array.isArray(content)) return { kind: 'stream', address: decodeAddress(content) };
+  if (content.length !== 1) throw damaged('a file refers to more than one chunk');
+  return { kind: 'chunk', address: decodeAddress((content as readonly Canonical[])[0]) };
 }
 
 function decodePath(key: Uint8Array): string {

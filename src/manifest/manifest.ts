@@ -25,6 +25,8 @@ export interface TreeReference {
 
 /** See the head of this file. */
 export interface Manifest {
+  /** {@link FILES_VERSION} or, in manifests before it and without files, 1. */
+  readonly version: number;
   /** Which format the content came from and what it takes to write it again; see FormatNote in src/source/port.ts. */
   readonly format: { readonly name: string } & { readonly [detail: string]: Canonical };
   readonly schema: Schema | undefined;
@@ -34,14 +36,18 @@ export interface Manifest {
   readonly files: TreeReference | undefined;
 }
 
-const FORMAT_VERSION = 1;
+/** Since this version a file of one chunk refers to it by itself, and not to a tree. */
+const FILES_VERSION = 2;
 const MANIFEST_KEYS = ['version', 'format', 'schema', 'records', 'files'];
 const SCHEMA_KEYS = ['id', 'payload', 'vectors', 'model'];
 
-/** The plaintext of a manifest. */
-export function encodeManifest({ format, schema, records, files }: Manifest): Uint8Array {
+/** A manifest that is made now. */
+export type NewManifest = Omit<Manifest, 'version'> & Partial<Pick<Manifest, 'version'>>;
+
+/** The plaintext of a manifest. Without files it has version 1, so that it has the same bytes as ever. */
+export function encodeManifest({ version, format, schema, records, files }: NewManifest): Uint8Array {
   return encodeCanonical({
-    version: FORMAT_VERSION,
+    version: version ?? (files === undefined ? 1 : FILES_VERSION),
     format,
     schema: schema === undefined ? null : encodeSchema(schema),
     records: encodeReference(records),
@@ -52,7 +58,7 @@ export function encodeManifest({ format, schema, records, files }: Manifest): Ui
 /** @throws VecsnapError MANIFEST_DAMAGED; REPOSITORY_NEWER for a manifest of a later format. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const manifest = mapOf(decodeOrFail(bytes), 'the manifest');
-  if (manifest['version'] !== FORMAT_VERSION) throw unknownVersion(manifest['version']);
+  const version = decodeVersion(manifest['version']);
   expectKeys(manifest, MANIFEST_KEYS, 'the manifest');
   const format = mapOf(manifest['format'], 'the format');
   if (typeof format['name'] !== 'string') throw damaged('the format has no name');
@@ -60,7 +66,14 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   const records = decodeReference(manifest['records']);
   if ((schema === undefined) !== (records === undefined))
     throw damaged('it has a schema without records, or the reverse');
-  return { format: format as Manifest['format'], schema, records, files: decodeReference(manifest['files']) };
+  const files = decodeReference(manifest['files']);
+  return { version, format: format as Manifest['format'], schema, records, files };
+}
+
+function decodeVersion(version: Canonical | undefined): number {
+  if (!Number.isSafeInteger(version) || (version as number) < 1) throw damaged('the manifest has no version');
+  if ((version as number) > FILES_VERSION) throw newerVersion(version as number);
+  return version as number;
 }
 
 function encodeSchema({ id, vectors, payload, model }: Schema): Canonical {
@@ -142,11 +155,10 @@ function decodeOrFail(bytes: Uint8Array): Canonical {
   }
 }
 
-function unknownVersion(version: Canonical | undefined): VecsnapError {
-  if (!Number.isSafeInteger(version)) return damaged('the manifest has no version');
+function newerVersion(version: number): VecsnapError {
   return new VecsnapError(
     'REPOSITORY_NEWER',
-    `The manifest has format ${String(version)}; this vecsnap reads ${FORMAT_VERSION}.`,
+    `The manifest has version ${version}; this vecsnap reads those up to ${FILES_VERSION}.`,
     {
       remedy: 'Install a newer version of vecsnap.',
     },

@@ -127,8 +127,9 @@ function openManifest(plain: Uint8Array): Opened {
 function openFile(entry: Entry): Opened {
   const file = entryToFile(entry);
   if (file.type !== 'file' || file.content === null) return {};
-  const told = { root: file.content, bytes: file.size };
-  return { nodes: [rootOf(file.content, openStreamChunk, told)] };
+  const { kind, address } = file.content;
+  if (kind === 'chunk') return { data: [address] };
+  return { nodes: [rootOf(address, openStreamChunk, { root: address, bytes: file.size })] };
 }
 
 function openStreamChunk(entry: Entry): Opened {

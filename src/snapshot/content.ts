@@ -1,6 +1,5 @@
 /** The content of a snapshot, read back from the store: what a target is given. */
 import {
-  type Address,
   concatBytes,
   isDamage,
   MAX_GROUP_BYTES,
@@ -21,12 +20,13 @@ import {
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
+  type FileContent,
   type FileNodeEntry,
   type RowGroupEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
 import type { Manifest, TreeReference } from '../manifest/manifest.js';
-import { type ToldTree, TreeReader } from '../manifest/tree-reader.js';
+import { TreeReader } from '../manifest/tree-reader.js';
 import type { Content, FileEntry } from '../source/port.js';
 import { getChecked, wrongLength } from './checked-chunks.js';
 import { bytesInBatch } from './file-batches.js';
@@ -204,11 +204,11 @@ class Reading {
     return { path, type, mode, size, read };
   }
 
-  async *#taken(root: Address | null, bytes: number, take: TakeFile): AsyncGenerator<Uint8Array> {
+  async *#taken(content: FileContent | null, bytes: number, take: TakeFile): AsyncGenerator<Uint8Array> {
     throwIfAborted(this.#signal);
     const pieces = await take();
     if (pieces === undefined) {
-      yield* this.#stream(root, bytes);
+      yield* this.#stream(content, bytes);
       return;
     }
     for (const piece of pieces) {
@@ -218,9 +218,9 @@ class Reading {
     }
   }
 
-  async *#stream(root: Address | null, bytes: number): AsyncGenerator<Uint8Array> {
-    if (root === null) return;
-    const pieces = this.#ahead(this.#streamChunks({ root, bytes }), lengthOf, (some) =>
+  async *#stream(content: FileContent | null, bytes: number): AsyncGenerator<Uint8Array> {
+    if (content === null) return;
+    const pieces = this.#ahead(this.#streamChunks(content, bytes), lengthOf, (some) =>
       getChecked(this.#store, some),
     );
     for await (const piece of pieces) {
@@ -260,8 +260,16 @@ class Reading {
     }
   }
 
-  async *#streamChunks(tree: ToldTree): AsyncGenerator<readonly ChunkReference[]> {
-    for await (const leaf of new TreeReader(this.#store).leaves(tree)) yield leaf.map(entryToStreamChunk);
+  async *#streamChunks(
+    { kind, address }: FileContent,
+    bytes: number,
+  ): AsyncGenerator<readonly ChunkReference[]> {
+    if (kind === 'chunk') {
+      yield [{ address, length: bytes }];
+      return;
+    }
+    const leaves = new TreeReader(this.#store).leaves({ root: address, bytes });
+    for await (const leaf of leaves) yield leaf.map(entryToStreamChunk);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What differs between two snapshots: records and files that were added, removed and changed. */
 import {
+  type Address,
   compareIds,
   encodeCanonical,
   equalBytes,
@@ -17,6 +18,8 @@ import {
   type Entry,
   entryToFile,
   entryToRowGroup,
+  entryToStreamChunk,
+  type FileContent,
   type FileNodeEntry,
   type Manifest,
   TreeReader,
@@ -86,7 +89,7 @@ export async function diffSnapshots(
     identical: a.checksum === b.checksum,
     formatChanged: !equalBytes(encodeCanonical(left.format), encodeCanonical(right.format)),
     records: await diffRecords(store, left, right),
-    files: await diffFiles(store, left.files, right.files),
+    files: await diffFiles(store, left, right),
   };
 }
 
@@ -249,8 +252,8 @@ function sameLayout(a: Schema, b: Schema): boolean {
 
 async function diffFiles(
   store: ChunkStore,
-  left: TreeReference | undefined,
-  right: TreeReference | undefined,
+  { files: left, ...a }: Manifest,
+  { files: right, ...b }: Manifest,
 ): Promise<FileDifference> {
   const trees = new TreeReader(store);
   const none = { removed: [] as readonly Entry[], added: [] as readonly Entry[] };
@@ -259,11 +262,32 @@ async function diffFiles(
   const added = right && !left ? await collect(trees.entries(right.root)) : difference.added;
   const before = new Map(removed.map(entryToFile).map((file) => [file.path, file]));
   const after = new Map(added.map(entryToFile).map((file) => [file.path, file]));
+  // Manifests of two versions may refer to the same content in two ways.
+  const isSame = async (path: string): Promise<boolean> =>
+    a.version !== b.version && (await areSame(trees, before.get(path), after.get(path)));
+  const inBoth = paths(after.values()).filter((path) => before.has(path));
+  const changed: string[] = [];
+  for (const path of inBoth) if (!(await isSame(path))) changed.push(path);
   return {
     added: paths(after.values()).filter((path) => !before.has(path)),
     removed: paths(before.values()).filter((path) => !after.has(path)),
-    changed: paths(after.values()).filter((path) => before.has(path)),
+    changed,
   };
+}
+
+/** Whether two entries stand for the same file, also where one of them refers to its only chunk and the other to a tree of it. */
+async function areSame(trees: TreeReader, a?: FileNodeEntry, b?: FileNodeEntry): Promise<boolean> {
+  if (a?.type !== 'file' || b?.type !== 'file' || a.mode !== b.mode || a.size !== b.size) return false;
+  const [first, second] = [await onlyChunk(trees, a.content), await onlyChunk(trees, b.content)];
+  return first !== undefined && second !== undefined && equalBytes(first, second);
+}
+
+/** The chunk of a file that has no other. */
+async function onlyChunk(trees: TreeReader, content: FileContent | null): Promise<Address | undefined> {
+  if (content?.kind !== 'stream') return content?.address;
+  const { level, entries } = await trees.node(content.address);
+  const [entry] = entries;
+  return level === 0 && entries.length === 1 ? entryToStreamChunk(entry as Entry).address : undefined;
 }
 
 async function collect(entries: AsyncIterable<Entry>): Promise<Entry[]> {

@@ -3,7 +3,8 @@
  * state a file had which content is noted in the index (docs/ordering.md, R14).
  */
 import type { ChunkIndex, FileNote } from '../cas/index.js';
-import { type Address, equalBytes, type Sha256, utf8 } from '../core/index.js';
+import { equalBytes, type Sha256, utf8 } from '../core/index.js';
+import type { FileContent } from '../manifest/entries.js';
 import type { RegularFile } from '../source/port.js';
 
 /** Notes that are written together. */
@@ -37,24 +38,26 @@ export class FileStates {
   }
 
   /** Whether nothing was written to a file since it had this content. */
-  async hasStill(file: RegularFile, content: Address): Promise<boolean> {
+  async hasStill(file: RegularFile, { kind, address }: FileContent): Promise<boolean> {
     const state = this.#areTrusted ? file.state?.() : undefined;
     if (state === undefined) return false;
     const note = await this.#index.fileNote?.(this.#digest(this.#collection, file.path));
     const isSame =
-      note !== undefined && equalBytes(note.content, content) && equalBytes(note.state, this.#digest(state));
+      note !== undefined &&
+      equalBytes(note.content, address) &&
+      equalBytes(note.state, this.#digest(kind, state));
     if (isSame) this.#unread++;
     return isSame;
   }
 
   /** Notes what was read from a file, as far as it tells in which state it was. */
-  async note(file: RegularFile, content: Address): Promise<void> {
+  async note(file: RegularFile, { kind, address }: FileContent): Promise<void> {
     const state = file.state?.();
     if (state === undefined || this.#index.noteFiles === undefined) return;
     this.#notes.push({
       file: this.#digest(this.#collection, file.path),
-      state: this.#digest(state),
-      content,
+      state: this.#digest(kind, state),
+      content: address,
     });
     if (this.#notes.length >= NOTES_TOGETHER) await this.flush();
   }

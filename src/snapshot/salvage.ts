@@ -13,12 +13,14 @@ import { decodeIdColumn } from '../chunker/index.js';
 import type { ChunkStore } from '../cas/index.js';
 import {
   checkChild,
+  type ChunkReference,
   childAddress,
   columnCount,
   type Entry,
   entryToFile,
   entryToRowGroup,
   entryToStreamChunk,
+  type FileContent,
   type FileNodeEntry,
   type Key,
   type Manifest,
@@ -157,10 +159,9 @@ class Salvage {
 
   async #isWhole(file: FileNodeEntry): Promise<boolean> {
     if (file.type !== 'file' || file.content === null) return true;
-    for await (const { isLost, entry } of this.#entriesBelow(file.content)) {
-      if (isLost) return false;
-      const bytes = await unlessDamaged(() => this.#store.get(entryToStreamChunk(entry).address));
-      if (bytes?.length !== entry.bytes) return false;
+    for await (const chunk of this.#chunksOf(file.content, file.size)) {
+      const bytes = chunk && (await unlessDamaged(() => this.#store.get(chunk.address)));
+      if (bytes === undefined || bytes.length !== chunk?.length) return false;
     }
     return true;
   }
@@ -168,13 +169,24 @@ class Salvage {
   #toFile(file: FileNodeEntry): FileEntry {
     if (file.type !== 'file') return file;
     const { path, type, mode, size, content } = file;
-    return { path, type, mode, size, read: () => this.#stream(content) };
+    return { path, type, mode, size, read: () => this.#stream(content, size) };
   }
 
-  async *#stream(root: Address | null): AsyncGenerator<Uint8Array> {
-    if (root === null) return;
-    const chunks = this.#trees.entries(root);
-    yield* mapAhead(chunks, CHUNKS_TOGETHER, (entry) => this.#store.get(entryToStreamChunk(entry).address));
+  /** The chunks of a file that is whole. */
+  async *#stream(content: FileContent | null, size: number): AsyncGenerator<Uint8Array> {
+    if (content === null) return;
+    const chunks = this.#chunksOf(content, size);
+    yield* mapAhead(chunks, CHUNKS_TOGETHER, (chunk) => this.#store.get((chunk as ChunkReference).address));
+  }
+
+  /** The chunks of a file, and undefined for a node that cannot be read. */
+  async *#chunksOf({ kind, address }: FileContent, size: number): AsyncGenerator<ChunkReference | undefined> {
+    if (kind === 'chunk') {
+      yield { address, length: size };
+      return;
+    }
+    for await (const { isLost, entry } of this.#entriesBelow(address))
+      yield isLost ? undefined : await unlessDamaged(async () => entryToStreamChunk(entry));
   }
 
   /** Entries of level 0 in order, and those of nodes that cannot be read in place of what stands below. */

@@ -1,13 +1,13 @@
 /** Reads small files of a snapshot together: what is done for each that is read by itself takes longer than a few KiB do. */
-import { type Address, isDamage } from '../core/index.js';
+import { isDamage } from '../core/index.js';
 import type { ChunkStore } from '../cas/index.js';
-import { entryToStreamChunk } from '../manifest/entries.js';
+import { type ChunkReference, entryToStreamChunk, type FileContent } from '../manifest/entries.js';
 import { checkTotals, decodeNode } from '../manifest/node.js';
 import { getChecked, wrongLength } from './checked-chunks.js';
 
 /** A file of a snapshot that has bytes. */
 export interface StoredFile {
-  readonly content: Address;
+  readonly content: FileContent;
   readonly size: number;
 }
 
@@ -86,21 +86,34 @@ class Batch {
   }
 
   async #readAll(): Promise<Contents> {
+    const streams = this.#files.filter(isStream);
     const roots = await this.#store.getMany(
-      this.#files.map(({ content }) => content),
+      streams.map(({ content }) => content.address),
       checkRoots,
     );
-    const chunks = roots.map((root, i) => {
-      const node = decodeNode(root);
-      checkTotals(node, { bytes: (this.#files[i] as StoredFile).size }, 'its file');
-      return node.level === 0 ? node.entries.map(entryToStreamChunk) : undefined;
-    });
+    const inStreams = roots.map((root, i) => chunksIn(root, streams[i] as StoredFile));
+    const chunks = this.#files.map((file) => (isStream(file) ? inStreams.shift() : [onlyChunk(file)]));
     const plain = await getChecked(
       this.#store,
       chunks.flatMap((own) => own ?? []),
     );
     return chunks.map((own) => own && plain.splice(0, own.length));
   }
+}
+
+function isStream({ content }: StoredFile): boolean {
+  return content.kind === 'stream';
+}
+
+function onlyChunk({ content, size }: StoredFile): ChunkReference {
+  return { address: content.address, length: size };
+}
+
+/** The chunks that the root of a stream names; undefined where it names nodes. */
+function chunksIn(root: Uint8Array, { size }: StoredFile): ChunkReference[] | undefined {
+  const node = decodeNode(root);
+  checkTotals(node, { bytes: size }, 'its file');
+  return node.level === 0 ? node.entries.map(entryToStreamChunk) : undefined;
 }
 
 /** @throws VecsnapError MANIFEST_DAMAGED. */

@@ -22,14 +22,13 @@ import {
   type FileNodeEntry,
   fileToEntry,
   isInnerPath,
-  streamChunkToEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
 import type { TreeReference } from '../manifest/manifest.js';
-import type { BuiltTree } from '../manifest/tree-builder.js';
 import type { FileEntry, RegularFile } from '../source/port.js';
 import { type Alignment, alignmentWith } from './alignment.js';
 import { bytesInBatch } from './file-batches.js';
+import { NewStream, NO_BYTES, type OldStream, oldStream, type StoredStream } from './file-stream.js';
 import type { ProgressCounter } from './progress.js';
 import { newTree } from './stored-tree.js';
 import { alignStream } from './stream-alignment.js';
@@ -92,12 +91,12 @@ export class FileTaking {
     const entries = await mapConcurrent(files, FILES_AT_ONCE, (file) => this.#withoutReading(file));
     const positions = files.flatMap((_, i) => (entries[i] === undefined ? [i] : []));
     const read = positions.map((i) => files[i] as AlignedFileToRead);
-    for (const [k, tree] of (await this.#takeStreams(read)).entries()) {
+    for (const [k, stream] of (await this.#takeStreams(read)).entries()) {
       const { file } = read[k] as AlignedFileToRead;
-      if (tree !== undefined) await this.#parts.fileStates?.note(file, tree.root);
+      if (stream !== undefined) await this.#parts.fileStates?.note(file, stream.content);
       const { path, type, mode } = file;
-      const content = tree?.root ?? null;
-      entries[positions[k] as number] = fileToEntry({ path, type, mode, size: tree?.bytes ?? 0, content });
+      const { bytes: size, content } = stream ?? NO_BYTES;
+      entries[positions[k] as number] = fileToEntry({ path, type, mode, size, content });
     }
     return entries as Entry[];
   }
@@ -115,66 +114,53 @@ export class FileTaking {
   }
 
   /** Takes what files contain; undefined for those without a byte. */
-  async #takeStreams(files: readonly AlignedFileToRead[]): Promise<(BuiltTree | undefined)[]> {
+  async #takeStreams(files: readonly AlignedFileToRead[]): Promise<(StoredStream | undefined)[]> {
     const isLarge = ({ file }: AlignedFileToRead): boolean => file.size > LARGE_FILE_BYTES;
     const large = files.filter(isLarge).map((file) => this.#notingFailure(this.#takeLarge(file)));
     const small = this.#notingFailure(this.#takeSmall(files.filter((file) => !isLarge(file))));
     await Promise.allSettled([small, ...large]); // When one of them fails, nothing may be under way afterwards.
-    const [smallTrees, largeTrees] = [await small, await Promise.all(large)];
-    return files.map((file) => (isLarge(file) ? largeTrees : smallTrees).shift());
+    const [smallStreams, largeStreams] = [await small, await Promise.all(large)];
+    return files.map((file) => (isLarge(file) ? largeStreams : smallStreams).shift());
   }
 
-  async #takeLarge({ file, before }: AlignedFileToRead): Promise<BuiltTree | undefined> {
-    const alignment = this.#alignmentWith(before);
-    return this.#storeStream(alignChunks(this.#cutLarge(file), alignment), alignment);
+  async #takeLarge({ file, before }: AlignedFileToRead): Promise<StoredStream | undefined> {
+    const old = oldStream(before, this.#parts);
+    return this.#storeStream(alignChunks(this.#cutLarge(file), old), old);
   }
 
   /** Stores chunks while those behind them are read. */
-  async #storeStream(
-    chunks: AsyncIterable<NewChunk>,
-    alignment: Alignment | undefined,
-  ): Promise<BuiltTree | undefined> {
-    const tree = newTree(this.#parts, alignment);
+  async #storeStream(chunks: AsyncIterable<NewChunk>, old: OldStream): Promise<StoredStream | undefined> {
+    const stream = new NewStream(this.#parts, old);
     const batches = inBatches(chunks, chunkBytes, BATCH_BYTES);
     const stored = mapAhead(batches, BATCHES_AHEAD, (some) => this.#storeStreamChunks(some));
-    for await (const references of stored) await tree.append(references.map(streamChunkToEntry));
-    const built = await tree.finish();
-    return built.bytes === 0 ? undefined : built;
+    for await (const references of stored) await stream.append(references);
+    return stream.finish();
   }
 
   /** All chunks of small files are put together, and then all nodes: one by one, each would be worth no thread. */
-  async #takeSmall(files: readonly AlignedFileToRead[]): Promise<(BuiltTree | undefined)[]> {
+  async #takeSmall(files: readonly AlignedFileToRead[]): Promise<(StoredStream | undefined)[]> {
     const read = (file: AlignedFileToRead) => this.#small.run(() => this.#readSmall(file));
     const streams = await mapConcurrent(files, FILES_AT_ONCE, read);
     const references = await this.#storeStreamChunks(streams.flatMap(({ chunks }) => chunks));
     const nodes: NewChunk[] = [];
-    const trees: (BuiltTree | undefined)[] = [];
-    for (const { chunks, alignment, stored } of streams) {
-      if (chunks.length === 0) {
-        trees.push(stored);
-        continue;
-      }
-      const tree = newTree(this.#parts, alignment, async (some) => void nodes.push(...some));
-      await tree.append(references.splice(0, chunks.length).map(streamChunkToEntry));
-      trees.push(await tree.finish());
+    const taken: (StoredStream | undefined)[] = [];
+    for (const { chunks, old, stored } of streams) {
+      const stream = new NewStream(this.#parts, old, async (some) => void nodes.push(...some));
+      await stream.append(references.splice(0, chunks.length));
+      taken.push(stored ?? (await stream.finish()));
     }
     await this.#parts.writer.put(nodes);
-    return trees;
+    return taken;
   }
 
   /** All chunks of a small file; one that has more than its source said is stored, and has none left. */
   async #readSmall({ file, before }: AlignedFileToRead): Promise<SmallStream> {
-    const alignment = this.#alignmentWith(before);
-    const rest = alignChunks(this.#cutFile(file), alignment)[Symbol.asyncIterator]();
+    const old = oldStream(before, this.#parts);
+    const rest = alignChunks(this.#cutFile(file), old)[Symbol.asyncIterator]();
     const chunks = await first(rest, chunkBytes, LARGE_FILE_BYTES + 1);
-    if (sumOfBytes(chunks) <= LARGE_FILE_BYTES) return { chunks, alignment, stored: undefined };
-    const stored = await this.#storeStream(resumed(chunks, rest), alignment);
-    return { chunks: [], alignment, stored };
-  }
-
-  #alignmentWith(before: AlignedFile['before']): Alignment | undefined {
-    const dataOf = (entry: Entry) => [entryToStreamChunk(entry).address];
-    return alignmentWith(this.#parts, before?.content ?? undefined, dataOf);
+    if (sumOfBytes(chunks) <= LARGE_FILE_BYTES) return { chunks, old, stored: undefined };
+    const stored = await this.#storeStream(resumed(chunks, rest), old);
+    return { chunks: [], old, stored };
   }
 
   /** The chunks of a large file, once those before it are read. */
@@ -217,11 +203,11 @@ interface AlignedFile {
   readonly before: (FileNodeEntry & { readonly type: 'file' }) | undefined;
 }
 
-/** What was read of a small file, or the tree that it was stored in meanwhile. */
+/** What was read of a small file, or what it was stored as meanwhile. */
 interface SmallStream {
   readonly chunks: readonly NewChunk[];
-  readonly alignment: Alignment | undefined;
-  readonly stored: BuiltTree | undefined;
+  readonly old: OldStream;
+  readonly stored: StoredStream | undefined;
 }
 
 type AlignedFileToRead = AlignedFile & { readonly file: RegularFile };
@@ -240,12 +226,8 @@ async function* alignFiles(
   }
 }
 
-async function* alignChunks(
-  chunks: AsyncIterable<Uint8Array>,
-  alignment: Alignment | undefined,
-): AsyncGenerator<NewChunk> {
-  const read = (count: number) => alignment?.next(count) ?? [];
-  for await (const { bytes, similar } of alignStream(chunks, read)) {
+async function* alignChunks(chunks: AsyncIterable<Uint8Array>, old: OldStream): AsyncGenerator<NewChunk> {
+  for await (const { bytes, similar } of alignStream(chunks, old.next)) {
     const addresses = similar.map((entry) => entryToStreamChunk(entry).address);
     yield {
       bytes,

@@ -66,7 +66,20 @@ const GROUP: Entry = rowGroupToEntry({
 });
 const FILES: readonly Entry[] = [
   fileToEntry({ path: 'a', type: 'directory', mode: 0o755 }),
-  fileToEntry({ path: 'a/b.bin', type: 'file', mode: 0o644, size: 318, content: A(4) }),
+  fileToEntry({
+    path: 'a/b.bin',
+    type: 'file',
+    mode: 0o644,
+    size: 318,
+    content: { kind: 'stream', address: A(4) },
+  }),
+  fileToEntry({
+    path: 'a/c.bin',
+    type: 'file',
+    mode: 0o644,
+    size: 3,
+    content: { kind: 'chunk', address: A(4) },
+  }),
   fileToEntry({ path: 'a/empty', type: 'file', mode: 0o644, size: 0, content: null }),
   fileToEntry({ path: 'link', type: 'link', mode: 0o777, target: '../a' }),
 ];

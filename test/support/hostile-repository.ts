@@ -3,10 +3,12 @@ import { type BlobStore, memoryBlobStore } from 'vecsnap/blob';
 import { type CodecName, CODECS, type PackedChunk } from 'vecsnap/cas';
 import { type Address, type ChunkKind, formatAddress, type Schema, toHex } from 'vecsnap/core';
 import {
+  type ChunkReference,
   encodeManifest,
   encodeNode,
   type Entry,
   type Manifest,
+  type NewManifest,
   streamChunkToEntry,
   type TreeReference,
 } from 'vecsnap/manifest';
@@ -86,6 +88,12 @@ export class HostileRepository {
     return this.node(0, [{ key: Buffer.from(path), count: 1, bytes: stream.bytes, value }]);
   }
 
+  /** A tree of one file that is this chunk. */
+  fileOfChunk(path: string, { address, length }: ChunkReference): TreeReference {
+    const value = ['file', 0o644, [address]];
+    return this.node(0, [{ key: Buffer.from(path), count: 1, bytes: length, value }]);
+  }
+
   /** A stream of one chunk. */
   stream(bytes: Uint8Array): TreeReference {
     return this.node(0, [streamChunkToEntry({ address: this.chunk(bytes), length: bytes.length })]);
@@ -93,7 +101,7 @@ export class HostileRepository {
 
   /** Adds a snapshot of a manifest. */
   async snapshot(content: Partial<Manifest>, says: Partial<Snapshot> = {}): Promise<Snapshot> {
-    const manifest: Manifest = {
+    const manifest: NewManifest = {
       format: { name: 'directory', mode: 0o755 },
       schema: undefined,
       records: undefined,

@@ -559,7 +559,8 @@ export class IndependentRepository {
     need(snapshot !== undefined, `there is a snapshot ${id}`);
     const address = snapshot['manifest'] as Buffer;
     const manifest = this.#node(address) as Fields;
-    need(manifest['version'] === 1, 'the manifest has version 1');
+    const version = manifest['version'] as number;
+    need(version === 1 || (version === 2 && manifest['files'] !== null), 'the manifest has version 1, or 2');
     const schema = manifest['schema'] as Fields | null;
     const levels = { most: 0 };
     const records = this.#records(schema, manifest['records'] as readonly Value[] | null, levels);
@@ -569,7 +570,7 @@ export class IndependentRepository {
       format: manifest['format'] as Fields,
       schema,
       ...records,
-      files: this.#files(manifest['files'] as readonly Value[] | null, levels),
+      files: this.#files(manifest['files'] as readonly Value[] | null, version, levels),
       levels: levels.most,
     };
   }
@@ -701,23 +702,36 @@ export class IndependentRepository {
     }
   }
 
-  #files(tree: readonly Value[] | null, levels: { most: number }): IndependentFile[] {
+  #files(tree: readonly Value[] | null, version: number, levels: { most: number }): IndependentFile[] {
     if (tree === null) return [];
     return this.#entries(tree, levels).map(({ key, bytes, value }) => {
       const [type, mode, detail] = value as [string, number, Value];
       const path = (key as Buffer).toString('utf8');
       if (type === 'link') return { path, type, mode, target: detail as string };
       if (type === 'directory') return { path, type, mode };
-      const content = this.#stream(detail as Buffer | null, bytes, levels);
+      const content = this.#content(detail, bytes, version, levels);
       need(content.length === bytes, 'a file has its size');
       return { path, type, mode, content };
     });
   }
 
-  #stream(root: Buffer | null, size: number, levels: { most: number }): Buffer {
-    if (root === null) return Buffer.alloc(0);
+  #content(detail: Value, size: number, version: number, levels: { most: number }): Buffer {
+    if (detail === null) return Buffer.alloc(0);
+    if (Buffer.isBuffer(detail)) return this.#stream(detail, size, version, levels);
+    const [chunk, ...others] = detail as readonly Buffer[];
+    need(
+      version > 1 && chunk !== undefined && others.length === 0,
+      'a file lists its only chunk, since version 2',
+    );
+    const bytes = this.chunk(chunk, 'data');
+    need(same(this.#cut(bytes, isPaged(bytes)), [size]), 'a file of one chunk is cut by the rule');
+    return bytes;
+  }
+
+  #stream(root: Buffer, size: number, version: number, levels: { most: number }): Buffer {
     const { window, max } = this.config['nodes'] as { window: number; max: number };
     const entries = this.#below(root, levels);
+    need(version === 1 || entries.length > 1, 'since version 2 a tree has more than one chunk');
     need(sum(entries, 'bytes') === size, 'a stream has the bytes of its file');
     need(treeRoot(entries, window, max).equals(root), 'the tree of a stream follows from its entries');
     const bytes = Buffer.concat(entries.map(({ value }) => this.chunk(value as Buffer, 'data')));
