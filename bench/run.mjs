@@ -31,7 +31,7 @@ const WORK = join(ROOT, '.work', 'bench');
 const RESULTS = join(ROOT, 'bench', 'results.json');
 
 const FULL = { rows: 200_000, dimension: 384, seed: 1, runs: 5, snapshots: 1000, files: 5000 };
-const QUICK = { rows: 10_000, dimension: 384, seed: 1, runs: 1, snapshots: 100, files: 100 };
+const QUICK = { rows: 10_000, dimension: 384, seed: 1, runs: 1, snapshots: 30, files: 100 };
 
 const HELP = `npm run bench -- [options]
 

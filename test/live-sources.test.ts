@@ -16,6 +16,9 @@ import {
 } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { SnapshotManager } from 'vecsnap';
+import { inlineCoder } from 'vecsnap/cas';
+import { nodeDeflate, nodeSha256 } from 'vecsnap/platform';
+import type { Environment } from 'vecsnap/snapshot';
 import {
   directorySource,
   fbin,
@@ -33,6 +36,12 @@ import { memoryEnvironment, MemoryTarget } from './support/memory-environment.js
 
 const path = freshDirectory();
 const ROWS = 20_000;
+
+/** In memory, with what Node.js has for SHA-256 and deflate. */
+function quickEnvironment(): Environment {
+  const sha256 = nodeSha256;
+  return memoryEnvironment({ sha256, coder: inlineCoder({ sha256, deflate: nodeDeflate }) });
+}
 
 /** A source that runs `change` after the first batch or piece of its first `times` readings. */
 function changing(source: Source, change: () => Promise<void>, times: number): Source {
@@ -76,14 +85,14 @@ async function textOf(manager: SnapshotManager, id: string): Promise<string> {
 
 /** What a snapshot of the source has now. */
 async function contentOf(source: Source): Promise<string> {
-  const manager = await SnapshotManager.init({ environment: memoryEnvironment() });
+  const manager = await SnapshotManager.init({ environment: quickEnvironment() });
   return textOf(manager, (await manager.createSnapshot(source, 'now')).id);
 }
 
 /** Which content a snapshot got that was taken while the source changed, or the code of the error. */
 async function taken(source: Source, change: () => Promise<void>, times: number): Promise<string> {
   const before = await contentOf(source);
-  const manager = await SnapshotManager.init({ environment: memoryEnvironment() });
+  const manager = await SnapshotManager.init({ environment: quickEnvironment() });
   const made = await manager
     .createSnapshot(changing(source, change, times), 'x')
     .catch((error: { code?: string }) => {
@@ -215,7 +224,7 @@ describe('an exported folder', () => {
   it('replaced by another while it is read gives an error', async () => {
     await writeFile(path('a.jsonl'), jsonl(1));
     await writeFile(path('b.jsonl'), jsonl(2));
-    const manager = await SnapshotManager.init({ environment: memoryEnvironment() });
+    const manager = await SnapshotManager.init({ environment: quickEnvironment() });
     await mkdir(path('out'));
     const exported = async (name: string) => {
       const { id } = await manager.createSnapshot(jsonlSource(path(name)), name);
