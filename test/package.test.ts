@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { environmentWithCertificates } from './support/certificates.js';
 
 const run = promisify(execFile);
 const MINUTES = 60_000;
@@ -20,6 +21,7 @@ describe('the package', () => {
     // Install scripts may be off on a user's machine, so they are off here.
     await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', `./${tarball}`], {
       cwd: project,
+      env: environmentWithCertificates(),
     });
     const matrix = Buffer.concat([
       Buffer.from(Uint32Array.of(100, 16).buffer),
