@@ -18,7 +18,14 @@ import {
   toAddress,
   utf8,
 } from 'vecsnap/core';
-import { decodeNode, encodeNode, type Entry, rowGroupToEntry, type TreeReference } from 'vecsnap/manifest';
+import {
+  decodeNode,
+  encodeNode,
+  type Entry,
+  rowGroupToEntry,
+  streamChunkToEntry,
+  type TreeReference,
+} from 'vecsnap/manifest';
 import { nodeDeflate, nodeSha256, portableDeflate } from 'vecsnap/platform';
 import { decodeConfig, encodeConfig, newConfig } from 'vecsnap/snapshot';
 import { canonicalJson, directoryTarget, folderSource, jsonlSource, jsonlTarget } from 'vecsnap/source';
@@ -226,6 +233,50 @@ describe('a length or a count that lies', () => {
     const manager = await (await make()).repository.open();
     const { lost } = await manager.restoreSnapshot(id, new MemoryTarget(), { allowDamaged: true });
     expect(lost?.files).toEqual([{ count: 1, path: 'x' }]);
+    await manager.close();
+    expect(await verify((await make()).repository)).toEqual(['MANIFEST_DAMAGED']);
+  });
+
+  it('of a chunk of which somebody said the truth before', async () => {
+    const repository = new HostileRepository();
+    const address = repository.chunk(utf8('hello'));
+    const { id } = await repository.snapshot({ files: repository.fileOfChunk('x', { address, length: 6 }) });
+    await repository.snapshot({ files: repository.fileOfChunk('x', { address, length: 5 }) }); // Verified first.
+    const manager = await repository.open();
+    const { problems } = await manager.verifyRepository();
+    expect(problems.map(({ code, snapshots }) => [code, snapshots])).toEqual([['MANIFEST_DAMAGED', [id]]]);
+    await manager.close();
+  });
+
+  it('of chunks, is found by verify, and who says the truth of them is not accused', async () => {
+    const repository = new HostileRepository();
+    const address = repository.chunk(utf8('hello'));
+    const streamOf = (bytes: number) => repository.node(0, [streamChunkToEntry({ address, length: bytes })]);
+    const column = idColumn(['a', 'b']);
+    const ids = repository.chunk(column);
+    const groupOf = (length: number) => repository.node(0, [idsEntry(['a', 'b'], ids, length)]);
+    const lies: string[] = [];
+    for (const [length, lists] of [
+      [5, false],
+      [6, false],
+      [5, true],
+      [7, true],
+    ] as const) {
+      const files = lists
+        ? repository.fileOfChunk('x', { address, length })
+        : repository.file('x', streamOf(length));
+      const { id } = await repository.snapshot({ files });
+      if (length !== 5) lies.push(id);
+    }
+    await repository.snapshot({ schema: IDS_ONLY, records: groupOf(column.length) });
+    lies.push((await repository.snapshot({ schema: IDS_ONLY, records: groupOf(column.length + 1) })).id);
+    const manager = await repository.open();
+    const all = await manager.verifyRepository();
+    expect(all.problems.map(({ code, snapshots }) => [code, snapshots])).toEqual(
+      lies.toReversed().map((id) => ['MANIFEST_DAMAGED', [id]]), // The newest first, as snapshots are listed.
+    );
+    for (const { id } of await manager.listSnapshots())
+      expect((await manager.verifySnapshot(id)).ok, id).toBe(!lies.includes(id));
     await manager.close();
   });
 });

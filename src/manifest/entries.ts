@@ -17,6 +17,12 @@ export interface ChunkReference {
   readonly length: number;
 }
 
+/** Chunks, of which there may be very many: their addresses, and for each the length that is said of it. */
+export interface ChunkList {
+  readonly addresses: Address[];
+  readonly lengths: number[];
+}
+
 /** A row group as a tree of records holds it: for each column, the chunks that make up its bytes. */
 export interface RowGroupEntry {
   readonly key: Uint8Array | number;
@@ -68,9 +74,12 @@ export function entryToRowGroup(entry: Entry, columnCount: number): RowGroupEntr
 }
 
 /** The chunks of all columns of a row group, for whoever only counts them. @throws VecsnapError as {@link entryToRowGroup}. */
-export function chunksOfRowGroup(entry: Entry, columnCount: number): Address[] {
-  const chunks: Address[] = [];
-  readRowGroup(entry, columnCount, (_column, _length, address) => chunks.push(address));
+export function chunksOfRowGroup(entry: Entry, columnCount: number): ChunkList {
+  const chunks: ChunkList = { addresses: [], lengths: [] };
+  readRowGroup(entry, columnCount, (_column, length, address) => {
+    chunks.addresses.push(address);
+    chunks.lengths.push(length);
+  });
   return chunks;
 }
 

@@ -1,6 +1,6 @@
 /** Everything that a manifest reaches: its nodes and the chunks of its data. */
 import type { Address } from '../core/index.js';
-import { chunksOfRowGroup, columnCount, entryToFile, entryToStreamChunk } from './entries.js';
+import { type ChunkList, chunksOfRowGroup, columnCount, entryToFile, entryToStreamChunk } from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
 import {
   checkChild,
@@ -25,8 +25,9 @@ export interface NodesReader extends ChunkReader {
 /** A manifest, or a node of one of its trees. */
 export interface Reached {
   readonly address: Address;
-  /** The chunks of data that it names itself. */
+  /** The chunks of data that it names itself, and what it says of the length of each. */
   readonly data: readonly Address[];
+  readonly lengths: readonly number[];
 }
 
 /** Nodes that are asked for together. */
@@ -49,8 +50,9 @@ export async function* reachable(
     const below: Wanted[] = [];
     for (const { wanted, plain } of await readSome(chunks, list)) {
       const tell: DamageHandler = (error) => onDamage(error, wanted.address);
-      const { data = [], nodes = [] } = orDamage(() => wanted.open(contentOf(plain), tell), tell) ?? {};
-      yield { address: wanted.address, data };
+      const { data, nodes = [] } = orDamage(() => wanted.open(contentOf(plain), tell), tell) ?? {};
+      const { addresses = [], lengths = [] } = data ?? {};
+      yield { address: wanted.address, data: addresses, lengths };
       for (const node of entered(nodes, enter)) below.push(node);
     }
     if (list.length === 0) lists.pop();
@@ -67,7 +69,7 @@ interface Wanted {
 
 /** What a node names. */
 interface Opened {
-  readonly data?: readonly Address[];
+  readonly data?: ChunkList;
   readonly nodes?: readonly Wanted[];
 }
 
@@ -128,12 +130,13 @@ function openFile(entry: Entry): Opened {
   const file = entryToFile(entry);
   if (file.type !== 'file' || file.content === null) return {};
   const { kind, address } = file.content;
-  if (kind === 'chunk') return { data: [address] };
+  if (kind === 'chunk') return { data: { addresses: [address], lengths: [file.size] } };
   return { nodes: [rootOf(address, openStreamChunk, { root: address, bytes: file.size })] };
 }
 
 function openStreamChunk(entry: Entry): Opened {
-  return { data: [entryToStreamChunk(entry).address] };
+  const { address, length } = entryToStreamChunk(entry);
+  return { data: { addresses: [address], lengths: [length] } };
 }
 
 /** @param openEntry tells what an entry of level 0 names. @param told what the tree must hold, where the walk is to see to it. */
@@ -172,13 +175,15 @@ function openEntries(
   openEntry: (entry: Entry) => Opened,
   tell: DamageHandler,
 ): Opened {
-  const all = { data: [] as Address[], nodes: [] as Wanted[] };
+  const data: ChunkList = { addresses: [], lengths: [] };
+  const nodes: Wanted[] = [];
   for (const entry of entries) {
-    const { data = [], nodes = [] } = orDamage(() => openEntry(entry), tell) ?? {};
-    for (const address of data) all.data.push(address);
-    for (const node of nodes) all.nodes.push(node);
+    const opened = orDamage(() => openEntry(entry), tell);
+    for (const address of opened?.data?.addresses ?? []) data.addresses.push(address);
+    for (const length of opened?.data?.lengths ?? []) data.lengths.push(length);
+    for (const node of opened?.nodes ?? []) nodes.push(node);
   }
-  return all;
+  return { data, nodes };
 }
 
 function orDamage<T>(open: () => T, tell: DamageHandler): T | undefined {

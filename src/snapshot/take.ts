@@ -126,9 +126,9 @@ class Taking {
     const { base, config } = this.#parts;
     const columns = columnCount(schema);
     const isAlike = base?.manifest.schema !== undefined && sameLayout(base.manifest.schema, schema);
-    const alignment = alignmentWith(this.#parts, isAlike ? base.manifest.records?.root : undefined, (entry) =>
-      chunksOfRowGroup(entry, columns),
-    );
+    const before = isAlike ? base.manifest.records?.root : undefined;
+    const dataOf = (entry: Entry) => chunksOfRowGroup(entry, columns).addresses;
+    const alignment = alignmentWith(this.#parts, before, dataOf);
     const tree = newTree(this.#parts, alignment);
     const store = new RowGroupStore(schema, config);
     const similarTo = async (some: readonly RowGroup[]): Promise<SimilarGroups[]> => {

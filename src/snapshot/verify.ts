@@ -15,10 +15,12 @@ import type { ChunkStore, Location } from '../cas/index.js';
 import { NodeReader } from '../cas/node-reader.js';
 import { decodeManifest, type TreeReference } from '../manifest/manifest.js';
 import { checkTotals } from '../manifest/node.js';
-import { reachable } from '../manifest/reachable.js';
+import { reachable, type Reached } from '../manifest/reachable.js';
 import { TreeReader } from '../manifest/tree-reader.js';
 import { readWhole, snapshotForgotten } from './beside-sweeps.js';
+import { wrongLength } from './checked-chunks.js';
 import { checkSize } from './read-manifest.js';
+import { SaidLengths } from './said-lengths.js';
 import { marksProblems } from './marks.js';
 import { POLICIES_NAME, readPolicies } from './policies.js';
 import { ProgressCounter, type WorkOptions } from './progress.js';
@@ -175,15 +177,31 @@ class Verification {
   /** Walks every manifest; with `read`, also reads every chunk that they reach. */
   async checkReferences(read: boolean, add: AddFinding = (one) => this.add(one)): Promise<void> {
     const entered = new DigestTable();
-    const seen = new DigestTable();
+    const said = new SaidLengths();
     for (const snapshot of this.#snapshots) {
       this.#goOn();
       await this.#checkSize(snapshot, add);
-      const chunks = fresh(this.#reach(snapshot, entered, add), seen);
+      const chunks = fresh(this.#reach(snapshot, entered, add), said);
       for await (const some of inBatches(chunks, () => 1, LOOKED_UP_TOGETHER)) {
         this.#goOn();
         const locations = await this.#locate(some, add);
+        for (const [i, location] of locations.entries())
+          if (location !== undefined) said.compare(some[i] as Address, location.length);
         await (read ? this.#readLocated(some, locations) : nextTurn());
+      }
+    }
+    if (said.isDoubtful) await this.#checkLengths(add);
+  }
+
+  /** Finds the nodes that say another length of a chunk than it has. */
+  async #checkLengths(add: AddFinding): Promise<void> {
+    const entered = new DigestTable();
+    for (const snapshot of this.#snapshots) {
+      for await (const { address, data, lengths } of this.#reach(snapshot, entered)) {
+        this.#goOn();
+        const locations = await this.#store.locate(data);
+        if (locations.some((location, i) => location !== undefined && location.length !== lengths[i]))
+          add({ error: wrongLength(), address, snapshot: snapshot.id });
       }
     }
   }
@@ -228,16 +246,13 @@ class Verification {
     snapshot: Snapshot,
     entered: DigestTable,
     add: AddFinding = () => undefined,
-  ): AsyncGenerator<Address> {
+  ): AsyncGenerator<Reached> {
     const enter = (node: Address): boolean => entered.addNew(node);
     const note = (error: unknown, node: Address): void => {
       if (!isVecsnapError(error) || error.code === 'ABORTED') throw error;
       add({ error, address: node, snapshot: snapshot.id });
     };
-    for await (const { address, data } of reachable(this.#nodes, manifestAddress(snapshot), enter, note)) {
-      yield address;
-      yield* data;
-    }
+    yield* reachable(this.#nodes, manifestAddress(snapshot), enter, note);
   }
 
   /** Where chunks stand that snapshots refer to. */
@@ -290,10 +305,12 @@ class Verification {
     for (const snapshot of this.#snapshots) {
       const entered = new DigestTable();
       const reported = new DigestTable();
-      for await (const address of this.#reach(snapshot, entered)) {
-        if (!this.#damaged.has(address) || !reported.addNew(address)) continue;
-        const key = toHex(address);
-        needs.set(key, [...(needs.get(key) ?? []), snapshot.id]);
+      for await (const { address: node, data } of this.#reach(snapshot, entered)) {
+        for (const address of [node, ...data]) {
+          if (!this.#damaged.has(address) || !reported.addNew(address)) continue;
+          const key = toHex(address);
+          needs.set(key, [...(needs.get(key) ?? []), snapshot.id]);
+        }
       }
     }
     return needs;
@@ -315,8 +332,13 @@ function flawOf(check: () => void): VecsnapError | undefined {
   }
 }
 
-async function* fresh(addresses: AsyncIterable<Address>, seen: DigestTable): AsyncGenerator<Address> {
-  for await (const address of addresses) if (seen.addNew(address)) yield address;
+/** Chunks that nothing has referred to before. */
+async function* fresh(nodes: AsyncIterable<Reached>, said: SaidLengths): AsyncGenerator<Address> {
+  for await (const { address, data, lengths } of nodes) {
+    if (said.note(address, undefined)) yield address;
+    for (let i = 0; i < data.length; i++)
+      if (said.note(data[i] as Address, lengths[i])) yield data[i] as Address;
+  }
 }
 
 /** An error about a node names it with a CID of its own codec. */
