@@ -4,7 +4,8 @@
  * `VECSNAP_MAKE_GOLDEN=1 npx vitest run test/golden.test.ts` writes those that are missing. One that is there is never
  * written again: a new format gets a new folder beside the old one.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inlineCoder, memoryIndex } from 'vecsnap/cas';
 import type { RecordBatch, Schema } from 'vecsnap/core';
@@ -325,8 +326,8 @@ describe.each(['files-v1', 'files-v2'])('the repository %s', (name) => {
         : await manager.createIncrementalSnapshot(source, 'today', tree.id);
     const difference = (a: Snapshot, b: Snapshot) => manager.diffSnapshots(a.id, b.id);
     const none = { added: [], removed: [], changed: [] };
-    expect((await difference(tree, today)).files).toEqual(none);
-    expect((await difference(today, tree)).files).toEqual(none);
+    expect(await difference(tree, today)).toMatchObject({ identical: true, files: none });
+    expect(await difference(today, tree)).toMatchObject({ identical: true, files: none });
     expect(today.checksum === tree.checksum).toBe(name === 'files-v2');
     await manager.close();
   });
@@ -342,11 +343,67 @@ describe.each(['files-v1', 'files-v2'])('the repository %s', (name) => {
     ] as const) {
       const entries = FILES.map((file) => (isFile(file) ? regularFile(file.path, mode, bytes) : file));
       const other = await manager.createSnapshot(fileTreeSource('tree', NOTE, entries), 'other');
-      const { changed } = (await manager.diffSnapshots(tree.id, other.id)).files;
-      expect(changed).toEqual(FILES.filter(isFile).map(({ path }) => path));
+      const { identical, files } = await manager.diffSnapshots(tree.id, other.id);
+      expect(identical).toBe(false);
+      expect(files.changed).toEqual(FILES.filter(isFile).map(({ path }) => path));
     }
     await manager.close();
   });
+
+  it('comes back whole with a new snapshot of the same files, after a node was damaged', async () => {
+    cpSync(join(GOLDEN, name), at('repo'), { recursive: true });
+    damageNode(at('repo'));
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const { id } = await manager.findSnapshot('tree');
+    expect((await manager.repair()).damagedSnapshots.map((one) => one.id)).toEqual([id]);
+    const source = fileTreeSource('tree', NOTE, FILES);
+    const single = fileTreeSource('single', { name: 'file' }, [regularFile('file', 0o600, text('alone'))]);
+    const taken = [
+      await manager.createSnapshot(single, 'of another collection'),
+      await manager.createIncrementalSnapshot(source, 'healing', id),
+    ];
+    expect(await manager.verifyRepository()).toMatchObject({ ok: true });
+    expect((await manager.collectGarbage({ maxUnused: 0 })).reclaimedBytes).toBeGreaterThan(0);
+    taken.push(await manager.createIncrementalSnapshot(source, 'later', taken[1]?.id as string));
+    await manager.close();
+    const [inVersion2, repository] = [join(GOLDEN, 'files-v2'), at('repo')].map(
+      (path) => new IndependentRepository(path),
+    ) as [IndependentRepository, IndependentRepository];
+    const today = new Map(
+      [...inVersion2.snapshots].map(([known, { name: of }]) => [of, inVersion2.read(known)]),
+    );
+    const [other, healing, later] = taken.map((one) => repository.read(one.id));
+    expect(other?.checksum).toBe(today.get('single')?.checksum);
+    expect(later?.checksum).toBe(today.get('tree')?.checksum);
+    expect(healing?.files).toEqual(today.get('tree')?.files);
+  });
+});
+
+/** Damages what tells the chunk of a file: the tree of that file in version 1, the tree of all files since. */
+function damageNode(repo: string): void {
+  const address = nodeSha256(text('short'));
+  for (const { name, parentPath } of readdirSync(join(repo, 'packs'), { withFileTypes: true })) {
+    const bytes = readFileSync(join(parentPath, name));
+    const position = bytes.indexOf(address); // Nodes stand before the directory of the pack.
+    if (position < 0) continue;
+    expect(bytes.subarray(position - 2, position).toString('hex')).toBe('c420');
+    for (let i = 0; i < 4; i++) bytes[position + i] = ~(bytes[position + i] as number); // More than is mended.
+    writeFileSync(join(parentPath, name), bytes);
+    return;
+  }
+  throw new Error('no pack tells the chunk');
+}
+
+it('a file whose tree in version 1 cannot be read counts as changed', async () => {
+  const at = mkdtempSync(join(tmpdir(), 'vecsnap-golden-'));
+  cpSync(join(GOLDEN, 'files-v1'), at, { recursive: true });
+  damageNode(at);
+  const manager = await SnapshotManager.open({ snapshotDir: at, workers: 1 });
+  const { id } = await manager.findSnapshot('tree');
+  const today = await manager.createSnapshot(fileTreeSource('tree', NOTE, FILES), 'today');
+  expect((await manager.diffSnapshots(id, today.id)).files.changed).toEqual(['one chunk']);
+  await manager.close();
+  rmSync(at, { recursive: true });
 });
 
 describe('the repository files-v2', () => {

@@ -37,12 +37,12 @@ export interface Manifest {
 }
 
 /** Since this version a file of one chunk refers to it by itself, and not to a tree. */
-const FILES_VERSION = 2;
+export const FILES_VERSION = 2;
 const MANIFEST_KEYS = ['version', 'format', 'schema', 'records', 'files'];
 const SCHEMA_KEYS = ['id', 'payload', 'vectors', 'model'];
 
 /** A manifest that is made now. */
-export type NewManifest = Omit<Manifest, 'version'> & Partial<Pick<Manifest, 'version'>>;
+export type NewManifest = Omit<Manifest, 'version'> & { readonly version?: number | undefined };
 
 /** The plaintext of a manifest. Without files it has version 1, so that it has the same bytes as ever. */
 export function encodeManifest({ version, format, schema, records, files }: NewManifest): Uint8Array {

@@ -1,14 +1,15 @@
 /** Takes one snapshot: reads the source, stores what is new, and undoes all of it when it fails. */
 import { equalBytes, formatAddress, isUnreadable, isVecsnapError, utf8 } from '../core/index.js';
 import { ChunkWriter } from '../cas/chunk-writer.js';
-import type { WholeNote } from '../cas/index.js';
+import type { ChunkStore, WholeNote } from '../cas/index.js';
+import { FILES_VERSION } from '../manifest/manifest.js';
 import type { ChangeHints, OpenSource } from '../source/port.js';
 import { readManifest } from './read-manifest.js';
 import type { CreateOptions } from './creation.js';
 import { knownSnapshot } from './find.js';
 import type { FileStates } from './file-states.js';
 import { DEFAULT_AUDIT_RATE, HintsRefused, type TakeHints } from './hints.js';
-import type { Session } from './repository.js';
+import type { Repository, Session } from './repository.js';
 import { newSnapshotId, nextCreationTime, type Snapshot } from './snapshot.js';
 import { manifestAddress } from './snapshot-blob.js';
 import { type BaseSnapshot, takeContent, type Taken, type TakeParts } from './take.js';
@@ -220,10 +221,24 @@ export class Creating {
     from: Pick<TakeParts, 'base' | 'hints' | 'fileStates'>,
   ): Promise<Taken> {
     const { config, environment } = this.#session.repository;
-    const parts = { writer, config, sha256: environment.sha256, ...from };
+    const filesVersion = open.files === undefined ? undefined : await this.#filesVersion();
+    const parts = { writer, config, sha256: environment.sha256, filesVersion, ...from };
     const taken = await takeContent(open, parts, this.#options);
     await open.confirmUnchanged();
     return taken;
+  }
+
+  /**
+   * Where a snapshot of the collection lacks something that is only written in an earlier version of manifests, it is written again; undefined
+   * for the version of now.
+   */
+  async #filesVersion(): Promise<number | undefined> {
+    const { repository, store, notes } = this.#session;
+    for (const { id } of notes.note?.snapshots ?? []) {
+      const version = await filesVersionOf(repository, store, id, this.#named.collection);
+      if (version !== undefined && version < FILES_VERSION) return version;
+    }
+    return undefined;
   }
 
   async #describe(
@@ -271,6 +286,24 @@ export class Creating {
       if (!isVecsnapError(error, 'STORE_FAILED')) throw error;
       return { unknown: `It is not known which snapshot was taken before this one: ${error.message}` };
     }
+  }
+}
+
+/** The version of the manifest of a snapshot of this collection that has files and can be read. */
+async function filesVersionOf(
+  repository: Repository,
+  store: ChunkStore,
+  id: string,
+  collection: string,
+): Promise<number | undefined> {
+  try {
+    const snapshot = await knownSnapshot(repository, id);
+    if (snapshot.collection !== collection || snapshot.fileCount === 0) return undefined;
+    return (await readManifest(store, snapshot)).version;
+  } catch (error) {
+    if (isUnreadable(error) || isVecsnapError(error, 'SNAPSHOT_UNKNOWN', 'SNAPSHOT_FORGOTTEN'))
+      return undefined;
+    throw error;
   }
 }
 

@@ -4,6 +4,7 @@ import {
   compareIds,
   encodeCanonical,
   equalBytes,
+  isDamage,
   NUMBER_READERS,
   type RecordBatch,
   type RecordId,
@@ -15,6 +16,7 @@ import {
 import type { ChunkStore } from '../cas/index.js';
 import {
   columnCount,
+  encodeManifest,
   type Entry,
   entryToFile,
   entryToRowGroup,
@@ -83,14 +85,21 @@ export async function diffSnapshots(
 ): Promise<SnapshotDifference> {
   const left = await readManifest(store, a);
   const right = await readManifest(store, b);
-  return {
-    a: a.id,
-    b: b.id,
-    identical: a.checksum === b.checksum,
-    formatChanged: !equalBytes(encodeCanonical(left.format), encodeCanonical(right.format)),
-    records: await diffRecords(store, left, right),
-    files: await diffFiles(store, left, right),
-  };
+  const formatChanged = !equalBytes(encodeCanonical(left.format), encodeCanonical(right.format));
+  const [records, files] = [await diffRecords(store, left, right), await diffFiles(store, left, right)];
+  const differs = formatChanged || !isEmpty(files) || !haveSameRecords(left, right);
+  const identical = a.checksum === b.checksum || (left.version !== right.version && !differs);
+  return { a: a.id, b: b.id, identical, formatChanged, records, files };
+}
+
+function haveSameRecords(left: Manifest, right: Manifest): boolean {
+  const encoded = ({ format, schema, records }: Manifest) =>
+    encodeManifest({ format, schema, records, files: undefined });
+  return equalBytes(encoded(left), encoded(right));
+}
+
+function isEmpty({ added, removed, changed }: FileDifference): boolean {
+  return added.length + removed.length + changed.length === 0;
 }
 
 async function diffRecords(store: ChunkStore, left: Manifest, right: Manifest): Promise<RecordDifference> {
@@ -275,7 +284,10 @@ async function diffFiles(
   };
 }
 
-/** Whether two entries stand for the same file, also where one of them refers to its only chunk and the other to a tree of it. */
+/**
+ * Whether two entries are known to stand for the same file, also where one of them refers to its only chunk and the other to a tree of it. What
+ * cannot be read may be anything.
+ */
 async function areSame(trees: TreeReader, a?: FileNodeEntry, b?: FileNodeEntry): Promise<boolean> {
   if (a?.type !== 'file' || b?.type !== 'file' || a.mode !== b.mode || a.size !== b.size) return false;
   const [first, second] = [await onlyChunk(trees, a.content), await onlyChunk(trees, b.content)];
@@ -285,9 +297,14 @@ async function areSame(trees: TreeReader, a?: FileNodeEntry, b?: FileNodeEntry):
 /** The chunk of a file that has no other. */
 async function onlyChunk(trees: TreeReader, content: FileContent | null): Promise<Address | undefined> {
   if (content?.kind !== 'stream') return content?.address;
-  const { level, entries } = await trees.node(content.address);
-  const [entry] = entries;
-  return level === 0 && entries.length === 1 ? entryToStreamChunk(entry as Entry).address : undefined;
+  try {
+    const { level, entries } = await trees.node(content.address);
+    const [entry] = entries;
+    return level === 0 && entries.length === 1 ? entryToStreamChunk(entry as Entry).address : undefined;
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
 }
 
 async function collect(entries: AsyncIterable<Entry>): Promise<Entry[]> {

@@ -8,6 +8,7 @@ import {
   streamChunkToEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
+import { FILES_VERSION } from '../manifest/manifest.js';
 import { type Alignment, alignmentWith } from './alignment.js';
 import { newTree, type PutNodes, type StoredTree } from './stored-tree.js';
 import type { ReadEntries } from './stream-alignment.js';
@@ -58,6 +59,7 @@ export class NewStream {
   readonly #parts: TakeParts;
   readonly #old: OldStream;
   readonly #put: PutNodes | undefined;
+  readonly #leastInTree: number;
   #first: ChunkReference | undefined;
   #tree: StoredTree | undefined;
 
@@ -66,13 +68,14 @@ export class NewStream {
     this.#parts = parts;
     this.#old = old;
     this.#put = put;
+    this.#leastInTree = (parts.filesVersion ?? FILES_VERSION) < FILES_VERSION ? 1 : 2;
   }
 
   async append(references: readonly ChunkReference[]): Promise<void> {
     const known = this.#tree === undefined && this.#first !== undefined ? [this.#first] : [];
     this.#first ??= references[0];
     const all = [...known, ...references];
-    if (this.#tree === undefined && all.length < 2) return;
+    if (this.#tree === undefined && all.length < this.#leastInTree) return;
     this.#tree ??= newTree(this.#parts, this.#old.tree, this.#put);
     await this.#tree.append(all.map(streamChunkToEntry));
   }

@@ -67,6 +67,8 @@ export interface TakeParts {
   readonly base: BaseSnapshot | undefined;
   /** What has changed since then, where the source can tell. */
   readonly hints?: TakeHints | undefined;
+  /** The version of a manifest with files, where it is not the one of now: see {@link filesVersionFor}. */
+  readonly filesVersion?: number | undefined;
   /** Tells which files need not be read. */
   readonly fileStates?: FileStates | undefined;
 }
@@ -87,7 +89,8 @@ class Taking {
     if (schema !== undefined) checkSchema(schema);
     const recordTree = schema && records ? await this.#takeRecords(schema, records) : undefined;
     const fileTree = files ? await this.#takeFiles(files()) : undefined;
-    const bytes = encodeManifest({ format, schema, records: recordTree, files: fileTree });
+    const version = fileTree === undefined ? undefined : this.#parts.filesVersion;
+    const bytes = encodeManifest({ version, format, schema, records: recordTree, files: fileTree });
     const { base, writer } = this.#parts;
     const similar = base && { unit: 1, addresses: [base.taken.manifest] };
     const [manifest] = await writer.put([{ bytes, width: 0, kind: 'node', similar }]);
