@@ -147,7 +147,7 @@ async function benchmarkAll() {
  */
 function measureSideBySide(tools, steps, treeSteps, { runs }) {
   if (!canMeasureMemory) say('there is no /usr/bin/time here, so peak memory is not measured');
-  const file = { name: FILE, isTree: false, steps };
+  const file = { name: FILE, isTree: false, steps, waits: !options.quick };
   const sideBySide = new SideBySide(tools, { ...file, cases: CASES }, join(WORK, 'run'), say);
   /** @type {Benchmark['limits']} */
   const limits = { sha256: [], read: [], writeAndSync: [], nodeStart: [] };
@@ -155,7 +155,7 @@ function measureSideBySide(tools, steps, treeSteps, { runs }) {
   const sayPlainly = (/** @type {string} */ line) => say(`${line}, as a plain file`);
   const streams = { ...file, cases: STREAM_CASES };
   const asStream = new SideBySide([plainly], streams, join(WORK, 'stream'), sayPlainly);
-  const trees = { name: TREE, isTree: true, steps: treeSteps, cases: TREE_CASES };
+  const trees = { name: TREE, isTree: true, steps: treeSteps, cases: TREE_CASES, waits: !options.quick };
   const sayOfTree = (/** @type {string} */ line) => say(`${line}, of many files`);
   const ofTree = new SideBySide(tools, trees, join(WORK, 'tree'), sayOfTree);
   /** @type {number[]} */

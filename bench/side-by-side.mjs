@@ -79,6 +79,7 @@ export function lastSnapshotOf(cases) {
  * @property {boolean} isTree whether it is a directory; of steps after the first there are only the files that are written anew
  * @property {readonly Step[]} steps
  * @property {readonly Case[]} cases
+ * @property {boolean} waits whether files are left alone for as long as cases ask for
  */
 
 /**
@@ -122,7 +123,7 @@ export class SideBySide {
     let snapshot = 0;
     for (const one of this.#subject.cases) {
       if (one.step !== undefined) this.#stage(one.step);
-      if (one.quietFor !== undefined) this.#waitUntilQuiet(one.quietFor);
+      if (one.quietFor !== undefined && this.#subject.waits) this.#waitUntilQuiet(one.quietFor);
       this.#withEachTool(number, (tool) => this.#measureCase(one, tool, snapshot));
       if (one.kind === 'create') snapshot++;
       this.#say(`run ${number + 1}: ${one.title}`);
