@@ -4,8 +4,7 @@
  * `VECSNAP_MAKE_GOLDEN=1 npx vitest run test/golden.test.ts` writes those that are missing. One that is there is never
  * written again: a new format gets a new folder beside the old one.
  */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inlineCoder, memoryIndex } from 'vecsnap/cas';
 import type { RecordBatch, Schema } from 'vecsnap/core';
@@ -394,16 +393,19 @@ function damageNode(repo: string): void {
   throw new Error('no pack tells the chunk');
 }
 
-it('a file whose tree in version 1 cannot be read counts as changed', async () => {
-  const at = mkdtempSync(join(tmpdir(), 'vecsnap-golden-'));
-  cpSync(join(GOLDEN, 'files-v1'), at, { recursive: true });
-  damageNode(at);
-  const manager = await SnapshotManager.open({ snapshotDir: at, workers: 1 });
-  const { id } = await manager.findSnapshot('tree');
-  const today = await manager.createSnapshot(fileTreeSource('tree', NOTE, FILES), 'today');
-  expect((await manager.diffSnapshots(id, today.id)).files.changed).toEqual(['one chunk']);
-  await manager.close();
-  rmSync(at, { recursive: true });
+describe('the repository files-v1', () => {
+  const at = freshDirectory();
+
+  it('has a file whose tree cannot be read, which counts as changed', async () => {
+    cpSync(join(GOLDEN, 'files-v1'), at('repo'), { recursive: true });
+    damageNode(at('repo'));
+    const manager = await SnapshotManager.open({ snapshotDir: at('repo'), workers: 1 });
+    const { id } = await manager.findSnapshot('tree');
+    const today = await manager.createSnapshot(fileTreeSource('tree', NOTE, FILES), 'today');
+    const { identical, files } = await manager.diffSnapshots(id, today.id);
+    expect({ identical, changed: files.changed }).toEqual({ identical: false, changed: ['one chunk'] });
+    await manager.close();
+  });
 });
 
 describe('the repository files-v2', () => {

@@ -111,3 +111,13 @@ export function isUnreadable(error: unknown): error is VecsnapError {
 export function isDamage(error: unknown): error is VecsnapError {
   return isUnreadable(error) || isVecsnapError(error, 'MANIFEST_DAMAGED');
 }
+
+/** Undefined where something that is read is missing or damaged. */
+export async function unlessDamaged<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}

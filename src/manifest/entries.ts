@@ -195,6 +195,11 @@ function decodeText(bytes: Uint8Array): string {
   }
 }
 
+/** The chunk that is all of a file with this content and so many bytes; undefined where a tree tells of its chunks. */
+export function onlyChunk({ kind, address }: FileContent, bytes: number): ChunkReference | undefined {
+  return kind === 'chunk' ? { address, length: bytes } : undefined;
+}
+
 /** Columns of a row group: ids, vector columns, payloads, as far as the schema has them. */
 export function columnCount({ id, vectors, payload }: Schema): number {
   return (id === 'none' ? 0 : 1) + vectors.length + (payload === 'none' ? 0 : 1);

@@ -1,6 +1,14 @@
 /** Everything that a manifest reaches: its nodes and the chunks of its data. */
 import type { Address } from '../core/index.js';
-import { type ChunkList, chunksOfRowGroup, columnCount, entryToFile, entryToStreamChunk } from './entries.js';
+import {
+  type ChunkList,
+  type ChunkReference,
+  chunksOfRowGroup,
+  columnCount,
+  entryToFile,
+  entryToStreamChunk,
+  onlyChunk,
+} from './entries.js';
 import { decodeManifest, type Manifest } from './manifest.js';
 import {
   checkChild,
@@ -119,8 +127,8 @@ function openManifest(plain: Uint8Array): Opened {
   const nodes: Wanted[] = [];
   if (schema && records) {
     const columns = columnCount(schema);
-    const dataOf = (entry: Entry): Opened => ({ data: chunksOfRowGroup(entry, columns) });
-    nodes.push(rootOf(records.root, dataOf)); // Whether the manifest says how much is there is not what a walk is for.
+    const openGroup = (entry: Entry): Opened => ({ data: chunksOfRowGroup(entry, columns) });
+    nodes.push(rootOf(records.root, openGroup)); // Whether the manifest says how much is there is not what a walk is for.
   }
   if (files) nodes.push(rootOf(files.root, openFile));
   return { nodes };
@@ -129,13 +137,17 @@ function openManifest(plain: Uint8Array): Opened {
 function openFile(entry: Entry): Opened {
   const file = entryToFile(entry);
   if (file.type !== 'file' || file.content === null) return {};
-  const { kind, address } = file.content;
-  if (kind === 'chunk') return { data: { addresses: [address], lengths: [file.size] } };
-  return { nodes: [rootOf(address, openStreamChunk, { root: address, bytes: file.size })] };
+  const only = onlyChunk(file.content, file.size);
+  if (only !== undefined) return dataOf(only);
+  const root = file.content.address;
+  return { nodes: [rootOf(root, openStreamChunk, { root, bytes: file.size })] };
 }
 
 function openStreamChunk(entry: Entry): Opened {
-  const { address, length } = entryToStreamChunk(entry);
+  return dataOf(entryToStreamChunk(entry));
+}
+
+function dataOf({ address, length }: ChunkReference): Opened {
   return { data: { addresses: [address], lengths: [length] } };
 }
 

@@ -22,6 +22,7 @@ import {
   entryToStreamChunk,
   type FileContent,
   type FileNodeEntry,
+  onlyChunk,
   type RowGroupEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
@@ -260,15 +261,13 @@ class Reading {
     }
   }
 
-  async *#streamChunks(
-    { kind, address }: FileContent,
-    bytes: number,
-  ): AsyncGenerator<readonly ChunkReference[]> {
-    if (kind === 'chunk') {
-      yield [{ address, length: bytes }];
+  async *#streamChunks(content: FileContent, bytes: number): AsyncGenerator<readonly ChunkReference[]> {
+    const only = onlyChunk(content, bytes);
+    if (only !== undefined) {
+      yield [only];
       return;
     }
-    const leaves = new TreeReader(this.#store).leaves({ root: address, bytes });
+    const leaves = new TreeReader(this.#store).leaves({ root: content.address, bytes });
     for await (const leaf of leaves) yield leaf.map(entryToStreamChunk);
   }
 }

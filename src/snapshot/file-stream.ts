@@ -1,10 +1,11 @@
 /**
- * The stream of a file, as the snapshot before had it and as it is stored now: more than one chunk below a tree, or an only one without any.
+ * The stream of a file, as the snapshot before had it and as it is stored now: chunks below a tree, or an only one without any.
  */
 import {
   type ChunkReference,
   entryToStreamChunk,
   type FileContent,
+  onlyChunk,
   streamChunkToEntry,
 } from '../manifest/entries.js';
 import type { Entry } from '../manifest/index.js';
@@ -16,7 +17,7 @@ import type { TakeParts } from './take.js';
 
 /** What a file had in the snapshot before. */
 export interface OldStream {
-  /** Where that is more than one chunk. */
+  /** Where a tree tells of its chunks. */
   readonly tree: Alignment | undefined;
   readonly next: ReadEntries;
 }
@@ -29,9 +30,10 @@ export function oldStream(
   parts: Pick<TakeParts, 'base' | 'writer'>,
 ): OldStream {
   if (!before?.content) return NO_OLD_STREAM;
-  const { kind, address } = before.content;
-  if (kind === 'chunk') return streamOf({ address, length: before.size }, parts);
-  const tree = alignmentWith(parts, address, (entry) => [entryToStreamChunk(entry).address]);
+  const only = onlyChunk(before.content, before.size);
+  if (only !== undefined) return streamOf(only, parts);
+  const dataOf = (entry: Entry) => [entryToStreamChunk(entry).address];
+  const tree = alignmentWith(parts, before.content.address, dataOf);
   return { tree, next: async (count) => (await tree?.next(count)) ?? [] };
 }
 
@@ -54,7 +56,7 @@ export interface StoredStream {
 /** What it has else. */
 export const NO_BYTES = { content: null, bytes: 0 };
 
-/** Puts a stream together. A tree is made where it has more than one chunk: a file refers to an only one by itself. */
+/** Puts a stream together. A file refers to an only chunk by itself, in manifests of now; else a tree is made. */
 export class NewStream {
   readonly #parts: TakeParts;
   readonly #old: OldStream;

@@ -3,11 +3,11 @@ import {
   type Address,
   concatBytes,
   type IdColumn,
-  isDamage,
   mapAhead,
   type RecordBatch,
   type Schema,
   throwIfAborted,
+  unlessDamaged,
 } from '../core/index.js';
 import { decodeIdColumn } from '../chunker/index.js';
 import type { ChunkStore } from '../cas/index.js';
@@ -25,6 +25,7 @@ import {
   type Key,
   type Manifest,
   type Node,
+  onlyChunk,
   type RowGroupEntry,
   TreeReader,
   type TreeReference,
@@ -180,12 +181,13 @@ class Salvage {
   }
 
   /** The chunks of a file, and undefined for a node that cannot be read. */
-  async *#chunksOf({ kind, address }: FileContent, size: number): AsyncGenerator<ChunkReference | undefined> {
-    if (kind === 'chunk') {
-      yield { address, length: size };
+  async *#chunksOf(content: FileContent, size: number): AsyncGenerator<ChunkReference | undefined> {
+    const only = onlyChunk(content, size);
+    if (only !== undefined) {
+      yield only;
       return;
     }
-    for await (const { isLost, entry } of this.#entriesBelow(address))
+    for await (const { isLost, entry } of this.#entriesBelow(content.address))
       yield isLost ? undefined : await unlessDamaged(async () => entryToStreamChunk(entry));
   }
 
@@ -219,16 +221,6 @@ class Salvage {
     const child = await this.#trees.node(childAddress(entry));
     checkChild(child, entry, parentLevel, after);
     return child;
-  }
-}
-
-/** Undefined when something that is needed is missing or damaged. */
-async function unlessDamaged<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
   }
 }
 

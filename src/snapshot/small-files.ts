@@ -1,7 +1,7 @@
 /** Reads small files of a snapshot together: what is done for each that is read by itself takes longer than a few KiB do. */
 import { isDamage } from '../core/index.js';
 import type { ChunkStore } from '../cas/index.js';
-import { type ChunkReference, entryToStreamChunk, type FileContent } from '../manifest/entries.js';
+import { type ChunkReference, entryToStreamChunk, type FileContent, onlyChunk } from '../manifest/entries.js';
 import { checkTotals, decodeNode } from '../manifest/node.js';
 import { getChecked, wrongLength } from './checked-chunks.js';
 
@@ -86,27 +86,22 @@ class Batch {
   }
 
   async #readAll(): Promise<Contents> {
-    const streams = this.#files.filter(isStream);
+    const streams = this.#files.filter(({ content, size }) => onlyChunk(content, size) === undefined);
     const roots = await this.#store.getMany(
       streams.map(({ content }) => content.address),
       checkRoots,
     );
     const inStreams = roots.map((root, i) => chunksIn(root, streams[i] as StoredFile));
-    const chunks = this.#files.map((file) => (isStream(file) ? inStreams.shift() : [onlyChunk(file)]));
+    const chunks = this.#files.map((file) => {
+      const only = onlyChunk(file.content, file.size);
+      return only === undefined ? inStreams.shift() : [only];
+    });
     const plain = await getChecked(
       this.#store,
       chunks.flatMap((own) => own ?? []),
     );
     return chunks.map((own) => own && plain.splice(0, own.length));
   }
-}
-
-function isStream({ content }: StoredFile): boolean {
-  return content.kind === 'stream';
-}
-
-function onlyChunk({ content, size }: StoredFile): ChunkReference {
-  return { address: content.address, length: size };
 }
 
 /** The chunks that the root of a stream names; undefined where it names nodes. */

@@ -67,7 +67,7 @@ export interface TakeParts {
   readonly base: BaseSnapshot | undefined;
   /** What has changed since then, where the source can tell. */
   readonly hints?: TakeHints | undefined;
-  /** The version of a manifest with files, where it is not the one of now: see {@link filesVersionFor}. */
+  /** The version of a manifest with files, where that is an earlier one than {@link FILES_VERSION}. */
   readonly filesVersion?: number | undefined;
   /** Tells which files need not be read. */
   readonly fileStates?: FileStates | undefined;

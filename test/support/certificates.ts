@@ -1,6 +1,6 @@
 /**
- * Takes NODE_EXTRA_CA_CERTS away from the processes that tests start: each would read all those certificates when it starts, which takes it
- * twice as long. Only npm needs them.
+ * Takes NODE_EXTRA_CA_CERTS away from the processes that tests start: each would read all those certificates when it starts, which takes
+ * longer than all else that it does then. Only npm needs them.
  */
 const certificates = process.env['NODE_EXTRA_CA_CERTS'];
 delete process.env['NODE_EXTRA_CA_CERTS'];
