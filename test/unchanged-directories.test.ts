@@ -1,21 +1,28 @@
-/** Files of a directory to which nothing was written since the snapshot before are not read, and all others are (docs/ordering.md, R14). */
-import { existsSync } from 'node:fs';
+/** Files of a directory to which nothing was written since the snapshot before are not read, and all others are (docs/ordering.md, R13 and R14). */
+import { execFileSync } from 'node:child_process';
+import { type Dirent, existsSync } from 'node:fs';
 import {
   chmod,
+  lstat,
   mkdir,
   mkdtemp,
   readdir,
   readFile,
+  readlink,
   rename,
   rm,
   stat,
+  symlink,
   unlink,
   utimes,
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChunkIndex } from 'vecsnap/cas';
+import { toHex } from 'vecsnap/core';
 import { directoryEnvironment } from 'vecsnap/platform';
 import { type CreateOptions, type Snapshot, SnapshotManager } from 'vecsnap/snapshot';
 import { directorySource, directoryTarget, type FileEntry, type Source } from 'vecsnap/source';
@@ -31,6 +38,7 @@ import {
   withAgedFiles,
 } from './support/file-times.js';
 import { freshDirectory, invertLastByte, seededBytes } from './support/files.js';
+import { sha256 } from './support/trees.js';
 
 /** A directory as a source, and the paths of the files that were read from it. */
 function watched(path: string): { source: Source; read: string[] } {
@@ -51,15 +59,23 @@ function watched(path: string): { source: Source; read: string[] } {
   return { source: { ...source, open }, read };
 }
 
-/** What stands in a directory, in the order of the paths. */
+/** What stands in a directory and can be kept, in the order of the paths. */
 async function contentsOf(root: string): Promise<string[]> {
   const found = await readdir(root, { recursive: true, withFileTypes: true });
   const lines = found.map(async (entry) => {
     const path = join(entry.parentPath, entry.name);
-    const content = entry.isFile() ? (await readFile(path)).toString('hex') : 'a directory';
-    return `${path.slice(root.length)} ${(await stat(path)).mode} ${content}`;
+    return `${path.slice(root.length)} ${(await lstat(path)).mode} ${await contentOf(path, entry)}`;
   });
-  return (await Promise.all(lines)).toSorted();
+  const own = (await lstat(root)).mode;
+  return [`${own}`, ...(await Promise.all(lines)).filter((line) => !line.endsWith(NOTHING)).toSorted()];
+}
+
+const NOTHING = ' nothing';
+
+async function contentOf(path: string, entry: Dirent): Promise<string> {
+  if (entry.isFile()) return toHex(sha256(await readFile(path)));
+  if (entry.isSymbolicLink()) return `leads to ${await readlink(path)}`;
+  return entry.isDirectory() ? 'a directory' : NOTHING;
 }
 
 async function largestFile(folder: string): Promise<string> {
@@ -68,6 +84,7 @@ async function largestFile(folder: string): Promise<string> {
   return sized.reduce((a, b) => (b.size > a.size ? b : a)).path;
 }
 
+const NOTHING_READ = ['Nothing was read: the source is as it was when the snapshot before was taken.'];
 const unreadNote = (count: number) => [
   `Files that were not read, being as they were when the snapshot before was taken: ${count}.`,
 ];
@@ -112,14 +129,18 @@ describe('a file of a directory', () => {
     const first = await take();
     expect([first.read, first.notes]).toEqual([['a', 'b', 'empty', 'inner/c'], []]);
     const second = await take();
-    expect([second.read, second.notes]).toEqual([['empty'], unreadNote(3)]);
-    expect(second.checksum).toBe(first.checksum);
-    expect(second.logicalBytes).toBe(first.logicalBytes);
+    expect([second.read, second.notes]).toEqual([[], NOTHING_READ]);
+    const { checksum, logicalBytes, fileCount } = second;
+    expect({ checksum, logicalBytes, fileCount }).toEqual({
+      checksum: first.checksum,
+      logicalBytes: first.logicalBytes,
+      fileCount: 5,
+    });
     await secretly(at('tree', 'b'), () => invertLastByte(at('tree', 'b')));
     const third = await take();
     expect([third.read, third.notes]).toEqual([['b', 'empty'], unreadNote(2)]);
     expect(third.checksum).not.toBe(first.checksum);
-    expect((await take()).read).toEqual(['empty']);
+    expect((await take()).notes).toEqual(NOTHING_READ);
     expect((await manager.verifyRepository()).problems).toEqual([]);
   });
 
@@ -164,9 +185,11 @@ describe('a file of a directory', () => {
     await take();
     const two = watched(at('two'));
     const first = await manager.createSnapshot(two.source, 'two', { collection: 'two' });
+    for (const tree of ['tree', 'two']) await writeFile(at(tree, 'new'), tree);
     const next = await manager.createIncrementalSnapshot(two.source, 'two', first.id, { collection: 'two' });
     expect(next.notes).toEqual(unreadNote(3));
     expect((await take()).notes).toEqual(unreadNote(3));
+    await unlink(at('two', 'new'));
     expect((await take(at('two'))).read).toEqual(['a', 'b', 'empty', 'inner/c']);
   });
 
@@ -177,14 +200,17 @@ describe('a file of a directory', () => {
     const { source, read } = watched(at('tree'));
     expect((await manager.createSnapshot(source, 'full')).checksum).toBe(checksum);
     expect(read.length).toBe(4);
-    expect((await take()).read).toEqual(['empty']);
+    expect((await take()).read).toEqual([]);
   });
 
   itShows('is read by the command when that is asked for', async () => {
     await manager.close();
     await withAgedFiles(async () => {
       const { checksum } = await create(at('repo'), at('tree'));
-      expect(await create(at('repo'), at('tree'))).toMatchObject({ notes: unreadNote(3), checksum });
+      expect(await create(at('repo'), at('tree'))).toMatchObject({ notes: NOTHING_READ, checksum });
+      await mkdir(at('tree', 'new'));
+      expect(await create(at('repo'), at('tree'))).toMatchObject({ notes: unreadNote(3) });
+      await rm(at('tree', 'new'), { recursive: true });
       expect(await create(at('repo'), at('tree'), '--rescan')).toMatchObject({ notes: [], checksum });
       expect(await create(at('repo'), at('tree'), '--full')).toMatchObject({ notes: [], checksum });
     });
@@ -198,6 +224,8 @@ describe('a file of a directory', () => {
     await manager.deleteSnapshot(first.id);
     const { deletedPacks, rewrittenPacks } = await manager.collectGarbage({ maxUnused: 0 });
     expect(deletedPacks.length + rewrittenPacks.length).toBeGreaterThan(0);
+    expect((await take()).notes).toEqual(NOTHING_READ);
+    await mkdir(at('tree', 'new'));
     expect((await take()).read).toEqual(['empty']);
     expect((await manager.verifyRepository()).problems).toEqual([]);
   });
@@ -228,7 +256,21 @@ describe('a file of a directory', () => {
     expect((await take()).read).toEqual(['a', 'b', 'empty', 'inner/c']);
     ageFiles();
     expect((await take()).read).toEqual(['a', 'b', 'empty', 'inner/c']);
-    expect((await take()).read).toEqual(['empty']);
+    expect((await take()).notes).toEqual(NOTHING_READ);
+  });
+
+  itShows('is read until it was not written for a while, and no other is', async () => {
+    await sleep(200);
+    await writeFile(at('tree', 'young'), 'young');
+    const { ctimeMs } = await stat(at('tree', 'young'));
+    vi.restoreAllMocks();
+    vi.spyOn(Date, 'now').mockReturnValue(ctimeMs + 29_900); // Whatever was written before is older than half a minute then.
+    expect((await take()).read).toEqual(['a', 'b', 'empty', 'inner/c', 'young']);
+    expect((await take()).read).toEqual(['empty', 'young']);
+    vi.restoreAllMocks();
+    ageFiles();
+    expect((await take()).read).toEqual(['empty', 'young']);
+    expect((await take()).notes).toEqual(NOTHING_READ);
   });
 
   it.runIf(doShow && hasPython)('is read again after writes through a mapping', async () => {
@@ -242,10 +284,66 @@ describe('a file of a directory', () => {
         checksums.add(snapshot.checksum);
       }
       expect(checksums.size).toBe(5);
-      expect((await take()).read).toEqual(['empty']);
+      expect((await take()).notes).toEqual(NOTHING_READ);
     } finally {
       writer.end();
     }
+  });
+
+  describe('and all others, where nothing was written,', () => {
+    /** Whether nothing was read for the next snapshot. Its content is compared. */
+    const isUnread = async () => isDeepStrictEqual((await take()).notes, NOTHING_READ);
+
+    const changes: Record<string, () => Promise<unknown>> = {
+      'a file is there': () => writeFile(at('tree', 'inner', 'new'), ''),
+      'a file is gone': () => unlink(at('tree', 'empty')),
+      'a file has another name': () => rename(at('tree', 'inner', 'c'), at('tree', 'inner', 'd')),
+      'two files have changed names': async () => {
+        await rename(at('tree', 'a'), at('tree', 'x'));
+        await rename(at('tree', 'b'), at('tree', 'a'));
+        await rename(at('tree', 'x'), at('tree', 'b'));
+      },
+      'a file has other permissions': () => chmod(at('tree', 'b'), 0o600),
+      'a file was written': () => secretly(at('tree', 'a'), () => invertLastByte(at('tree', 'a'))),
+      'a directory is there': () => mkdir(at('tree', 'inner', 'folder')),
+      'a directory is gone': () => rm(at('tree', 'hollow'), { recursive: true }),
+      'a directory has other permissions': () => chmod(at('tree', 'inner'), 0o700),
+      'the directory has other permissions': () => chmod(at('tree'), 0o700),
+      'a link is there': () => symlink('a', at('tree', 'link to a')),
+      'a link leads elsewhere': async () => {
+        await unlink(at('tree', 'link'));
+        await symlink('b', at('tree', 'link'));
+      },
+    };
+
+    beforeEach(async () => {
+      await mkdir(at('tree', 'hollow'));
+      await symlink('a', at('tree', 'link'));
+      await take();
+    });
+
+    itShows('are not looked up, but as soon as anything has changed', async () => {
+      expect(await isUnread()).toBe(true);
+      for (const [what, change] of Object.entries(changes)) {
+        await change();
+        expect([what, await isUnread(), await isUnread()]).toEqual([what, false, true]);
+      }
+    });
+
+    itShows('are not looked up either when something was left out, which is said each time', async () => {
+      execFileSync('mkfifo', [at('tree', 'fifo')]);
+      for (let i = 0; i < 2; i++)
+        expect((await take()).notes).toEqual([
+          expect.stringMatching(/^Left out.*: fifo\.$/),
+          ...NOTHING_READ,
+        ]);
+    });
+
+    itShows('are read when the system was started again', async () => {
+      const opened = await directorySource(at('tree')).open();
+      const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+      expect(opened.state?.()).toContain(boot.trim());
+    });
   });
 });
 

@@ -223,7 +223,11 @@ describe('a source that tells in which state it is', () => {
         { since: () => 'nobody looked', follow },
         seen,
       );
-      return { ...source, collection: 'c', open: async () => ({ ...(await source.open()), state }) };
+      return {
+        ...source,
+        collection: 'c',
+        open: async () => ({ ...(await source.open()), state: () => state }),
+      };
     };
     const first = await manager.createSnapshot(at('one'), 'first');
     const next = (source: Source, base: Snapshot, options: CreateOptions = {}) =>
@@ -305,7 +309,10 @@ describe('a source that tells in which state it is', () => {
   it('is read in the same state when it was taken by hints, which are audited again', async () => {
     const { manager, seen, first } = await prepared();
     const source = hintedSource({ schema: SCHEMA, records }, { since: () => [] }, seen);
-    const at = (state: string) => ({ ...source, open: async () => ({ ...(await source.open()), state }) });
+    const at = (state: string) => ({
+      ...source,
+      open: async () => ({ ...(await source.open()), state: () => state }),
+    });
     const take = (base: Snapshot, options = {}) =>
       manager.createIncrementalSnapshot(at('two'), 'hinted', base.id, options);
     const second = await take(first);

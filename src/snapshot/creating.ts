@@ -18,7 +18,9 @@ import { type BaseSnapshot, takeContent, type Taken, type TakeParts } from './ta
 export type NamedSnapshot = Pick<Snapshot, 'name' | 'collection' | 'baseId' | 'snapshotType'>;
 
 /** What a source tells without being read. */
-type Told = Pick<OpenSource, 'state' | 'notes' | 'changes'>;
+interface Told extends Pick<OpenSource, 'notes' | 'changes'> {
+  readonly state: string | undefined;
+}
 
 /** How one attempt takes a snapshot. */
 interface TakePlan {
@@ -26,8 +28,8 @@ interface TakePlan {
   readonly take: (writer: ChunkWriter) => Promise<Taken>;
   /** To be kept with the snapshot. */
   readonly notes: readonly string[];
-  /** What is noted with its tree, where all of that is known to be stored then and no note is there yet. */
-  readonly wholeNote?: WholeNote | undefined;
+  /** What is then noted with its tree, where all of that is known to be stored and no note is there yet. */
+  readonly wholeNote?: (() => WholeNote) | undefined;
   readonly changes?: ChangeHints | undefined;
   readonly fileStates?: FileStates | undefined;
 }
@@ -59,7 +61,7 @@ export class Creating {
   /** Takes the snapshot, and closes the source. @throws VecsnapError SOURCE_CHANGED and others; everything is then as it was. */
   async take(open: OpenSource): Promise<Snapshot> {
     try {
-      const unread = await this.#unreadPlan(open);
+      const unread = await this.#unreadPlan(toldBy(open));
       if (unread !== undefined) return await this.#takeAndCommit(unread);
       const base = await this.#openedBase();
       const { hints, notes } = await this.#hintsOf(open, base);
@@ -95,7 +97,7 @@ export class Creating {
       throw error;
     }
     if (wholeNote !== undefined)
-      await store.noteWhole(manifestAddress(snapshot), wholeNote, base?.taken.manifest);
+      await store.noteWhole(manifestAddress(snapshot), wholeNote(), base?.taken.manifest);
     return this.#healed(await followedBy(plan.changes, snapshot));
   }
 
@@ -121,14 +123,14 @@ export class Creating {
       fileStates,
       take: (writer) => this.#read(open, writer, { base, hints, fileStates }),
       notes: [...open.notes, ...notes],
-      wholeNote: isWhole ? this.#noteOf(hints === undefined ? open.state : undefined) : undefined,
+      wholeNote: isWhole ? () => this.#noteOf(hints === undefined ? open.state?.() : undefined) : undefined,
       changes: open.changes,
     };
   }
 
-  /** Undefined for a source that has no files, or tells of all that it has at once. */
-  async #fileStatesOf({ files, state }: OpenSource): Promise<FileStates | undefined> {
-    if (files === undefined || state !== undefined) return undefined;
+  /** Undefined for a source that has no files. */
+  async #fileStatesOf({ files }: OpenSource): Promise<FileStates | undefined> {
+    if (files === undefined) return undefined;
     const { FileStates } = await import('./file-states.js');
     const { index } = this.#session.store.parts;
     const isTrusted = this.#options.rescan !== true;
@@ -305,6 +307,10 @@ async function filesVersionOf(
       return undefined;
     throw error;
   }
+}
+
+function toldBy(open: OpenSource): Told {
+  return { state: open.state?.(), notes: open.notes, changes: open.changes };
 }
 
 /** What is kept with the snapshot, once it is taken. */

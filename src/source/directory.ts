@@ -6,6 +6,7 @@
  * snapshot goes into, which would have to hold itself. A note says so.
  */
 import type { Buffer } from 'node:buffer';
+import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -44,16 +45,17 @@ async function openDirectory(
   const own = repository === undefined ? undefined : await directoryIdentity(repository);
   const calls = treeCalls(ownsThread);
   const tree = await scan(root, own, calls);
-  await passTick();
+  const states = new TreeStates(tree, await tellingBoots(root, tree));
   return {
     format: { name: 'directory', mode: tree.mode },
     schema: undefined,
     records: undefined,
-    files: () => entriesOf(root, tree, calls),
+    files: () => entriesOf(root, tree, states, calls),
     expected: {
       bytes: tree.entries.reduce((sum, found) => sum + (found.type === 'file' ? found.size : 0), 0),
     },
     notes: [...ownNotes(tree.own), ...skippedNotes(tree.skipped)],
+    state: () => states.ofAll(),
     confirmUnchanged: async () => {
       if (!isDeepStrictEqual(await scan(root, own, calls), tree)) throw sourceChanged(root);
     },
@@ -220,20 +222,64 @@ function textOf(place: string, what: string, bytes: Buffer): string {
   }
 }
 
+/** What {@link tellingBoot} gives for each device on which files of the tree are. */
+type TellingBoots = ReadonlyMap<string, string | undefined>;
+
 /** Each device is asked once. */
-async function* entriesOf(root: string, tree: Tree, { open }: TreeCalls): AsyncGenerator<FileEntry> {
-  const boots = new Map<string, Promise<string | undefined>>();
+async function tellingBoots(root: string, { entries }: Tree): Promise<TellingBoots> {
+  const boots = new Map<string, string | undefined>();
+  for (const found of entries) {
+    if (found.type !== 'file') continue;
+    const device = deviceIn(found.identity);
+    if (!boots.has(device)) boots.set(device, await tellingBoot(join(root, found.path)));
+  }
+  return boots;
+}
+
+/** In which states the files of a tree are, and the whole. */
+class TreeStates {
+  readonly #tree: Tree;
+  readonly #boots: TellingBoots;
+  #doAllTell: boolean;
+
+  constructor(tree: Tree, boots: TellingBoots) {
+    this.#tree = tree;
+    this.#boots = boots;
+    this.#doAllTell = [...boots.values()].every((boot) => boot !== undefined);
+  }
+
+  of({ identity }: FoundFile): string | undefined {
+    const boot = this.#boots.get(deviceIn(identity));
+    return boot && `${boot}:${identity}`;
+  }
+
+  /** Called when one of the files cannot tell its state after all. */
+  noteUntold(): void {
+    this.#doAllTell = false;
+  }
+
+  /** Undefined where a file cannot tell its own. Equal for the same names, permissions, links, and files in the same states, and for no others. */
+  ofAll(): string | undefined {
+    if (!this.#doAllTell) return undefined;
+    const { mode, entries } = this.#tree;
+    const hash = createHash('sha256');
+    for (const found of entries) hash.update(JSON.stringify(found));
+    return ['directory', mode, ...this.#boots.values(), hash.digest('hex')].join(':');
+  }
+}
+
+async function* entriesOf(
+  root: string,
+  tree: Tree,
+  states: TreeStates,
+  { open }: TreeCalls,
+): AsyncGenerator<FileEntry> {
+  await passTick();
   for (const found of tree.entries) {
     const { type, path, mode } = found;
     if (type === 'directory') yield { type, path, mode };
     else if (type === 'link') yield { type, path, mode, target: found.target };
-    else {
-      const place = join(root, path);
-      const device = deviceIn(found.identity);
-      const boot = boots.get(device) ?? tellingBoot(place);
-      boots.set(device, boot);
-      yield new TreeFile(place, found, await boot, open);
-    }
+    else yield new TreeFile(join(root, path), found, states, open);
   }
 }
 
@@ -246,22 +292,20 @@ class TreeFile implements RegularFile {
   readonly #place: string;
   readonly #open: OpenHandle;
   readonly #identity: string;
+  readonly #states: TreeStates;
   #state: string | undefined;
 
-  /** @param boot what {@link tellingBoot} gives for it, and `open` how it is opened. */
-  constructor(
-    place: string,
-    { path, mode, size, identity }: FoundFile,
-    boot: string | undefined,
-    open: OpenHandle,
-  ) {
+  /** @param open how it is opened. */
+  constructor(place: string, found: FoundFile, states: TreeStates, open: OpenHandle) {
+    const { path, mode, size, identity } = found;
     this.#place = place;
     this.#open = open;
     this.path = path;
     this.mode = mode;
     this.size = size;
     this.#identity = identity;
-    this.#state = boot && `${boot}:${identity}`;
+    this.#states = states;
+    this.#state = states.of(found);
   }
 
   state(): string | undefined {
@@ -274,11 +318,16 @@ class TreeFile implements RegularFile {
     });
     try {
       if (file.identity !== this.#identity) throw sourceChanged(this.#place);
-      if (!(await file.settleOneOfMany())) this.#state = undefined;
+      if (!(await file.settleOneOfMany())) this.#noteUntold();
       yield* file.stream();
     } finally {
       await file.close();
     }
+  }
+
+  #noteUntold(): void {
+    this.#state = undefined;
+    this.#states.noteUntold();
   }
 }
 

@@ -31,7 +31,7 @@ export function openedFile(file: LocalFile, notes: readonly string[]): OpenSourc
     },
     expected: { bytes: size },
     notes,
-    state: file.stateFor(`file ${basename(file.path)}`),
+    state: () => file.stateFor(`file ${basename(file.path)}`),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

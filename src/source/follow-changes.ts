@@ -29,7 +29,7 @@ export function followChanges(source: Source, { journal: path }: FollowOptions):
 }
 
 function following(open: OpenSource, changes: ChangeHints): OpenSource {
-  const { format, schema, records, files, expected, notes, state, lookUp } = open;
+  const { format, schema, records, files, expected, notes, lookUp } = open;
   return {
     format,
     schema,
@@ -37,7 +37,7 @@ function following(open: OpenSource, changes: ChangeHints): OpenSource {
     files,
     expected,
     notes,
-    state,
+    state: () => open.state?.(),
     lookUp,
     changes,
     confirmUnchanged: () => open.confirmUnchanged(),

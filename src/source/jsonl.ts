@@ -106,7 +106,7 @@ function opened(file: LocalFile, reader: JsonlReader, options: JsonlSourceOption
     files: undefined,
     expected: { records: reader.count, bytes },
     notes: reader.notes,
-    state: file.stateFor(readingOf(options)),
+    state: () => file.stateFor(readingOf(options)),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

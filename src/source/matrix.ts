@@ -90,7 +90,7 @@ function openedMatrix(file: LocalFile, shape: MatrixShape): OpenSource {
     files: undefined,
     expected: { records: rows, bytes: rows * vectorBytes(column) },
     notes: [],
-    state: file.stateFor(format.name),
+    state: () => file.stateFor(format.name),
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

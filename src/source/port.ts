@@ -105,9 +105,10 @@ export interface OpenSource extends Content {
   readonly changes?: ChangeHints | undefined;
   /**
    * Equal for two openings only if nothing was written between them, and the way of reading is the same: then the content is the same, and
-   * need not be read again. Writes that come after the first reading must show in it. Undefined where a source cannot tell.
+   * need not be read again. It is asked before the content is read, and again when it was; writes that come after the first reading must show in
+   * it. Undefined where that cannot be told.
    */
-  readonly state?: string | undefined;
+  state?(): string | undefined;
   /** What the person who takes the snapshot should know, for example why a file is kept as a byte stream. */
   readonly notes: readonly string[];
   /**

@@ -78,7 +78,7 @@ function opened(file: RedbFile, database: RuvectorFile): OpenSource {
       count: vectors.entries,
       writes: { commits: Number(file.transaction), perOpening: COMMITS_PER_OPENING, identity: file.identity },
     },
-    state: `ruvector:${file.state}`,
+    state: () => `ruvector:${file.state}`,
     confirmUnchanged: () => file.confirmUnchanged(),
     close: () => file.close(),
   };

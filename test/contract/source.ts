@@ -120,7 +120,8 @@ export function sourceContract(fixture: SourceFixture): void {
 
       it('is in one state until it is written, and in another then, where it can tell', async () => {
         const path = await made('a', large);
-        const stateOf = async () => withOpen(await fixture.source(path), async ({ state }) => state);
+        const stateOf = async () =>
+          withOpen(await fixture.source(path), async (content) => content.state?.());
         const first = await stateOf();
         expect(await stateOf()).toBe(first);
         await fixture.change(path);

@@ -44,7 +44,7 @@ async function doWritesShow(directory: string): Promise<boolean> {
     await writeFile(join(folder, 'file'), 'some bytes');
     const opened = await (await resolveSource(`file:${join(folder, 'file')}`)).open();
     await opened.close();
-    return opened.state !== undefined;
+    return opened.state?.() !== undefined;
   } finally {
     clock.mockRestore();
     await rm(folder, { recursive: true });
