@@ -54,7 +54,9 @@ export class ThreadPool {
   run(job: Job): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ job, resolve, reject });
-      this.#share();
+      // Starting a worker takes 8 ms. What this thread has done already, such as the first batch of a snapshot, is given on before.
+      if (this.#members.length < this.#size) setImmediate(() => this.#share());
+      else this.#share();
     });
   }
 
