@@ -82,7 +82,7 @@ function placesText(found: RepositoryStats): string {
       ['snapshots', found.snapshotBytes],
       ['config and locks', found.configBytes],
       ['fingerprints', found.fingerprintBytes],
-      ['index', found.indexBytes],
+      ['index, cache and reserve', found.indexBytes],
     ] as const
   ).map(([label, bytes]) => [label, '', '', '', '', countText(bytes)]);
   const total = [
