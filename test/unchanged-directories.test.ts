@@ -410,14 +410,14 @@ describe('a file of a source of any kind', () => {
 
   it('is read when it could not be noted or what was noted cannot be read, and nothing fails for it', async () => {
     const fail = () => Promise.reject(new Error('the disk is full'));
-    for (const failing of ['noteFiles', 'fileNote', 'keepFileNotes', 'wholeTrees'] as const) {
+    for (const failing of ['noteFiles', 'fileNotes', 'keepFileNotes', 'wholeTrees'] as const) {
       const { manager, noted } = await repository({ [failing]: fail });
       const first = await manager.createSnapshot(telling('one', 's', 's').source, 'first');
       const next = telling('one', 's', 's');
       const second = await manager.createIncrementalSnapshot(next.source, 'next', first.id);
       expect([second.checksum, next.reads()]).toEqual([
         first.checksum,
-        failing === 'noteFiles' || failing === 'fileNote' ? 1 : 0,
+        failing === 'noteFiles' || failing === 'fileNotes' ? 1 : 0,
       ]);
       await manager.deleteSnapshot(first.id);
       expect((await manager.collectGarbage({ maxUnused: 0 })).forgottenSnapshots).toEqual([first.id]);

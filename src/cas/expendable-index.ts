@@ -66,8 +66,9 @@ export class ExpendableIndex implements ChunkIndex {
     await this.#index.noteFiles?.(notes).catch(() => undefined);
   }
 
-  async fileNote(file: Uint8Array): Promise<FileNote | undefined> {
-    return this.#index.fileNote?.(file).catch(() => undefined);
+  async fileNotes(files: readonly Uint8Array[]): Promise<(FileNote | undefined)[]> {
+    const notes = await this.#index.fileNotes?.(files).catch(() => undefined);
+    return notes ?? files.map(() => undefined);
   }
 
   async keepFileNotes(isNeeded: (content: Address) => boolean): Promise<void> {

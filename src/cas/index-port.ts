@@ -75,8 +75,8 @@ export interface ChunkIndex {
   wholeTrees?(): Promise<readonly WholeTree[]>;
   /** Notes states of files, each in the place of what was noted of that file before. Nothing is said of whether the content is stored. */
   noteFiles?(notes: readonly FileNote[]): Promise<void>;
-  /** What was noted of a file. */
-  fileNote?(file: Uint8Array): Promise<FileNote | undefined>;
+  /** What was noted of each of these files; undefined for those of which nothing was. */
+  fileNotes?(files: readonly Uint8Array[]): Promise<(FileNote | undefined)[]>;
   /** Forgets what was noted of files with other content than this. */
   keepFileNotes?(isNeeded: (content: Address) => boolean): Promise<void>;
   /**

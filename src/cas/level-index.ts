@@ -94,12 +94,11 @@ class LevelIndex implements ChunkIndex {
 
   async find(addresses: readonly Address[]): Promise<(Location | undefined)[]> {
     if (addresses.length === 0 || this.#sizes.size === 0) return addresses.map(() => undefined);
-    const values = await reading(() => this.#values(addresses));
+    const values = await reading(() => this.#values(addresses.map(chunkKey)));
     return values.map((value) => (value === undefined ? undefined : this.#locate(value)));
   }
 
-  async #values(addresses: readonly Address[]): Promise<(Uint8Array | undefined)[]> {
-    const keys = addresses.map(chunkKey);
+  async #values(keys: Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     const isQuick = this.#place.ownsThread === true && keys.length <= LOOKED_UP_AT_ONCE;
     return isQuick ? keys.map((key) => this.#db.getSync(key)) : this.#db.getMany(keys);
   }
@@ -156,12 +155,9 @@ class LevelIndex implements ChunkIndex {
     this.#written += notes.length;
   }
 
-  async fileNote(file: Uint8Array): Promise<FileNote | undefined> {
-    const key = concatBytes([FILE, file]);
-    const value = await reading(async () =>
-      this.#place.ownsThread === true ? this.#db.getSync(key) : this.#db.get(key),
-    );
-    return value && decodeFileNote(file, value);
+  async fileNotes(files: readonly Uint8Array[]): Promise<(FileNote | undefined)[]> {
+    const values = await reading(() => this.#values(files.map((file) => concatBytes([FILE, file]))));
+    return values.map((value, i) => value && decodeFileNote(files[i] as Uint8Array, value));
   }
 
   async keepFileNotes(isNeeded: (content: Address) => boolean): Promise<void> {

@@ -5,7 +5,7 @@
  * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
  * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
-import { type Address, compareBytes, isDamage, toHex } from '../core/index.js';
+import { type Address, compareBytes, equalBytes, isDamage, toHex } from '../core/index.js';
 import type { Entry, Key } from '../manifest/index.js';
 import { TreeReader } from '../manifest/tree-reader.js';
 import type { TakeParts } from './take.js';
@@ -46,16 +46,11 @@ export class Alignment {
     this.#onEntries = onEntries;
   }
 
-  /** The entries that stand where one of this key stands, at most four. */
-  async similarTo(key: Key): Promise<readonly Entry[]> {
-    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key);
-  }
-
-  /** The same for several keys. Calls need not wait for each other: they are answered in their order. */
+  /** For each key the entries that stand where one of this key stands, at most four. Calls need not wait for each other: they are answered in their order. */
   similarToEach(keys: readonly Key[]): Promise<(readonly Entry[])[]> {
     const found = this.#asked.then(async () => {
       const similar: (readonly Entry[])[] = [];
-      for (const key of keys) similar.push(await this.similarTo(key));
+      for (const key of keys) similar.push(this.#atOnce(key) ?? (await this.#lookFor(key)));
       return similar;
     });
     this.#asked = found;
@@ -81,6 +76,18 @@ export class Alignment {
 
   async close(): Promise<void> {
     await this.#steps.return(undefined);
+  }
+
+  /** What stands where one of this key stands, where it has that key too and was read: most do, and a promise for each takes longer than the rest. */
+  #atOnce(key: Key): readonly Entry[] | undefined {
+    const [next] = this.#ahead;
+    if (next === undefined || !isSameKey(next.key, key)) return undefined;
+    this.#ahead.shift();
+    return [next];
+  }
+
+  async #lookFor(key: Key): Promise<readonly Entry[]> {
+    return key instanceof Uint8Array ? this.#between(key) : this.#nextLike(key);
   }
 
   async #between(key: Uint8Array): Promise<readonly Entry[]> {
@@ -141,6 +148,10 @@ export class Alignment {
     const [oldest] = nodes.keys();
     if (nodes.size > NODES_KEPT && oldest !== undefined) nodes.delete(oldest);
   }
+}
+
+function isSameKey(a: Key, b: Key): boolean {
+  return a instanceof Uint8Array && b instanceof Uint8Array ? equalBytes(a, b) : a === b;
 }
 
 /** What cannot be read of the snapshot before is of no help, and no harm: new chunks then stand alone. */

@@ -12,6 +12,12 @@ const NOTES_TOGETHER = 1000;
 /** What is kept of a SHA-256, so that two files, or two states of one, are told apart. */
 const DIGEST_BYTES = 16;
 
+/** A file, and what it had when it was read for the snapshot before. */
+export interface KnownFile {
+  readonly file: RegularFile;
+  readonly content: FileContent;
+}
+
 /** See the head of this file. */
 export class FileStates {
   readonly #index: ChunkIndex;
@@ -37,17 +43,22 @@ export class FileStates {
     return this.#unread;
   }
 
-  /** Whether nothing was written to a file since it had this content. */
-  async hasStill(file: RegularFile, { kind, address }: FileContent): Promise<boolean> {
-    const state = this.#areTrusted ? file.state?.() : undefined;
-    if (state === undefined) return false;
-    const note = await this.#index.fileNote?.(this.#digest(this.#collection, file.path));
-    const isSame =
-      note !== undefined &&
-      equalBytes(note.content, address) &&
-      equalBytes(note.state, this.#digest(kind, state));
-    if (isSame) this.#unread++;
-    return isSame;
+  /** Those of the files to which nothing was written since they had this content. */
+  async unwritten(files: readonly KnownFile[]): Promise<ReadonlySet<RegularFile>> {
+    const told = this.#areTrusted ? files.filter(({ file }) => file.state?.() !== undefined) : [];
+    if (told.length === 0) return new Set();
+    const notes = await this.#index.fileNotes?.(
+      told.map(({ file }) => this.#digest(this.#collection, file.path)),
+    );
+    const same = told.filter((known, i) => this.#isStillAs(notes?.[i], known));
+    this.#unread += same.length;
+    return new Set(same.map(({ file }) => file));
+  }
+
+  #isStillAs(note: FileNote | undefined, { file, content: { kind, address } }: KnownFile): boolean {
+    if (note === undefined || !equalBytes(note.content, address)) return false;
+    const state = file.state?.();
+    return state !== undefined && equalBytes(note.state, this.#digest(kind, state));
   }
 
   /** Notes what was read from a file, as far as it tells in which state it was. */

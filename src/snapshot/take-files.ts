@@ -70,8 +70,7 @@ export class FileTaking {
   async run(files: AsyncIterable<FileEntry>): Promise<TreeReference> {
     const alignment = alignmentWith(this.#parts, this.#parts.base?.manifest.files?.root, () => []);
     const tree = newTree(this.#parts, alignment);
-    const aligned = alignFiles(inPathOrder(files), alignment);
-    const batches = inBatches(aligned, ({ file }) => bytesInBatch(file), BATCH_BYTES);
+    const batches = alignFiles(inBatches(files, bytesInBatch, BATCH_BYTES), alignment);
     const stored = mapAhead(batches, BATCHES_AHEAD, (some) => this.#notingFailure(this.#storeFiles(some)));
     for await (const entries of stored) await tree.append(entries);
     await this.#parts.fileStates?.flush();
@@ -88,7 +87,7 @@ export class FileTaking {
 
   async #storeFiles(files: readonly AlignedFile[]): Promise<Entry[]> {
     this.#checkGoesOn();
-    const entries = await mapConcurrent(files, FILES_AT_ONCE, (file) => this.#withoutReading(file));
+    const entries = await this.#withoutReading(files);
     const positions = files.flatMap((_, i) => (entries[i] === undefined ? [i] : []));
     const read = positions.map((i) => files[i] as AlignedFileToRead);
     for (const [k, stream] of (await this.#takeStreams(read)).entries()) {
@@ -101,16 +100,25 @@ export class FileTaking {
     return entries as Entry[];
   }
 
-  /** The entry of what has no bytes, or has those it had before. */
-  async #withoutReading({ file, before }: AlignedFile): Promise<Entry | undefined> {
-    if (file.type !== 'file') return fileToEntry(file);
+  /** The entries of what has no bytes, or has those it had before; undefined for files that must be read. */
+  async #withoutReading(files: readonly AlignedFile[]): Promise<(Entry | undefined)[]> {
+    const unwritten = await this.#unwritten(files);
+    return files.map(({ file, before }) => {
+      if (file.type !== 'file') return fileToEntry(file);
+      if (before === undefined || !unwritten.has(file)) return undefined;
+      this.#parts.progress.add(0, before.size);
+      return fileToEntry({ ...before, path: file.path, mode: file.mode });
+    });
+  }
+
+  async #unwritten(files: readonly AlignedFile[]): Promise<ReadonlySet<RegularFile>> {
     const { base, fileStates } = this.#parts;
-    const content = before?.content ?? undefined;
     // What is not read is not looked up either.
-    if (before === undefined || base?.wholeNote === undefined || content === undefined) return undefined;
-    if (!(await fileStates?.hasStill(file, content))) return undefined;
-    this.#parts.progress.add(0, before.size);
-    return fileToEntry({ ...before, path: file.path, mode: file.mode });
+    if (fileStates === undefined || base?.wholeNote === undefined) return new Set();
+    const known = files.flatMap(({ file, before }) =>
+      file.type === 'file' && before?.content ? [{ file, content: before.content }] : [],
+    );
+    return fileStates.unwritten(known);
   }
 
   /** Takes what files contain; undefined for those without a byte. */
@@ -212,18 +220,25 @@ interface SmallStream {
 
 type AlignedFileToRead = AlignedFile & { readonly file: RegularFile };
 
+/** @throws as {@link PathOrder.check}. */
 async function* alignFiles(
-  files: AsyncIterable<FileEntry>,
+  batches: AsyncIterable<readonly FileEntry[]>,
   alignment: Alignment | undefined,
-): AsyncGenerator<AlignedFile> {
-  for await (const file of files) {
-    const similar = (await alignment?.similarTo(utf8(file.path))) ?? [];
-    const there = similar.map(entryToFile);
-    // A lone other file at its place may be what it was before it was renamed.
-    const before =
-      there.find(({ path }) => path === file.path) ?? (there.length === 1 ? there[0] : undefined);
-    yield { file, before: before?.type === 'file' ? before : undefined };
+): AsyncGenerator<AlignedFile[]> {
+  const order = new PathOrder();
+  for await (const files of batches) {
+    for (const file of files) order.check(file);
+    const similar = await alignment?.similarToEach(files.map(({ path }) => utf8(path)));
+    yield files.map((file, i) => ({ file, before: fileBefore(file, similar?.[i] ?? []) }));
   }
+}
+
+/** @param similar what stands at its place in the snapshot before. */
+function fileBefore({ path }: FileEntry, similar: readonly Entry[]): AlignedFile['before'] {
+  const there = similar.map(entryToFile);
+  // A lone other file at its place may be what it was before it was renamed.
+  const before = there.find((one) => one.path === path) ?? (there.length === 1 ? there[0] : undefined);
+  return before?.type === 'file' ? before : undefined;
 }
 
 async function* alignChunks(chunks: AsyncIterable<Uint8Array>, old: OldStream): AsyncGenerator<NewChunk> {
@@ -260,21 +275,17 @@ async function* resumed<T>(start: readonly T[], rest: AsyncIterator<T>): AsyncGe
   }
 }
 
-/**
- * Passes files on, and checks that their paths ascend and stay inside the tree: what was taken must be there again when it is
- * restored.
- * @throws VecsnapError SOURCE_INVALID, SOURCE_UNORDERED.
- */
-async function* inPathOrder(files: AsyncIterable<FileEntry>): AsyncGenerator<FileEntry> {
-  let last: string | undefined;
-  for await (const file of files) {
-    const { path, mode } = file;
+/** Checks that paths ascend and stay inside the tree: what was taken must be there again when it is restored. */
+class PathOrder {
+  #last: string | undefined;
+
+  /** @throws VecsnapError SOURCE_INVALID, SOURCE_UNORDERED. */
+  check({ path, mode }: FileEntry): void {
     const isSound = isInnerPath(path) && Number.isSafeInteger(mode) && mode >= 0 && mode <= 0o7777;
     if (!isSound) throw fileError('SOURCE_INVALID', path, 'has a path or a mode that no file can have');
-    if (last !== undefined && compareText(last, path) >= 0)
-      throw fileError('SOURCE_UNORDERED', path, `came after ${quoteId(last)}`);
-    last = path;
-    yield file;
+    if (this.#last !== undefined && compareText(this.#last, path) >= 0)
+      throw fileError('SOURCE_UNORDERED', path, `came after ${quoteId(this.#last)}`);
+    this.#last = path;
   }
 }
 

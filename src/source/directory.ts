@@ -241,6 +241,7 @@ class TreeStates {
   readonly #tree: Tree;
   readonly #boots: TellingBoots;
   #doAllTell: boolean;
+  #digest: string | undefined;
 
   constructor(tree: Tree, boots: TellingBoots) {
     this.#tree = tree;
@@ -261,11 +262,15 @@ class TreeStates {
   /** Undefined where a file cannot tell its own. Equal for the same names, permissions, links, and files in the same states, and for no others. */
   ofAll(): string | undefined {
     if (!this.#doAllTell) return undefined;
-    const { mode, entries } = this.#tree;
-    const hash = createHash('sha256');
-    for (const found of entries) hash.update(JSON.stringify(found));
-    return ['directory', mode, ...this.#boots.values(), hash.digest('hex')].join(':');
+    this.#digest ??= digestOf(this.#tree.entries);
+    return ['directory', this.#tree.mode, ...this.#boots.values(), this.#digest].join(':');
   }
+}
+
+function digestOf(entries: readonly Found[]): string {
+  const hash = createHash('sha256');
+  for (const found of entries) hash.update(JSON.stringify(found));
+  return hash.digest('hex');
 }
 
 async function* entriesOf(

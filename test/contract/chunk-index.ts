@@ -232,7 +232,8 @@ export function testChunkIndex(fixture: IndexFixture): void {
         content: addressOf(content),
       });
       const noted = async (file: number) => {
-        const told = await index.fileNote?.(seededBytes(16, file));
+        const [first, told] = (await index.fileNotes?.([seededBytes(16, 5), seededBytes(16, file)])) ?? [];
+        expect(first).toBeUndefined();
         return told && plainNote(told);
       };
       if (index.noteFiles === undefined) return expect(await noted(1)).toBeUndefined();
