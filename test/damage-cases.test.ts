@@ -28,7 +28,7 @@ import {
   textOf,
 } from './support/worked-repository.js';
 
-const CASES = Number(process.env['DAMAGE_CASES'] ?? 200);
+const CASES = Number(process.env['DAMAGE_CASES'] ?? 120);
 const SEED = Number(process.env['DAMAGE_SEED'] ?? 20_261_122);
 const LONG = 3_600_000;
 /** Of so many cases one is to the index, which takes a real database. */

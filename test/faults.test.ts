@@ -18,7 +18,7 @@ import { flawsOf, makeRepository, type Named, OPERATIONS } from './support/worke
 
 const isCampaign = process.env['FAULTS'] === 'all';
 /** Of so many calls one fails in a short run. */
-const EVERY = isCampaign ? 1 : 11;
+const EVERY = isCampaign ? 1 : 17;
 const LONG = 3_600_000;
 const tally = { tried: 0, failed: 0, unsound: 0 };
 

@@ -146,7 +146,7 @@ describe('an index that is harmed at any time', () => {
           rmSync(trial.directory, { recursive: true });
         }
       }),
-      { numRuns: runs(20) },
+      { numRuns: runs(12) },
     );
     expect(harms.size).toBeGreaterThan(20);
   }, 600_000);

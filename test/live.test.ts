@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 
-const SECONDS = 20;
+const SECONDS = 12;
 
 it('loses nothing, and leaves nothing behind, whoever is killed', { timeout: 180_000 }, async () => {
   const args = ['scripts/campaign-live.mjs', '--seconds', String(SECONDS), '--seed', '7', '--every', '1'];
