@@ -14,6 +14,9 @@ import { ThreadPool } from './thread-pool.js';
 /** Below this many bytes the way to a worker and back costs more than the work. */
 const INLINE_BYTES = 48 * 1024;
 
+/** What a chunk takes to encode beside its bytes, in bytes that could be encoded meanwhile: at the least. */
+const BYTES_PER_CHUNK = 1024;
+
 /** Buffers that are kept for jobs to come: as many as a store may give back at once that puts packs as a whole. */
 const MOST_SPARE = 32;
 
@@ -75,13 +78,11 @@ export function pooledCoder({
       return addressesIn((await pool.run({ operation: 'address', chunks })).bytes);
     },
     async encode(chunks, options, kin) {
-      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES)
-        return inline.encode(chunks, options, kin);
+      if (workOf(chunks) < INLINE_BYTES) return inline.encode(chunks, options, kin);
       return (await encode(chunks, options, false, kin)).forms;
     },
     async addressAndEncode(chunks, options, kin) {
-      if (sumBytes(chunks.map(({ bytes }) => bytes)) < INLINE_BYTES)
-        return inline.addressAndEncode(chunks, options, kin);
+      if (workOf(chunks) < INLINE_BYTES) return inline.addressAndEncode(chunks, options, kin);
       const { forms, addresses } = await encode(chunks, options, true, kin);
       return forms.map((form, i) => ({ ...form, address: addresses[i] as Address }));
     },
@@ -152,6 +153,11 @@ function fingerprintsTaker(
   const take = taker(joined);
   return (fingerprints) =>
     fingerprints && { isDelta: fingerprints.isDelta, bytes: take(fingerprints.length) };
+}
+
+/** What encoding takes, in bytes of large chunks. */
+function workOf(chunks: readonly ChunkToEncode[]): number {
+  return chunks.reduce((sum, { bytes }) => sum + bytes.length + BYTES_PER_CHUNK, 0);
 }
 
 function sumBytes(chunks: readonly Uint8Array[]): number {
