@@ -46,7 +46,10 @@ export class Alignment {
     this.#onEntries = onEntries;
   }
 
-  /** For each key the entries that stand where one of this key stands, at most four. Calls need not wait for each other: they are answered in their order. */
+  /**
+   * For each key the entries that stand where one of this key stands, at most four. Calls need not wait for each other: they are answered in
+   * their order.
+   */
   similarToEach(keys: readonly Key[]): Promise<(readonly Entry[])[]> {
     const found = this.#asked.then(async () => {
       const similar: (readonly Entry[])[] = [];
@@ -78,7 +81,7 @@ export class Alignment {
     await this.#steps.return(undefined);
   }
 
-  /** What stands where one of this key stands, where it has that key too and was read: most do, and a promise for each takes longer than the rest. */
+  /** The next entry, where it was read and has this key. Most have, and a promise for each takes longer than the rest. */
   #atOnce(key: Key): readonly Entry[] | undefined {
     const [next] = this.#ahead;
     if (next === undefined || !isSameKey(next.key, key)) return undefined;

@@ -28,7 +28,7 @@ interface TakePlan {
   readonly take: (writer: ChunkWriter) => Promise<Taken>;
   /** To be kept with the snapshot. */
   readonly notes: readonly string[];
-  /** What is then noted with its tree, where all of that is known to be stored and no note is there yet. */
+  /** Tells, once it is taken, what is noted with its tree, where all of that is known to be stored then and no note is there yet. */
   readonly wholeNote?: (() => WholeNote) | undefined;
   readonly changes?: ChangeHints | undefined;
   readonly fileStates?: FileStates | undefined;

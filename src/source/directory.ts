@@ -236,7 +236,7 @@ async function tellingBoots(root: string, { entries }: Tree): Promise<TellingBoo
   return boots;
 }
 
-/** In which states the files of a tree are, and the whole. */
+/** In which states the files of a tree are, and the whole (docs/ordering.md, R13 and R14). */
 class TreeStates {
   readonly #tree: Tree;
   readonly #boots: TellingBoots;
@@ -259,7 +259,7 @@ class TreeStates {
     this.#doAllTell = false;
   }
 
-  /** Undefined where a file cannot tell its own. Equal for the same names, permissions, links, and files in the same states, and for no others. */
+  /** Equal for the same paths, permissions and links, and files in the same states, and for no others. Undefined where a file cannot tell its own. */
   ofAll(): string | undefined {
     if (!this.#doAllTell) return undefined;
     this.#digest ??= digestOf(this.#tree.entries);
