@@ -5,8 +5,9 @@
  * two keys of the one tree belongs to what lies between them in the other. Groups of records without ids have the hash of their
  * last record for a key, which is looked for among the next few. Chunks of a stream have no keys: stream-alignment.ts.
  */
-import { type Address, compareBytes, equalBytes, isDamage, toHex } from '../core/index.js';
+import { type Address, compareBytes, isDamage, toHex } from '../core/index.js';
 import type { Entry, Key } from '../manifest/index.js';
+import { sameKey } from '../manifest/node.js';
 import { TreeReader } from '../manifest/tree-reader.js';
 import type { TakeParts } from './take.js';
 
@@ -84,7 +85,7 @@ export class Alignment {
   /** The next entry, where it was read and has this key. Most have, and a promise for each takes longer than the rest. */
   #atOnce(key: Key): readonly Entry[] | undefined {
     const [next] = this.#ahead;
-    if (next === undefined || !isSameKey(next.key, key)) return undefined;
+    if (next === undefined || !sameKey(next.key, key)) return undefined;
     this.#ahead.shift();
     return [next];
   }
@@ -151,10 +152,6 @@ export class Alignment {
     const [oldest] = nodes.keys();
     if (nodes.size > NODES_KEPT && oldest !== undefined) nodes.delete(oldest);
   }
-}
-
-function isSameKey(a: Key, b: Key): boolean {
-  return a instanceof Uint8Array && b instanceof Uint8Array ? equalBytes(a, b) : a === b;
 }
 
 /** What cannot be read of the snapshot before is of no help, and no harm: new chunks then stand alone. */

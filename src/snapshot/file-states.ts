@@ -45,20 +45,17 @@ export class FileStates {
 
   /** Those of the files to which nothing was written since they had this content. */
   async unwritten(files: readonly KnownFile[]): Promise<ReadonlySet<RegularFile>> {
-    const told = this.#areTrusted ? files.filter(({ file }) => file.state?.() !== undefined) : [];
+    const told = this.#areTrusted ? files.flatMap(withState) : [];
     if (told.length === 0) return new Set();
-    const notes = await this.#index.fileNotes?.(
-      told.map(({ file }) => this.#digest(this.#collection, file.path)),
-    );
-    const same = told.filter((known, i) => this.#isStillAs(notes?.[i], known));
+    const digests = told.map(({ file }) => this.#digest(this.#collection, file.path));
+    const notes = (await this.#index.fileNotes?.(digests)) ?? [];
+    const same = told.filter(({ content: { kind, address }, state }, i) => {
+      const note = notes[i];
+      const hasContent = note !== undefined && equalBytes(note.content, address);
+      return hasContent && equalBytes(note.state, this.#digest(kind, state));
+    });
     this.#unread += same.length;
     return new Set(same.map(({ file }) => file));
-  }
-
-  #isStillAs(note: FileNote | undefined, { file, content: { kind, address } }: KnownFile): boolean {
-    if (note === undefined || !equalBytes(note.content, address)) return false;
-    const state = file.state?.();
-    return state !== undefined && equalBytes(note.state, this.#digest(kind, state));
   }
 
   /** Notes what was read from a file, as far as it tells in which state it was. */
@@ -83,4 +80,10 @@ export class FileStates {
   #digest(...texts: readonly string[]): Uint8Array {
     return this.#sha256(utf8(texts.join('\0'))).slice(0, DIGEST_BYTES);
   }
+}
+
+/** A file with the state that it tells, if it tells one. */
+function withState(known: KnownFile): (KnownFile & { readonly state: string })[] {
+  const state = known.file.state?.();
+  return state === undefined ? [] : [{ ...known, state }];
 }
