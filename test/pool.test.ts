@@ -30,6 +30,16 @@ async function openModules(): Promise<string[]> {
   return paths.filter((path) => path.endsWith('.js'));
 }
 
+/** Workers that start while `action` runs. */
+async function startedDuring(action: () => Promise<void>): Promise<number> {
+  let started = 0;
+  const count = (): void => void started++;
+  process.on('worker', count);
+  await action();
+  process.off('worker', count);
+  return started;
+}
+
 /** Chunks of all kinds: some are worth a worker's while together, some are not. */
 const anyChunks: fc.Arbitrary<ChunkToEncode[]> = fc.array(
   fc
@@ -189,16 +199,6 @@ describe('a worker that dies', () => {
 describe('workers that are started before there is a pool', () => {
   const bytes = seededBytes(200_000, 7);
 
-  /** Workers that start while `action` runs. */
-  async function startedDuring(action: () => Promise<void>): Promise<number> {
-    let started = 0;
-    const count = (): void => void started++;
-    process.on('worker', count);
-    await action();
-    process.off('worker', count);
-    return started;
-  }
-
   async function useThreads(threads: number): Promise<void> {
     const own = pooledCoder({ threads });
     const calls = Array.from({ length: threads }, () => own.address([bytes]));
@@ -231,6 +231,35 @@ describe('workers that are started before there is a pool', () => {
     const program = `import { startWorkers } from 'vecsnap/platform'; startWorkers(2);`;
     await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 20_000 });
   });
+});
+
+it('a worker is started once what this thread has done is given on', async () => {
+  const own = pooledCoder({ threads: 2 });
+  const jobs: Promise<unknown>[] = [];
+  const begin = async (): Promise<void> => {
+    jobs.push(own.address([seededBytes(100_000, 1)]));
+    await new Promise<void>((resolve) => process.nextTick(() => process.nextTick(resolve))); // A start is told in the next tick.
+  };
+  expect(await startedDuring(begin)).toBe(0);
+  expect(await startedDuring(async () => void (await Promise.all(jobs)))).toBe(1);
+  await own.close();
+});
+
+it('many tiny chunks are worth a worker, and a few are not', async () => {
+  const own = pooledCoder({ threads: 2 });
+  const encode = (count: number) => async (): Promise<void> => {
+    const chunks = Array.from({ length: count }, (_, i) => ({
+      bytes: seededBytes(200, i),
+      width: 0 as const,
+    }));
+    expect(await own.encode(chunks, OPTIONS)).toEqual(await inline.encode(chunks, OPTIONS));
+    expect(await own.addressAndEncode(chunks, OPTIONS)).toEqual(
+      await inline.addressAndEncode(chunks, OPTIONS),
+    );
+  };
+  expect(await startedDuring(encode(20))).toBe(0);
+  expect(await startedDuring(encode(100))).toBe(2); // One for each call.
+  await own.close();
 });
 
 it('a pool of one is the coder in this thread', async () => {

@@ -339,7 +339,7 @@ describe('a file of a directory', () => {
         ]);
     });
 
-    itShows('are read when the system was started again', async () => {
+    itShows('tell in which run of the system they did so', async () => {
       const opened = await directorySource(at('tree')).open();
       const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
       expect(opened.state?.()).toContain(boot.trim());
